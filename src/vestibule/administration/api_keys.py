@@ -1,0 +1,120 @@
+"""Makes, rotates and ends API keys, and tells which are still in use; it never sees a stored secret."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from vestibule.administration import workspaces
+from vestibule.administration.desk import Desk
+from vestibule.clock import now_ms
+from vestibule.errors import InvalidField, NotFound
+from vestibule.ids import new_id
+from vestibule.model.workspace import ApiKey, RateLimits, Scope
+from vestibule.storage import api_keys as rows
+from vestibule.tokens.api_key import NewApiKey, generate
+
+_LONGEST_NAME = 100
+
+
+class KeyState(enum.StrEnum):
+    ACTIVE = "active"
+    ENDING = "ending"  # replaced, and still good until its overlap is over
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+class KeyReport(msgspec.Struct, frozen=True):
+    """A key as an operator sees it. `used_since_replaced` is what to watch before the old key's end: true means that
+    somebody still calls with it."""
+
+    key: ApiKey
+    state: KeyState
+    replaced_by: str | None
+    used_since_replaced: bool
+
+
+async def create(
+    desk: Desk,
+    workspace_id: str,
+    *,
+    scopes: tuple[str, ...],
+    name: str = "",
+    lifetime_ms: int | None = None,
+    rate_limits: RateLimits | None = None,
+    replaces: str | None = None,
+) -> tuple[ApiKey, NewApiKey]:
+    """A new key; its text exists in the second part, and nowhere else ever again. Raises NotFound, InvalidField."""
+    await workspaces.get(desk, workspace_id)
+    unknown = sorted(set(scopes) - set(Scope))
+    if unknown or not scopes:
+        raise InvalidField("scope", f"must be one or more of {', '.join(Scope)}")
+    if len(name) > _LONGEST_NAME or (name and not name.isprintable()):
+        raise InvalidField("name", f"must have at most {_LONGEST_NAME} printable characters")
+    secret = generate(workspace_id)
+    now = now_ms()
+    key = ApiKey(
+        workspace_id=workspace_id,
+        id=new_id(),
+        name=name,
+        hint=secret.hint,
+        scopes=tuple(sorted(set(scopes))),
+        rate_limits=rate_limits or RateLimits(),
+        created_at=now,
+        expires_at=now + lifetime_ms if lifetime_ms is not None else None,
+        replaces=replaces,
+    )
+    await rows.insert(desk.store, key, secret.secret_hash)
+    return key, secret
+
+
+async def rotate(desk: Desk, workspace_id: str, key_id: str, *, overlap_ms: int) -> tuple[ApiKey, NewApiKey]:
+    """A key that takes over from another one, which stays good for `overlap_ms`. Raises NotFound."""
+    old = await get(desk, workspace_id, key_id)
+    lifetime = old.expires_at - old.created_at if old.expires_at is not None else None
+    made = await create(
+        desk,
+        workspace_id,
+        scopes=old.scopes,
+        name=old.name,
+        lifetime_ms=lifetime,
+        rate_limits=old.rate_limits,
+        replaces=old.id,
+    )
+    await rows.end(desk.store, workspace_id, key_id, now_ms() + overlap_ms)
+    return made
+
+
+async def revoke(desk: Desk, workspace_id: str, key_id: str) -> ApiKey:
+    """Ends a key now; every worker refuses it within 5 s. Raises NotFound."""
+    if await rows.end(desk.store, workspace_id, key_id, now_ms()) is None:
+        raise NotFound("There is no such API key.")
+    return await get(desk, workspace_id, key_id)
+
+
+async def get(desk: Desk, workspace_id: str, key_id: str) -> ApiKey:
+    """Raises NotFound."""
+    found = await rows.find(desk.store, workspace_id, key_id)
+    if found is None:
+        raise NotFound("There is no such API key.")
+    return found
+
+
+async def report(desk: Desk, workspace_id: str) -> list[KeyReport]:
+    """All keys of a workspace, oldest first. Raises NotFound."""
+    await workspaces.get(desk, workspace_id)
+    keys = await rows.list_all(desk.store, workspace_id)
+    successors = {key.replaces: key for key in keys if key.replaces is not None}
+    return [_report(key, successors.get(key.id), now_ms()) for key in keys]
+
+
+def _report(key: ApiKey, successor: ApiKey | None, now: int) -> KeyReport:
+    if key.revoked_at is not None and key.revoked_at <= now:
+        state = KeyState.REVOKED
+    elif key.expires_at is not None and key.expires_at <= now:
+        state = KeyState.EXPIRED
+    else:
+        state = KeyState.ENDING if key.revoked_at is not None else KeyState.ACTIVE
+    used = successor is not None and key.last_used_at is not None and key.last_used_at > successor.created_at
+    return KeyReport(key, state, successor.id if successor is not None else None, used)

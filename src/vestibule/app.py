@@ -1,0 +1,133 @@
+"""The composition root: settings in, ASGI application out; it must not handle a request beyond choosing its surface."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from vestibule.clock import elapsed
+from vestibule.edge.access_log import AccessLog
+from vestibule.edge.http import ClientGone, Receive, Request, Scope, Send
+from vestibule.edge.surface import Surface
+from vestibule.errors import VestibuleError
+from vestibule.identity.resolution import Resolver
+from vestibule.limits import RateLimiter
+from vestibule.registry import SURFACES
+from vestibule.runtime import Runtime
+from vestibule.sealing import Sealer
+from vestibule.settings import Settings
+from vestibule.storage.contacts import Contacts
+from vestibule.storage.opening import open_store
+from vestibule.tokens.api_keys import ApiKeys
+from vestibule.tokens.contact_token import ContactTokens
+from vestibule.tokens.signing_keys import SigningKeys, ensure_first
+
+_KEYS_REFRESH_SECONDS = 2.0
+_log = logging.getLogger(__name__)
+
+
+async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
+    """Opens the database and makes everything that requests use. Raises StorageUnavailable."""
+    store = await open_store(
+        settings.database_url, connections=settings.database_connections, timeout=settings.database_timeout / 1000
+    )
+    signing_keys = SigningKeys(store, sealer, token_lifetime_ms=settings.contact_token_lifetime)
+    contacts = Contacts(store, sealer)
+    return Runtime(
+        settings=settings,
+        store=store,
+        api_keys=ApiKeys(store),
+        signing_keys=signing_keys,
+        contact_tokens=ContactTokens(
+            signing_keys, issuer=settings.public_url, lifetime_ms=settings.contact_token_lifetime
+        ),
+        contacts=contacts,
+        resolver=Resolver(contacts),
+        rate_limiter=RateLimiter(store),
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[Runtime]:
+    """A runtime with its background tasks, ended in order."""
+    runtime = await make_runtime(settings, sealer)
+    tasks = [
+        asyncio.create_task(_keep_keys(runtime, sealer)),
+        asyncio.create_task(runtime.rate_limiter.run()),
+        asyncio.create_task(runtime.api_keys.run()),
+    ]
+    try:
+        yield runtime
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(VestibuleError):
+            await runtime.rate_limiter.flush()
+            await runtime.api_keys.flush()
+        await runtime.store.close()
+
+
+async def _keep_keys(runtime: Runtime, sealer: Sealer) -> None:
+    """Keeps the signing keys current; a withdrawal is seen within the interval. A database that is down is asked again,
+    and until it answers the keys already known go on verifying."""
+    first = True
+    while True:
+        try:
+            if first:
+                await ensure_first(runtime.store, sealer, lifetime_ms=runtime.settings.contact_token_lifetime)
+            await runtime.signing_keys.refresh()
+            first = False
+        except VestibuleError as error:
+            _log.warning("the signing keys cannot be read: %s %s", error.code, error.detail)
+        await asyncio.sleep(_KEYS_REFRESH_SECONDS if not first else 0.25)
+
+
+class Application:
+    """The ASGI application of one process."""
+
+    def __init__(self, settings: Settings, sealer: Sealer, access_log: AccessLog) -> None:
+        self._settings = settings
+        self._sealer = sealer
+        self._access_log = access_log
+        self._surfaces: list[tuple[tuple[str, ...], Surface]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = elapsed()
+        request = Request(scope, receive)
+        request_id = self._access_log.next_id()
+        status = 499
+        try:
+            reply = await self._surface(request.path).answer(request)
+            status = reply.status
+            await reply.send(send, request_id)
+        except ClientGone:
+            pass
+        finally:
+            self._access_log.write(request, request_id, status, elapsed() - began)
+
+    def _surface(self, path: str) -> Surface:
+        for prefixes, surface in self._surfaces:
+            if path.startswith(prefixes):
+                return surface
+        return self._surfaces[-1][1]
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with running(self._settings, self._sealer) as runtime:
+            surfaces = [make(runtime) for make in SURFACES]
+            self._surfaces = [
+                (tuple(prefix.rstrip("/") + "/" for prefix in surface.prefixes), surface) for surface in surfaces
+            ]
+            with self._access_log:
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        await send({"type": "lifespan.shutdown.complete"})

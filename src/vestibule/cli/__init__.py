@@ -1,0 +1,28 @@
+"""The command line, one module a noun; commands call `administration/` and print, nothing more."""
+
+from __future__ import annotations
+
+import typer
+
+from vestibule.cli import api_keys, checking, contacts, serving, signing_keys, workspaces
+
+app = typer.Typer(
+    name="vestibule",
+    help="Knows who is talking in a support chat, and proves it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serving.serve_command)
+app.command("demo")(serving.demo_command)
+app.command("migrate")(serving.migrate_command)
+app.command("doctor")(checking.doctor_command)
+app.add_typer(workspaces.app, name="workspace")
+app.add_typer(api_keys.app, name="api-key")
+app.add_typer(contacts.app, name="contact")
+app.add_typer(signing_keys.app, name="signing-keys")
+app.add_typer(checking.token_app, name="token")
+
+
+def run() -> None:
+    app()

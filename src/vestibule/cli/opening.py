@@ -1,0 +1,71 @@
+"""What every command shares: settings, an open desk, and errors said plainly; it must not know a command."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+
+from vestibule.administration.desk import Desk, open_desk
+from vestibule.cli.output import print_json
+from vestibule.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from vestibule.errors import VestibuleError
+from vestibule.sealing import Sealer
+from vestibule.server.serve import prepare
+from vestibule.settings import InvalidSettings, Settings, read_settings
+from vestibule.storage.opening import WrongSchema
+
+T = TypeVar("T")
+# Options that many commands have.
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+InWorkspace = Annotated[str, typer.Option("--workspace", "-w", help="The workspace's id.")]
+_DURATION = re.compile(r"(\d{1,6})([smhd])")
+_UNITS = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
+
+
+def at_the_desk(action: Callable[[Desk], Awaitable[T]], *, as_json: bool) -> T:
+    """Runs an action on the configured database; a refusal ends the command with exit code 1, bad settings with 2."""
+    with plainly(as_json=as_json):
+        settings = read_settings()
+        return asyncio.run(_act(settings, prepare(settings), action))
+    raise AssertionError("unreachable")
+
+
+async def _act(settings: Settings, sealer: Sealer, action: Callable[[Desk], Awaitable[T]]) -> T:
+    async with open_desk(settings, sealer) as desk:
+        return await action(desk)
+
+
+@contextlib.contextmanager
+def plainly(*, as_json: bool) -> Iterator[None]:
+    """Turns what a command may raise into its message and exit code."""
+    try:
+        yield
+    except InvalidSettings as error:
+        fail("invalid_settings", "; ".join(error.problems), as_json=as_json, exit_code=2)
+    except WrongSchema as error:
+        fail("wrong_schema", str(error), as_json=as_json)
+    except VestibuleError as error:
+        fail(error.code, error.message, as_json=as_json)
+
+
+def fail(code: str, message: str, *, as_json: bool, exit_code: int = 1) -> NoReturn:
+    """Says why and ends."""
+    if as_json:
+        print_json({"error": {"code": code, "message": message}})
+    else:
+        sys.stderr.write(f"vestibule: {message} ({code})\n")
+    raise typer.Exit(exit_code)
+
+
+def duration(text: str) -> int:
+    """Milliseconds of `90s`, `15m`, `24h` or `30d`."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise typer.BadParameter("a duration is a number and s, m, h or d, such as 24h")
+    return int(match[1]) * _UNITS[match[2]]

@@ -1,0 +1,1 @@
+"""Where HTTP ends: reading requests, rendering refusals, limits on the transport; nothing here knows a surface."""

@@ -1,0 +1,119 @@
+"""Reads requests and writes replies over ASGI, cheaply; it must not decide anything about a caller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from vestibule.errors import BodyTooLarge, BodyTooSlow, UnsupportedMedia
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+JSON: Header = (b"content-type", b"application/json")
+# Nothing here is a page, may be cached, or may be guessed to be of another type (ASVS 3.2.1, 14.3.2, 3.4.4).
+_ALWAYS: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+
+class ClientGone(Exception):
+    """The client hung up while it was sending; there is nobody to answer."""
+
+
+class Request:
+    """One request. `facts` are for the log line and hold no secrets."""
+
+    __slots__ = ("_receive", "facts", "method", "params", "path", "scope")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.scope = scope
+        self._receive = receive
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.params: dict[str, str] = {}
+        self.facts: dict[str, str | int] = scope.setdefault("vestibule.facts", {})
+
+    def headers(self, name: bytes) -> list[bytes]:
+        """All values of a header, by its lower-case name."""
+        return [value for key, value in self.scope["headers"] if key == name]
+
+    @property
+    def peer(self) -> str:
+        """The address at the other end of the connection: perhaps a proxy's."""
+        client = self.scope.get("client")
+        return client[0] if client else ""
+
+    async def body(self, *, most: int, within: float) -> bytes:
+        """The whole body: JSON by its own word, at most `most` bytes, within `within` seconds. Raises UnsupportedMedia,
+        BodyTooLarge, BodyTooSlow."""
+        self._require_json()
+        length = self.headers(b"content-length")
+        if length and int(length[0]) > most:
+            raise BodyTooLarge(detail=f"announces {length[0].decode()} bytes", step="body")
+        try:
+            async with asyncio.timeout(within):
+                return await self._gather(most)
+        except TimeoutError:
+            raise BodyTooSlow(step="body") from None
+
+    async def _gather(self, most: int) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body: bytes = message.get("body", b"")
+        while len(body) <= most and message.get("more_body", False):
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            body += message.get("body", b"")
+        if len(body) > most:
+            raise BodyTooLarge(detail=f"more than {most} bytes", step="body")
+        return body
+
+    def _require_json(self) -> None:
+        types = self.headers(b"content-type")
+        if len(types) != 1 or not _is_json(types[0]):
+            raise UnsupportedMedia(step="content_type")
+        # Not unpacked: a few bytes could become gigabytes, and no JSON client here compresses what it sends.
+        if any(value.strip().lower() != b"identity" for value in self.headers(b"content-encoding")):
+            raise UnsupportedMedia(detail="compressed", step="content_encoding")
+
+
+def _is_json(content_type: bytes) -> bool:
+    if content_type == b"application/json":
+        return True
+    kind, _, parameters = content_type.lower().partition(b";")
+    if kind.strip() != b"application/json":
+        return False
+    # RFC 8259 section 11: there is no charset parameter; many clients send it all the same, and UTF-8 is what is meant.
+    return parameters.replace(b" ", b"").replace(b'"', b"") in {b"", b"charset=utf-8"}
+
+
+class Reply:
+    """One answer, complete."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, body: bytes = b"", headers: tuple[Header, ...] = ()) -> None:
+        self.status = status
+        self.body = body
+        self.headers = headers
+
+    async def send(self, send: Send, request_id: bytes) -> None:
+        headers = [
+            (b"content-length", str(len(self.body)).encode()),
+            (b"x-request-id", request_id),
+            *self.headers,
+        ]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def json_reply(status: int, body: bytes, *extra: Header) -> Reply:
+    """A JSON answer that no cache keeps."""
+    return Reply(status, body, (JSON, *_ALWAYS, *extra))
+
+
+Handler = Callable[[Request], Awaitable[Reply]]

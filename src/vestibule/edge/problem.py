@@ -1,0 +1,80 @@
+"""Maps the families of errors to statuses and renders them as RFC 9457 problems; it must not know any other dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+import msgspec
+
+from vestibule import errors
+from vestibule.edge.http import Header, Reply
+
+_STATUSES: tuple[tuple[type[errors.VestibuleError], HTTPStatus], ...] = (
+    (errors.NoSuchPath, HTTPStatus.NOT_FOUND),
+    (errors.MethodNotAllowed, HTTPStatus.METHOD_NOT_ALLOWED),
+    (errors.BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (errors.BodyTooSlow, HTTPStatus.REQUEST_TIMEOUT),
+    (errors.UnsupportedMedia, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+    (errors.InvalidRequest, HTTPStatus.BAD_REQUEST),
+    (errors.NotAuthenticated, HTTPStatus.UNAUTHORIZED),
+    (errors.NotAllowed, HTTPStatus.FORBIDDEN),
+    (errors.NotFound, HTTPStatus.NOT_FOUND),
+    (errors.Conflict, HTTPStatus.CONFLICT),
+    (errors.RateLimited, HTTPStatus.TOO_MANY_REQUESTS),
+    (errors.Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+
+Dialect = Callable[[errors.VestibuleError], Reply]
+
+
+def status_of(error: errors.VestibuleError) -> HTTPStatus:
+    """The status of an error's family; the first match counts, so leaves stand before their families."""
+    for family, status in _STATUSES:
+        if isinstance(error, family):
+            return status
+    return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def headers_of(error: errors.VestibuleError) -> tuple[Header, ...]:  # noqa: PLR0911 - one line a family
+    """The headers that a status owes its reader (RFC 9110 sections 10.2.1, 11.6.1, 10.2.3), in every dialect."""
+    if isinstance(error, errors.MissingCredentials):
+        # RFC 6750 section 3.1: who sent no credential is told no error code.
+        return ((b"www-authenticate", b'Bearer realm="vestibule"'),)
+    if isinstance(error, errors.NotAuthenticated):
+        return ((b"www-authenticate", b'Bearer realm="vestibule", error="invalid_token"'),)
+    if isinstance(error, errors.InsufficientScope):
+        challenge = f'Bearer realm="vestibule", error="insufficient_scope", scope="{error.scope}"'
+        return ((b"www-authenticate", challenge.encode()),)
+    if isinstance(error, errors.MethodNotAllowed):
+        return ((b"allow", ", ".join(error.allowed).encode()),)
+    if isinstance(error, errors.RateLimited):
+        return ((b"retry-after", str(error.retry_after).encode()),)
+    if isinstance(error, errors.Unavailable):
+        return ((b"retry-after", b"1"),)
+    if isinstance(error, errors.BodyTooSlow | errors.BodyTooLarge):
+        # The rest of the body is not read, so nothing more can be understood on this connection.
+        return ((b"connection", b"close"),)
+    return ()
+
+
+def problem(error: errors.VestibuleError) -> Reply:
+    """The dialect of the native and admin API: `type`, `title`, `status`, `code`, `detail`, and `field` where one is
+    at fault."""
+    status = status_of(error)
+    body: dict[str, str | int] = {
+        "type": f"urn:vestibule:problem:{error.code}",
+        "title": status.phrase,
+        "status": status.value,
+        "code": error.code,
+        "detail": error.message,
+    }
+    if isinstance(error, errors.InvalidField):
+        body["field"] = error.field
+    headers = (
+        (b"content-type", b"application/problem+json"),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        *headers_of(error),
+    )
+    return Reply(status.value, msgspec.json.encode(body), headers)

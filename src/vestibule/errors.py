@@ -1,0 +1,198 @@
+"""Every refusal Vestibule makes, as one tree of exceptions; it must not know about HTTP.
+
+A leaf has a stable `code` (documented in docs/problems.md, never renamed) and a public sentence. `detail` and `step`
+are for logs, audit and dry runs only: they say which check failed, and never reach the caller. No message, public or
+private, may carry a token, a key or a part of one.
+
+    VestibuleError
+    ├── InvalidRequest            the caller sent something that cannot be used
+    │   ├── MalformedBody         malformed_body        not the JSON that was asked for
+    │   ├── InvalidField          invalid_field         one named member is wrong
+    │   ├── AmbiguousCredentials  ambiguous_credentials more than one credential in a request
+    │   ├── BodyTooLarge          body_too_large
+    │   ├── BodyTooSlow           body_too_slow
+    │   ├── UnsupportedMedia      unsupported_media_type
+    │   ├── NoSuchPath            no_such_path
+    │   └── MethodNotAllowed      method_not_allowed
+    ├── NotAuthenticated          the credential does not prove anything
+    │   ├── MissingCredentials    missing_credentials
+    │   ├── InvalidApiKey         invalid_api_key       unknown, malformed, expired and revoked look alike
+    │   └── InvalidContactToken   invalid_token         likewise
+    ├── NotAllowed                proven, but not permitted
+    │   ├── InsufficientScope     insufficient_scope
+    │   └── WorkspaceDisabled     workspace_disabled
+    ├── NotFound                  not_found
+    ├── Conflict                  it contradicts what is known
+    │   ├── AlreadyExists         already_exists
+    │   └── ContactBusy           contact_busy          the same contact is being changed by too many at once
+    ├── RateLimited               rate_limited
+    └── Unavailable               try again later; never a guess
+        ├── StorageUnavailable    storage_unavailable
+        ├── NoSigningKey          no_signing_key        every key was withdrawn, or they cannot be opened
+        └── CannotUnseal          cannot_unseal         sealed with a secret key that is not configured
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VestibuleError(Exception):
+    """Root of the tree. `code` is stable; `str(error)` is the public sentence."""
+
+    code: ClassVar[str] = "internal_error"
+    sentence: ClassVar[str] = "The request could not be handled."
+
+    def __init__(self, message: str | None = None, *, detail: str = "", step: str = "") -> None:
+        self.message = message or self.sentence
+        self.detail = detail
+        self.step = step
+        super().__init__(self.message)
+
+
+class InvalidRequest(VestibuleError):
+    code = "invalid_request"
+    sentence = "The request is not valid."
+
+
+class MalformedBody(InvalidRequest):
+    code = "malformed_body"
+    sentence = "The body is not valid JSON."
+
+
+class InvalidField(InvalidRequest):
+    """`field` is the path of the member in the body, such as `customData.plan`."""
+
+    code = "invalid_field"
+    sentence = "A field is not valid."
+
+    def __init__(self, field: str, problem: str, *, detail: str = "", step: str = "") -> None:
+        self.field = field
+        super().__init__(f"{field}: {problem}", detail=detail, step=step)
+
+
+class AmbiguousCredentials(InvalidRequest):
+    code = "ambiguous_credentials"
+    sentence = "Send exactly one Authorization header."
+
+
+class BodyTooLarge(InvalidRequest):
+    code = "body_too_large"
+    sentence = "The body is larger than this service accepts."
+
+
+class BodyTooSlow(InvalidRequest):
+    code = "body_too_slow"
+    sentence = "The body did not arrive in time."
+
+
+class UnsupportedMedia(InvalidRequest):
+    code = "unsupported_media_type"
+    sentence = "Send JSON with Content-Type: application/json, in UTF-8 and not compressed."
+
+
+class NoSuchPath(InvalidRequest):
+    code = "no_such_path"
+    sentence = "There is nothing at this path."
+
+
+class MethodNotAllowed(InvalidRequest):
+    """`allowed` are the methods the path does answer."""
+
+    code = "method_not_allowed"
+    sentence = "This path does not answer that method."
+
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        self.allowed = allowed
+        super().__init__()
+
+
+class NotAuthenticated(VestibuleError):
+    code = "not_authenticated"
+    sentence = "The credentials are not valid."
+
+
+class MissingCredentials(NotAuthenticated):
+    code = "missing_credentials"
+    sentence = "Send the credential as Authorization: Bearer <token>."
+
+
+class InvalidApiKey(NotAuthenticated):
+    code = "invalid_api_key"
+    sentence = "The API key is not valid."
+
+
+class InvalidContactToken(NotAuthenticated):
+    code = "invalid_token"
+    sentence = "The contact token is not valid."
+
+
+class NotAllowed(VestibuleError):
+    code = "not_allowed"
+    sentence = "This is not permitted."
+
+
+class InsufficientScope(NotAllowed):
+    """`scope` is what the key would have needed."""
+
+    code = "insufficient_scope"
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        super().__init__(f"The API key lacks the scope {scope}.")
+
+
+class WorkspaceDisabled(NotAllowed):
+    code = "workspace_disabled"
+    sentence = "This workspace is disabled."
+
+
+class NotFound(VestibuleError):
+    code = "not_found"
+    sentence = "There is no such thing here."
+
+
+class Conflict(VestibuleError):
+    code = "conflict"
+    sentence = "This contradicts what is already known."
+
+
+class AlreadyExists(Conflict):
+    code = "already_exists"
+    sentence = "This exists already."
+
+
+class ContactBusy(Conflict):
+    code = "contact_busy"
+    sentence = "This contact is being changed by other requests; try again."
+
+
+class RateLimited(VestibuleError):
+    """`retry_after` is in whole seconds, at least one."""
+
+    code = "rate_limited"
+    sentence = "Too many requests; try again later."
+
+    def __init__(self, retry_after: int, *, detail: str = "") -> None:
+        self.retry_after = max(1, retry_after)
+        super().__init__(detail=detail, step="rate_limit")
+
+
+class Unavailable(VestibuleError):
+    code = "unavailable"
+    sentence = "The service cannot answer right now; try again."
+
+
+class StorageUnavailable(Unavailable):
+    code = "storage_unavailable"
+    sentence = "The database cannot be reached right now; try again."
+
+
+class NoSigningKey(Unavailable):
+    code = "no_signing_key"
+    sentence = "The service has no key to sign with right now; try again."
+
+
+class CannotUnseal(Unavailable):
+    code = "cannot_unseal"
+    sentence = "A stored value cannot be opened with the configured secret keys."

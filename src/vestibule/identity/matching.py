@@ -1,0 +1,97 @@
+"""Decides which contact verified claims belong to and what changes, as a pure function of what is known; it reads and
+writes nothing (DESIGN rule 2.3)."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+from msgspec import UNSET
+
+from vestibule.clock import now_ms
+from vestibule.ids import new_id
+from vestibule.model.claims import VerifiedClaims
+from vestibule.model.contact import PROFILE_FIELDS, Contact, Provenance
+
+_DOCUMENT = msgspec.json.Encoder(order="sorted")
+
+
+class Outcome(enum.StrEnum):
+    """What resolving the claims comes to."""
+
+    UNCHANGED = "unchanged"
+    UPDATED = "updated"
+    CREATED = "created"
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What the store knows about the keys of the claims."""
+
+    by_email: Contact | None = None
+    by_phone: Contact | None = None
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The contact as it shall be. `fields` tells per profile value what became of it, for the audit."""
+
+    outcome: Outcome
+    contact: Contact
+    fields: dict[str, str] = {}
+
+
+def decide(claims: VerifiedClaims, known: Known) -> Decision:
+    """Exists or create, for claims that are keyed by e-mail. The phone never chooses the contact here: it is a further
+    key only while it is free, and shown otherwise."""
+    found = known.by_email
+    contact = found if found is not None else _new(claims)
+    values, fields = _changes(claims, contact)
+    values |= _phone_key(claims, contact, known, fields)
+    if found is not None and not values:
+        return Decision(Outcome.UNCHANGED, contact)
+    provenance = dict(contact.provenance)
+    for name in PROFILE_FIELDS:
+        if name in values:
+            # A cleared value keeps its provenance: "removed by the backend on that day" is worth knowing.
+            provenance[name] = Provenance(claims.method, claims.proven_at)
+    changed = msgspec.structs.replace(contact, **values, provenance=provenance, updated_at=claims.proven_at)
+    return Decision(Outcome.UPDATED if found is not None else Outcome.CREATED, changed, fields)
+
+
+def _new(claims: VerifiedClaims) -> Contact:
+    return Contact(
+        workspace_id=claims.workspace_id,
+        id=new_id(),
+        version=1,
+        verified=True,
+        created_at=now_ms(),
+        updated_at=now_ms(),
+        email_key=claims.email_key,
+    )
+
+
+def _changes(claims: VerifiedClaims, contact: Contact) -> tuple[dict[str, object], dict[str, str]]:
+    """Absent keeps, null clears, equal changes nothing (DESIGN rule 2.7)."""
+    values: dict[str, object] = {}
+    fields: dict[str, str] = {}
+    for name in PROFILE_FIELDS:
+        claimed = getattr(claims.profile, name)
+        if claimed is UNSET:
+            continue
+        fields[name] = "cleared" if claimed is None else "accepted"
+        # As documents: to Python `True` equals `1` and `1` equals `1.0`, to the customer's systems they do not.
+        if _DOCUMENT.encode(claimed) != _DOCUMENT.encode(getattr(contact, name)):
+            values[name] = claimed
+    return values, fields
+
+
+def _phone_key(claims: VerifiedClaims, contact: Contact, known: Known, fields: dict[str, str]) -> dict[str, object]:
+    if claims.profile.phone is UNSET:
+        return {}
+    key = claims.phone_key
+    if claims.profile.phone is not None and key is None:
+        fields["phone"] = "kept for display: not a phone number"
+    elif known.by_phone is not None and known.by_phone.id != contact.id:
+        # Two people may share a number. It goes on finding the first; the second shows it.
+        fields["phone"] = "kept for display: the key of another contact"
+        key = None
+    return {"phone_key": key} if key != contact.phone_key else {}

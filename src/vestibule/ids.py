@@ -1,0 +1,45 @@
+"""Makes identifiers and random secrets as text; it must not know what they stand for."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+
+from vestibule.clock import now_ms
+
+BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562 section 5.7): time-ordered, so that new rows land at the end of an index.
+
+    An id is a name, not a secret: 74 random bits keep it unique, and nothing may be opened by knowing one.
+    """
+    random = int.from_bytes(os.urandom(10), "big")
+    value = (now_ms() & 0xFFFF_FFFF_FFFF) << 80
+    value |= 0x7 << 76 | (random >> 62 & 0xFFF) << 64
+    value |= 0b10 << 62 | (random & 0x3FFF_FFFF_FFFF_FFFF)
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` has the form of an id made here; says nothing about whether it exists."""
+    return _UUID.fullmatch(text) is not None
+
+
+def random_base62(length: int) -> str:
+    """`length` characters from the system's random source, 5.95 bits each: 43 of them carry 256 bits."""
+    return "".join(secrets.choice(BASE62) for _ in range(length))
+
+
+def to_base62(number: int, width: int) -> str:
+    """`number` in base 62, padded to `width` characters."""
+    digits = []
+    for _ in range(width):
+        number, digit = divmod(number, 62)
+        digits.append(BASE62[digit])
+    return "".join(reversed(digits))

@@ -1,0 +1,141 @@
+"""Counts requests against limits per minute, shared by all processes; it must not know what a request is.
+
+A sliding window: this minute's count, plus the last minute's in the share of it that still lies within sixty seconds.
+Every process counts in memory and adds what it counted to the database's total four times a second, so a request
+costs no round trip. What a process may admit between two meetings with the others is an eighth of what is left, hence
+N processes together overshoot a limit by N eighths of the rest at most, and by nothing much when little is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+
+import msgspec
+
+from vestibule.clock import MINUTE_MS, SECOND_MS, now_ms
+from vestibule.errors import RateLimited, StorageUnavailable
+from vestibule.storage import rate_totals
+from vestibule.storage.store import Store
+
+_FLUSH_SECONDS = 0.25
+_LEASE_SHARE = 8
+_PURGE_EVERY_MINUTES = 10
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """What is left after a request that was let through; `reset` is in seconds."""
+
+    limit: int
+    remaining: int
+    reset: int
+
+
+class _Bucket:
+    __slots__ = ("in_flight", "lease", "minute", "name", "pending", "previous", "shared", "syncing", "workspace_id")
+
+    def __init__(self, workspace_id: str, name: str) -> None:
+        self.workspace_id = workspace_id
+        self.name = name
+        self.minute = -1
+        self.previous = 0  # everybody's count in the minute before
+        self.shared = 0  # everybody's count in this minute, as of the last meeting
+        self.in_flight = 0  # ours, on its way to the database
+        self.pending = 0  # ours, not sent yet
+        self.lease = 0
+        self.syncing: asyncio.Future[None] | None = None
+
+    def used(self, now: int) -> float:
+        left = 1 - (now % MINUTE_MS) / MINUTE_MS
+        return self.shared + self.in_flight + self.pending + self.previous * left
+
+
+class RateLimiter:
+    """Admits or refuses, by bucket."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._buckets: dict[tuple[str, str], _Bucket] = {}
+        self._purged = 0
+
+    async def take(self, workspace_id: str, name: str, limit: int) -> Allowance:
+        """Counts one request. Raises RateLimited, and StorageUnavailable where the others cannot be asked."""
+        bucket = self._buckets.get((workspace_id, name))
+        if bucket is None:
+            bucket = self._buckets[workspace_id, name] = _Bucket(workspace_id, name)
+        while True:
+            now = now_ms()
+            if bucket.minute != now // MINUTE_MS:
+                await self._meet(bucket, limit)
+                continue
+            used = bucket.used(now)
+            if used + 1 > limit:
+                raise RateLimited(_wait(bucket, limit, now), detail=f"{name}: {limit} a minute")
+            if bucket.pending < bucket.lease:
+                break
+            await self._meet(bucket, limit)
+        bucket.pending += 1
+        return Allowance(limit, max(0, int(limit - used - 1)), 60 - now % MINUTE_MS // SECOND_MS)
+
+    async def run(self) -> None:
+        """Brings the counts to the database until cancelled."""
+        while True:
+            await asyncio.sleep(_FLUSH_SECONDS)
+            with contextlib.suppress(StorageUnavailable):  # the counts stay pending
+                await self.flush()
+
+    async def flush(self) -> None:
+        """Adds what was counted to the totals. Raises StorageUnavailable."""
+        minute = now_ms() // MINUTE_MS
+        for key, bucket in list(self._buckets.items()):
+            if bucket.pending and bucket.syncing is None:
+                await self._meet(bucket, None)
+            elif bucket.minute < minute - 1:
+                del self._buckets[key]
+        if minute - self._purged >= _PURGE_EVERY_MINUTES:
+            self._purged = minute
+            await rate_totals.purge(self._store, minute - 2)
+
+    async def _meet(self, bucket: _Bucket, limit: int | None) -> None:
+        """Exchanges counts with the other processes; requests that need it at the same time share one exchange."""
+        if bucket.syncing is not None:
+            await bucket.syncing
+            return
+        bucket.syncing = asyncio.get_running_loop().create_future()
+        try:
+            await self._exchange(bucket, limit)
+        finally:
+            bucket.syncing.set_result(None)
+            bucket.syncing = None
+
+    async def _exchange(self, bucket: _Bucket, limit: int | None) -> None:
+        minute = now_ms() // MINUTE_MS
+        if bucket.pending and bucket.minute >= 0:
+            bucket.in_flight, bucket.pending = bucket.pending, 0
+            try:
+                total = await rate_totals.add(
+                    self._store, bucket.workspace_id, bucket.name, bucket.minute, bucket.in_flight
+                )
+            except StorageUnavailable:
+                bucket.pending += bucket.in_flight
+                raise
+            finally:
+                bucket.in_flight = 0
+            bucket.shared = total
+        if bucket.minute != minute and limit is not None:
+            previous = await rate_totals.read(self._store, bucket.workspace_id, bucket.name, minute - 1)
+            shared = await rate_totals.read(self._store, bucket.workspace_id, bucket.name, minute)
+            bucket.minute, bucket.previous, bucket.shared = minute, previous, shared
+        if limit is not None:
+            bucket.lease = max(1, int(limit - bucket.used(now_ms())) // _LEASE_SHARE)
+
+
+def _wait(bucket: _Bucket, limit: int, now: int) -> int:
+    """Seconds until one more request would pass, if nobody else asks meanwhile."""
+    count = bucket.shared + bucket.in_flight + bucket.pending
+    gone = (now % MINUTE_MS) / MINUTE_MS
+    if count < limit:
+        need = 1 - (limit - 1 - count) / max(bucket.previous, 1)
+        return math.ceil((need - gone) * 60)
+    return math.ceil((1 - gone + 1 - (limit - 1) / count) * 60)

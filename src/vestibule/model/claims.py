@@ -1,0 +1,65 @@
+"""What a verification method learned about a visitor, with proof and without as unrelated types; no I/O."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+CustomValue = str | int | float | bool
+CustomData = dict[str, CustomValue]
+
+
+class Method(enum.StrEnum):
+    """How something became known. Only the first three prove anything."""
+
+    SERVER_TO_SERVER = "server_to_server"
+    TOKEN_EXCHANGE = "token_exchange"  # noqa: S105 - a method's name
+    AUTH_ENDPOINT = "auth_endpoint"
+    UNVERIFIED = "unverified"
+
+
+class HttpOverrides(msgspec.Struct, frozen=True, omit_defaults=True):
+    """HTTP parameters that the responder's actions must use for one person (seed: PublicAPIHttpOverrides)."""
+
+    query_params: dict[str, str] = {}
+    path_params: dict[str, str] = {}
+    body_params: dict[str, str] = {}
+    headers: dict[str, str] = {}
+
+
+class ProfileClaims(msgspec.Struct, frozen=True):
+    """Profile values as claimed. UNSET means "said nothing, keep"; None means "clear" (DESIGN rule 2.7)."""
+
+    name: str | None | UnsetType = UNSET
+    email: str | None | UnsetType = UNSET
+    phone: str | None | UnsetType = UNSET
+    avatar_url: str | None | UnsetType = UNSET
+    language: str | None | UnsetType = UNSET
+    custom_data: CustomData | None | UnsetType = UNSET
+    chat_context: str | None | UnsetType = UNSET
+    http_action_overrides: HttpOverrides | None | UnsetType = UNSET
+
+
+class VerifiedClaims(msgspec.Struct, frozen=True):
+    """Proven by a verification method, and by nothing else: only `verification/` may make one (tests hold this).
+
+    `email_key` and `phone_key` are keys that may find a contact: normalised, and vouched for. `proven_at` is epoch
+    milliseconds.
+    """
+
+    workspace_id: str
+    method: Method
+    proven_at: int
+    profile: ProfileClaims
+    email_key: str | None = None
+    phone_key: str | None = None
+    external_id: str | None = None
+
+
+class UnverifiedClaims(msgspec.Struct, frozen=True):
+    """What a visitor says about themselves. Deliberately without keys: it can find nobody (DESIGN rule 2.2)."""
+
+    workspace_id: str
+    profile: ProfileClaims

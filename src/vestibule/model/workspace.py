@@ -1,0 +1,53 @@
+"""A customer's tenancy and the keys its backend holds, as stored; no I/O."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class RateLimits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Requests a minute per API key; None means the installation's setting."""
+
+    standard: int | None = None
+    streaming: int | None = None
+
+
+class Workspace(msgspec.Struct, frozen=True):
+    """One tenancy. `customer_id` is its public short name (Puzzel), `widget_token` what the widget carries."""
+
+    id: str
+    name: str
+    customer_id: str
+    widget_token: str
+    rate_limits: RateLimits
+    created_at: int
+    disabled_at: int | None = None
+
+
+class Scope(enum.StrEnum):
+    """What an API key may do."""
+
+    AUTHENTICATE = "widget:authenticate"
+    CONTACTS_READ = "contacts:read"
+    CONTACTS_WRITE = "contacts:write"
+
+
+class ApiKey(msgspec.Struct, frozen=True):
+    """An API key without its secret. `hint` is the readable part; times are epoch milliseconds."""
+
+    workspace_id: str
+    id: str
+    name: str
+    hint: str
+    scopes: tuple[str, ...]
+    rate_limits: RateLimits
+    created_at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
+    last_used_at: int | None = None
+    replaces: str | None = None
+
+    def usable_at(self, now: int) -> bool:
+        return (self.revoked_at is None or now < self.revoked_at) and (self.expires_at is None or now < self.expires_at)

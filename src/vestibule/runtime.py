@@ -1,0 +1,28 @@
+"""What a request may use, as one frozen value; it must not make anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vestibule.identity.resolution import Resolver
+from vestibule.limits import RateLimiter
+from vestibule.settings import Settings
+from vestibule.storage.contacts import Contacts
+from vestibule.storage.store import Store
+from vestibule.tokens.api_keys import ApiKeys
+from vestibule.tokens.contact_token import ContactTokens
+from vestibule.tokens.signing_keys import SigningKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Made once per process by `app.py`."""
+
+    settings: Settings
+    store: Store
+    api_keys: ApiKeys
+    signing_keys: SigningKeys
+    contact_tokens: ContactTokens
+    contacts: Contacts
+    resolver: Resolver
+    rate_limiter: RateLimiter

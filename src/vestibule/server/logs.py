@@ -1,0 +1,37 @@
+"""Sends the process's own messages down the same JSON lines as the requests; it must not print what it is not given."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+
+from vestibule.edge.access_log import AccessLog
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class LineHandler(logging.Handler):
+    """Hands records to the log thread, so that a blocked log target never blocks the event loop."""
+
+    def __init__(self, log: AccessLog) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line: dict[str, str | int] = {"level": record.levelname.lower(), "logger": record.name}
+        line["message"] = record.getMessage()
+        if record.exc_info and record.exc_info[0] is not None:
+            # Frames and the class, without the message: an exception's text may quote what a client sent.
+            frames = traceback.extract_tb(record.exc_info[2])
+            line["exception"] = record.exc_info[0].__name__
+            line["frames"] = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-12:]))
+        self._log.note(line)
+
+
+def configure_logging(level: str, log: AccessLog) -> None:
+    """Makes the lines the only way out of the process's loggers."""
+    root = logging.getLogger()
+    root.handlers = [LineHandler(log)]
+    root.setLevel(_LEVELS[level])
+    for noisy in ("uvicorn.access", "httpx", "httpcore", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,80 @@
+"""Starts the server: checks, migrates, then hands over to uvicorn; it must not hold a database open itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+
+import uvicorn
+
+from vestibule.app import Application
+from vestibule.edge.access_log import AccessLog
+from vestibule.sealing import Sealer
+from vestibule.server.logs import configure_logging
+from vestibule.server.protocol import BoundedHttp
+from vestibule.settings import PREFIX, InvalidSettings, Settings, load_secret_keys, read_settings
+from vestibule.storage import installation
+from vestibule.storage.opening import ensure_schema, open_store
+
+# Chosen so that a load balancer (60 s by default) closes idle connections first, and never sends into a closed one.
+_KEEP_ALIVE_SECONDS = 75
+
+
+def create_app() -> Application:
+    """The application of one worker process, from its environment; uvicorn calls it."""
+    settings = read_settings()
+    keys, _ = load_secret_keys(settings)
+    log = AccessLog(settings.log_level)
+    configure_logging(settings.log_level, log)
+    BoundedHttp.max_header_bytes = settings.max_header_bytes
+    BoundedHttp.header_timeout = settings.header_timeout / 1000
+    return Application(settings, Sealer(keys), log)
+
+
+def prepare(settings: Settings) -> Sealer:
+    """Brings schema and secret keys into a state to serve from, or says why not. Raises InvalidSettings, WrongSchema,
+    StorageUnavailable."""
+    ensure_schema(settings.database_url, may_migrate=settings.auto_migrate)
+    keys, _ = load_secret_keys(settings)
+    sealer = Sealer(keys)
+    asyncio.run(_check_secret(settings, sealer))
+    return sealer
+
+
+async def _check_secret(settings: Settings, sealer: Sealer) -> None:
+    """A node with another secret would seal what the others cannot open; better that it does not start."""
+    store = await open_store(settings.database_url, connections=1)
+    try:
+        sealed_with = await installation.set_first(store, "secret_key", sealer.fingerprints[0])
+    finally:
+        await store.close()
+    if sealed_with not in sealer.fingerprints:
+        raise InvalidSettings(["secret_keys: none of them is the one this database was sealed with"])
+
+
+def serve(settings: Settings, flags: Mapping[str, object]) -> None:
+    """Serves until told to stop."""
+    prepare(settings)
+    # Workers are processes of their own and read the environment; flags reach them through it.
+    for name, value in flags.items():
+        if value is not None:
+            os.environ[PREFIX + name.upper()] = str(value)
+    uvicorn.run(
+        "vestibule.server.serve:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers if settings.workers > 1 else None,
+        loop="uvloop",
+        http=BoundedHttp,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=max(1, settings.shutdown_timeout // 1000),
+        backlog=2048,
+    )

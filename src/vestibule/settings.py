@@ -1,0 +1,260 @@
+"""Reads what the process is told about itself: flags, VESTIBULE_*, vestibule.toml, defaults, in this order; it must not
+open or create anything but the secret key file.
+
+Every problem is reported at once, none of them repeats a value (it might be a secret), and no secret has a default.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from vestibule.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from vestibule.sealing import new_secret_key, parse_secret_key
+
+PREFIX = "VESTIBULE_"
+CONFIG_FILE = "vestibule.toml"
+_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+_UNITS = {"ms": 1, "s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class InvalidSettings(Exception):
+    """Everything that is wrong, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("must be text")
+    return value.strip()
+
+
+def _whole(low: int, high: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        problem = f"must be a whole number from {low} to {high}"
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise TypeError(problem)
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError(problem) from None
+        if not low <= number <= high:
+            raise ValueError(problem)
+        return number
+
+    return parse
+
+
+def _duration(low: str, high: str) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        match = _DURATION.fullmatch(str(value).strip())
+        milliseconds = int(match[1]) * _UNITS[match[2]] if match else -1
+        if not _parse_duration(low) <= milliseconds <= _parse_duration(high):
+            raise ValueError(f"must be a duration from {low} to {high}, such as 90s, 15m or 24h")
+        return milliseconds
+
+    return parse
+
+
+def _parse_duration(text: str) -> int:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    try:
+        return _BOOLEANS[str(value).strip().lower()]
+    except KeyError:
+        raise ValueError("must be true or false") from None
+
+
+def _database_url(value: object) -> str:
+    url = _text(value)
+    if url.startswith("postgres://"):
+        url = "postgresql://" + url.removeprefix("postgres://")
+    if not url.startswith(("sqlite:///", "postgresql://")):
+        raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
+    return url
+
+
+def _web_url(value: object) -> str:
+    url = _text(value).rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError("must be an http or https URL without user, query or fragment")
+    return url
+
+
+def _networks(value: object) -> tuple[Network, ...]:
+    entries = value if isinstance(value, list) else [part for part in _text(value).split(",") if part.strip()]
+    try:
+        return tuple(ipaddress.ip_network(str(entry).strip()) for entry in entries)
+    except ValueError:
+        raise ValueError("must be addresses or CIDR networks, separated by commas") from None
+
+
+def _secret_keys(value: object) -> tuple[bytes, ...]:
+    entries = value if isinstance(value, list) else _text(value).split(",")
+    return tuple(parse_secret_key(str(entry)) for entry in entries if str(entry).strip())
+
+
+def _level(value: object) -> str:
+    level = _text(value).lower()
+    if level not in {"debug", "info", "warning", "error"}:
+        raise ValueError("must be debug, info, warning or error")
+    return level
+
+
+def _setting(parse: Callable[[object], Any], default: object, about: str, *, secret: bool = False) -> Any:
+    """One setting; `default` is written as in a file, and parsed like a given value."""
+    metadata = {"parse": parse, "default": default, "about": about, "secret": secret}
+    return field(default=parse(default) if default is not None else None, metadata=metadata, repr=not secret)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of a process. Durations are milliseconds."""
+
+    database_url: str = _setting(_database_url, "sqlite:///vestibule.db", "Where everything is kept.", secret=True)
+    database_connections: int = _setting(_whole(1, 200), "8", "PostgreSQL connections per worker, at the most.")
+    database_timeout: int = _setting(_duration("100ms", "60s"), "5s", "After this a database call answers 503.")
+    auto_migrate: bool = _setting(_boolean, "true", "Bring the schema up to date on start.")
+    secret_keys: tuple[bytes, ...] = _setting(
+        _secret_keys, "", "Keys that seal values at rest, comma-separated: the first seals, all open.", secret=True
+    )
+    secret_key_file: str = _setting(
+        _text,
+        "",
+        "Where the secret key is kept if secret_keys is empty; made on first start. Default: beside the database.",
+    )
+    host: str = _setting(_text, "127.0.0.1", "Address to listen on.")
+    port: int = _setting(_whole(0, 65535), "8000", "Port to listen on.")
+    workers: int = _setting(_whole(1, 256), "1", "Server processes.")
+    public_url: str = _setting(
+        _web_url, "http://127.0.0.1:8000", "How the outside reaches this service; the issuer of its tokens."
+    )
+    trusted_proxies: tuple[Network, ...] = _setting(
+        _networks, "", "Proxies whose X-Forwarded-For is believed, as addresses or CIDR."
+    )
+    contact_token_lifetime: int = _setting(
+        _duration("1m", "30d"), "24h", "How long a verified contact's token is good."
+    )
+    signing_key_lead: int = _setting(
+        _duration("0s", "30d"), "24h", "How long a new signing key is published before it signs."
+    )
+    rate_limit_standard: int = _setting(
+        _whole(1, 1_000_000_000), "100", "Requests a minute per API key, standard endpoints."
+    )
+    rate_limit_streaming: int = _setting(
+        _whole(1, 1_000_000_000), "1000", "Requests a minute per API key, streaming endpoints."
+    )
+    rate_limit_bad_keys: int = _setting(
+        _whole(1, 1_000_000_000), "10", "Wrong API keys a minute per client address, before 401 becomes 429."
+    )
+    max_body_bytes: int = _setting(_whole(1024, 16_777_216), "65536", "Largest request body.")
+    max_header_bytes: int = _setting(_whole(1024, 1_048_576), "32768", "Largest request line and headers together.")
+    header_timeout: int = _setting(_duration("100ms", "5m"), "10s", "Time for the request line and headers to arrive.")
+    body_timeout: int = _setting(_duration("100ms", "5m"), "15s", "Time for the body to arrive.")
+    shutdown_timeout: int = _setting(_duration("0s", "5m"), "10s", "Time for requests under way when told to stop.")
+    log_level: str = _setting(_level, "info", "debug, info, warning or error.")
+    instance: str = _setting(_text, "", "A name that /healthz shows, to tell processes apart.")
+
+
+def read_settings(
+    flags: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None, directory: Path | None = None
+) -> Settings:
+    """The settings in force. `flags` may hold None for "not given". Raises InvalidSettings."""
+    environ = os.environ if environ is None else environ
+    flags = flags or {}
+    problems: list[str] = []
+    in_file = _read_file(environ, directory or Path.cwd(), problems)
+    values: dict[str, Any] = {}
+    for entry in fields(Settings):
+        variable = PREFIX + entry.name.upper()
+        given = next(
+            (
+                (where, value)
+                for where, value in (
+                    (f"--{entry.name.replace('_', '-')}", flags.get(entry.name)),
+                    (variable, environ.get(variable)),
+                    (f"{CONFIG_FILE}: {entry.name}", in_file.pop(entry.name, None)),
+                )
+                if value is not None
+            ),
+            None,
+        )
+        if given is None:
+            continue
+        try:
+            values[entry.name] = entry.metadata["parse"](given[1])
+        except (TypeError, ValueError) as error:
+            problems.append(f"{given[0]} {error}")
+    problems += [f"{CONFIG_FILE}: {name} is not a setting" for name in in_file]
+    if problems:
+        raise InvalidSettings(problems)
+    return Settings(**values)
+
+
+def _read_file(environ: Mapping[str, str], directory: Path, problems: list[str]) -> dict[str, object]:
+    named = environ.get(PREFIX + "CONFIG")
+    path = Path(named) if named else directory / CONFIG_FILE
+    if not named and not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        problems.append(f"{path} cannot be read: {error}")
+        return {}
+
+
+def secret_key_path(settings: Settings) -> Path:
+    """Where the secret key is kept when it is not given directly."""
+    if settings.secret_key_file:
+        return Path(settings.secret_key_file)
+    if settings.database_url.startswith("sqlite:///"):
+        return Path(settings.database_url.removeprefix("sqlite:///") + ".key")
+    return Path("vestibule.key")
+
+
+def load_secret_keys(settings: Settings) -> tuple[tuple[bytes, ...], bool]:
+    """The secret keys, and whether one was made just now. A made key is random and lies in a file that only its owner
+    reads. Raises InvalidSettings."""
+    if settings.secret_keys:
+        return settings.secret_keys, False
+    path = secret_key_path(settings)
+    try:
+        made = _create(path)
+        lines = path.read_text(encoding="ascii").split()
+        keys = tuple(parse_secret_key(line) for line in lines)
+    except (OSError, ValueError) as error:
+        raise InvalidSettings([f"the secret key file {path} cannot be used: {error}"]) from None
+    if not keys:
+        raise InvalidSettings([f"the secret key file {path} is empty"])
+    return keys, made
+
+
+def _create(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(new_secret_key() + "\n")
+    return True

@@ -1,0 +1,165 @@
+"""Contacts as rows, HTTP overrides sealed; it must not decide which contact a visitor is."""
+
+from __future__ import annotations
+
+import msgspec
+
+from vestibule.model.claims import CustomData, HttpOverrides
+from vestibule.model.contact import Contact, Provenance
+from vestibule.sealing import Sealer
+from vestibule.storage.json_columns import from_json, to_json
+from vestibule.storage.statement import statement
+from vestibule.storage.store import Row, Store, Value
+
+_COLUMNS = (
+    "workspace_id, id, version, verified, created_at, updated_at, email_key, phone_key, external_id, name, email,"
+    " phone, avatar_url, language, custom_data, chat_context, sealed_http_overrides, provenance, merged_into"
+)
+
+FIND_BY_ID = statement(
+    "contacts.find_by_id", f"SELECT $slot, {_COLUMNS} FROM contacts WHERE workspace_id = $1 AND id = $2"
+)
+FIND_BY_EMAIL = statement(
+    "contacts.find_by_email", f"SELECT $slot, {_COLUMNS} FROM contacts WHERE workspace_id = $1 AND email_key = $2"
+)
+FIND_BY_PHONE = statement(
+    "contacts.find_by_phone", f"SELECT $slot, {_COLUMNS} FROM contacts WHERE workspace_id = $1 AND phone_key = $2"
+)
+# DO NOTHING whichever key collides: another request was first, and the caller looks again.
+INSERT = statement(
+    "contacts.insert",
+    f"""
+    INSERT INTO contacts ({_COLUMNS})
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+    ON CONFLICT DO NOTHING RETURNING $slot, id
+    """,
+)
+# Only over the version that was read: of two writers one loses, and the loser decides anew from what is there now.
+UPDATE = statement(
+    "contacts.update",
+    """
+    UPDATE contacts SET version = $3 + 1, verified = $4, created_at = $5, updated_at = $6, email_key = $7,
+        phone_key = $8, external_id = $9, name = $10, email = $11, phone = $12, avatar_url = $13, language = $14, custom_data = $15,
+        chat_context = $16, sealed_http_overrides = $17, provenance = $18, merged_into = $19
+    WHERE workspace_id = $1 AND id = $2 AND version = $3 RETURNING $slot, id
+    """,
+)
+DELETE = statement("contacts.delete", "DELETE FROM contacts WHERE workspace_id = $1 AND id = $2 RETURNING id")
+COUNT = statement("contacts.count", "SELECT COUNT(*) FROM contacts WHERE workspace_id = $1")
+LIST_MERGED = statement(
+    "contacts.list_merged", f"SELECT {_COLUMNS} FROM contacts WHERE workspace_id = $1 AND merged_into = $2 ORDER BY id"
+)
+
+# A merged contact points to another one. Longer chains than this are not made.
+_LONGEST_CHAIN = 8
+
+
+class Contacts:
+    """Reads and writes contacts."""
+
+    def __init__(self, store: Store, sealer: Sealer) -> None:
+        self._store = store
+        self._sealer = sealer
+
+    async def find(self, workspace_id: str, contact_id: str) -> Contact | None:
+        """The contact itself, merged or not."""
+        return self._only(await self._store.read(FIND_BY_ID, workspace_id, contact_id))
+
+    async def find_leading(self, workspace_id: str, contact_id: str) -> Contact | None:
+        """The contact, or the one that it was merged into."""
+        return await self._lead(await self.find(workspace_id, contact_id))
+
+    async def find_by_email(self, workspace_id: str, email_key: str) -> Contact | None:
+        """Who is found by this verified e-mail; a merged contact leads to the one it was merged into."""
+        return await self._lead(self._only(await self._store.read(FIND_BY_EMAIL, workspace_id, email_key)))
+
+    async def find_by_phone(self, workspace_id: str, phone_key: str) -> Contact | None:
+        return await self._lead(self._only(await self._store.read(FIND_BY_PHONE, workspace_id, phone_key)))
+
+    async def insert(self, contact: Contact) -> bool:
+        """False where one of its keys already belongs to a contact."""
+        return bool(await self._store.write(INSERT, *self._to_row(contact)))
+
+    async def update(self, contact: Contact) -> bool:
+        """Writes over the version that `contact` was read at. False where somebody else wrote since."""
+        return bool(await self._store.write(UPDATE, *self._to_row(contact)))
+
+    async def delete(self, workspace_id: str, contact_id: str) -> bool:
+        return bool(await self._store.write(DELETE, workspace_id, contact_id))
+
+    async def count(self, workspace_id: str) -> int:
+        return int((await self._store.read(COUNT, workspace_id))[0][0])
+
+    async def merged_into(self, workspace_id: str, contact_id: str) -> list[Contact]:
+        return [self._from_row(row) for row in await self._store.read(LIST_MERGED, workspace_id, contact_id)]
+
+    async def _lead(self, contact: Contact | None) -> Contact | None:
+        for _ in range(_LONGEST_CHAIN):
+            if contact is None or contact.merged_into is None:
+                return contact
+            contact = await self.find(contact.workspace_id, contact.merged_into)
+        return None
+
+    def _only(self, rows: list[Row]) -> Contact | None:
+        return self._from_row(rows[0]) if rows else None
+
+    def _to_row(self, contact: Contact) -> tuple[Value, ...]:
+        overrides = contact.http_action_overrides
+        sealed = self._sealer.seal(to_json(overrides), _sealing_context(contact.id)) if overrides is not None else None
+        custom = to_json(contact.custom_data) if contact.custom_data is not None else None
+        return (
+            contact.workspace_id,
+            contact.id,
+            contact.version,
+            contact.verified,
+            contact.created_at,
+            contact.updated_at,
+            contact.email_key,
+            contact.phone_key,
+            contact.external_id,
+            contact.name,
+            contact.email,
+            contact.phone,
+            contact.avatar_url,
+            contact.language,
+            custom,
+            contact.chat_context,
+            sealed,
+            to_json(contact.provenance),
+            contact.merged_into,
+        )
+
+    def _from_row(self, row: Row) -> Contact:
+        overrides = None
+        if row[16] is not None:
+            text = self._sealer.unseal(row[16], _sealing_context(row[1]))
+            overrides = from_json(text, HttpOverrides)
+        return Contact(
+            workspace_id=row[0],
+            id=row[1],
+            version=row[2],
+            verified=bool(row[3]),
+            created_at=row[4],
+            updated_at=row[5],
+            email_key=row[6],
+            phone_key=row[7],
+            external_id=row[8],
+            name=row[9],
+            email=row[10],
+            phone=row[11],
+            avatar_url=row[12],
+            language=row[13],
+            custom_data=_CUSTOM_DATA.decode(row[14]) if row[14] is not None else None,
+            chat_context=row[15],
+            http_action_overrides=overrides,
+            provenance=_PROVENANCE.decode(row[17]),
+            merged_into=row[18],
+        )
+
+
+def _sealing_context(contact_id: str) -> str:
+    return f"contacts.http_overrides:{contact_id}"
+
+
+_CUSTOM_DATA = msgspec.json.Decoder(CustomData)
+_PROVENANCE = msgspec.json.Decoder(dict[str, Provenance])

@@ -1,0 +1,1 @@
+"""Alembic's migrations; applied ones are never edited."""

@@ -1,0 +1,80 @@
+"""Opens the database that the settings name and brings its schema up to date; it holds no statement of a noun."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+from vestibule.errors import StorageUnavailable
+from vestibule.storage.postgres import PostgresStore
+from vestibule.storage.sqlite import SqliteStore
+from vestibule.storage.statement import statement
+from vestibule.storage.store import Store
+
+# The newest migration. A test compares it with the files, so that serving needs no Alembic in memory (10 MB).
+SCHEMA_VERSION = "0001"
+
+READ_VERSION = statement("schema.version", "SELECT version_num FROM alembic_version")
+
+
+class WrongSchema(Exception):
+    """The schema is not the one this release reads; the message says what to do."""
+
+
+def sqlite_path(url: str) -> str | None:
+    """The file of a `sqlite:///` URL (three slashes: relative, four: absolute), or None for PostgreSQL."""
+    return url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else None
+
+
+async def open_store(url: str, *, connections: int = 8, timeout: float = 5.0) -> Store:
+    """Connects. Raises StorageUnavailable where a SQLite file cannot be opened; PostgreSQL is reached on first use."""
+    path = sqlite_path(url)
+    store = SqliteStore(path) if path is not None else PostgresStore(url, connections=connections, timeout=timeout)
+    await store.open()
+    return store
+
+
+async def schema_version(url: str) -> str | None:
+    """The schema's version, None for an empty database. Raises StorageUnavailable where it cannot be reached."""
+    path = sqlite_path(url)
+    if path is not None and not Path(path).exists():  # noqa: ASYNC240 - a command is starting; nobody else waits
+        return None
+    store = await open_store(url, connections=1)
+    try:
+        rows = await store.read(READ_VERSION)
+        return str(rows[0][0]) if rows else None
+    except StorageUnavailable as error:
+        if error.detail in {"UndefinedTableError", "no such table: alembic_version"}:
+            return None
+        raise
+    finally:
+        await store.close()
+
+
+def migrate(url: str) -> None:
+    """Runs what migrations are missing, in one transaction: cut short, it leaves the schema as it was.
+
+    In a process of its own, so that the server does not keep Alembic and SQLAlchemy in memory for ever.
+    """
+    command = [sys.executable, "-m", "vestibule.storage.migrations"]
+    # Through standard input: a process's arguments are everybody's to read, and the URL may hold a password.
+    done = subprocess.run(command, input=url, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise WrongSchema(f"the migration did not go through: {last[0]}")
+
+
+def ensure_schema(url: str, *, may_migrate: bool) -> None:
+    """Brings the schema to this release's version, or says why not. Raises WrongSchema, StorageUnavailable."""
+    version = asyncio.run(schema_version(url))
+    if version == SCHEMA_VERSION:
+        return
+    if version is not None and version > SCHEMA_VERSION:
+        raise WrongSchema(f"the database is at schema {version}, newer than this release ({SCHEMA_VERSION})")
+    if not may_migrate:
+        raise WrongSchema(
+            f"the database is at schema {version}; run `vestibule migrate` to bring it to {SCHEMA_VERSION}"
+        )
+    migrate(url)

@@ -1,0 +1,79 @@
+"""Signing keys as rows, private halves sealed; it must not decide which key signs."""
+
+from __future__ import annotations
+
+import msgspec
+
+from vestibule.storage.statement import statement
+from vestibule.storage.store import Row, Store
+
+
+class SigningKeyRow(msgspec.Struct, frozen=True):
+    """`signs_from`: first moment it may sign. `last_expiry`: the latest `exp` a token signed by it can have.
+    `sealed_private_jwk` is gone once the key has ended. All times epoch ms."""
+
+    id: str
+    public_jwk: str
+    sealed_private_jwk: str | None
+    created_at: int
+    signs_from: int
+    last_expiry: int
+    withdrawn_at: int | None
+
+    def __repr__(self) -> str:
+        return f"SigningKeyRow({self.id})"
+
+
+_COLUMNS = "id, public_jwk, sealed_private_jwk, created_at, signs_from, last_expiry, withdrawn_at"
+
+INSERT = statement(
+    "signing_keys.insert", f"INSERT INTO signing_keys ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id"
+)
+# Only where there is none: two nodes that start at once may each have made a first key, and one is enough.
+INSERT_FIRST = statement(
+    "signing_keys.insert_first",
+    f"""
+    INSERT INTO signing_keys ({_COLUMNS})
+    SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS BIGINT), CAST($5 AS BIGINT),
+        CAST($6 AS BIGINT), CAST(NULL AS BIGINT)
+    WHERE NOT EXISTS (SELECT 1 FROM signing_keys WHERE withdrawn_at IS NULL) RETURNING id
+    """,
+)
+LIST = statement("signing_keys.list", f"SELECT {_COLUMNS} FROM signing_keys ORDER BY signs_from, created_at, id")
+WITHDRAW = statement(
+    "signing_keys.withdraw",
+    """
+    UPDATE signing_keys SET withdrawn_at = COALESCE(withdrawn_at, $2), sealed_private_jwk = NULL WHERE id = $1
+    RETURNING id
+    """,
+)
+EXTEND = statement(
+    "signing_keys.extend", "UPDATE signing_keys SET last_expiry = $2 WHERE id = $1 AND last_expiry < $2 RETURNING id"
+)
+RESEAL = statement("signing_keys.reseal", "UPDATE signing_keys SET sealed_private_jwk = $2 WHERE id = $1 RETURNING id")
+
+
+async def insert(store: Store, row: SigningKeyRow) -> None:
+    await store.write(INSERT, *msgspec.structs.astuple(row))
+
+
+async def insert_first(store: Store, row: SigningKeyRow) -> None:
+    """Inserts unless a key that is not withdrawn exists."""
+    await store.write(INSERT_FIRST, *msgspec.structs.astuple(row)[:-1])
+
+
+async def list_all(store: Store) -> list[SigningKeyRow]:
+    return [_from_row(row) for row in await store.read(LIST)]
+
+
+async def withdraw(store: Store, key_id: str, at: int) -> bool:
+    return bool(await store.write(WITHDRAW, key_id, at))
+
+
+async def extend(store: Store, key_id: str, last_expiry: int) -> None:
+    """Notes that the key signs tokens that live until `last_expiry`; it never moves back."""
+    await store.write(EXTEND, key_id, last_expiry)
+
+
+def _from_row(row: Row) -> SigningKeyRow:
+    return SigningKeyRow(*row)

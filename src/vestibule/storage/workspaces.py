@@ -1,0 +1,52 @@
+"""Workspaces as rows; it must not check who asks."""
+
+from __future__ import annotations
+
+from vestibule.model.workspace import RateLimits, Workspace
+from vestibule.storage.json_columns import from_json, to_json
+from vestibule.storage.statement import statement
+from vestibule.storage.store import Row, Store
+
+_COLUMNS = "id, name, customer_id, widget_token, rate_limits, created_at, disabled_at"
+
+INSERT = statement(
+    "workspaces.insert", f"INSERT INTO workspaces ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id"
+)
+FIND = statement("workspaces.find", f"SELECT {_COLUMNS} FROM workspaces WHERE id = $1")
+LIST = statement("workspaces.list", f"SELECT {_COLUMNS} FROM workspaces ORDER BY created_at, id")
+UPDATE = statement(
+    "workspaces.update",
+    "UPDATE workspaces SET name = $2, rate_limits = $3, disabled_at = $4 WHERE id = $1 RETURNING id",
+)
+
+
+async def insert(store: Store, workspace: Workspace) -> None:
+    """Raises UniqueViolation where the customer id or widget token is taken."""
+    await store.write(
+        INSERT,
+        workspace.id,
+        workspace.name,
+        workspace.customer_id,
+        workspace.widget_token,
+        to_json(workspace.rate_limits),
+        workspace.created_at,
+        workspace.disabled_at,
+    )
+
+
+async def find(store: Store, workspace_id: str) -> Workspace | None:
+    rows = await store.read(FIND, workspace_id)
+    return from_row(rows[0]) if rows else None
+
+
+async def list_all(store: Store) -> list[Workspace]:
+    return [from_row(row) for row in await store.read(LIST)]
+
+
+async def update(store: Store, workspace: Workspace) -> bool:
+    limits = to_json(workspace.rate_limits)
+    return bool(await store.write(UPDATE, workspace.id, workspace.name, limits, workspace.disabled_at))
+
+
+def from_row(row: Row) -> Workspace:
+    return Workspace(row[0], row[1], row[2], row[3], from_json(row[4], RateLimits), row[5], row[6])

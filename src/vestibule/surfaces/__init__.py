@@ -1,0 +1,1 @@
+"""The ways in, one per wire; surfaces do not know each other."""

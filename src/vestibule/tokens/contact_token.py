@@ -1,0 +1,156 @@
+"""Issues contact tokens and recognises them again; it must not know how the contact was verified.
+
+A contact token is a JWT that anyone can check with our published keys (RFC 7519, RFC 7515, ES256):
+
+    header   {"alg": "ES256", "kid": …, "typ": "contact+jwt"}         its own type, RFC 8725 section 3.11
+    claims   iss, aud (one workspace), sub (the contact), iat, exp, jti,
+             org_id (the workspace), contact {id, verified}, method, auth_time
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+
+import msgspec
+from joserfc import jws
+from joserfc.errors import JoseError
+
+from vestibule.clock import SECOND_MS, now_ms
+from vestibule.errors import InvalidContactToken
+from vestibule.ids import new_id
+from vestibule.model.claims import Method
+from vestibule.tokens.signing_keys import ALGORITHM, SigningKey, SigningKeys
+
+TYPE = "contact+jwt"
+# Ours are about 700 characters; anything much longer is not ours, and is not worth hashing.
+_LONGEST = 4096
+_CACHED_TOKENS = 16_384
+
+
+class ContactOfToken(msgspec.Struct, frozen=True):
+    id: str
+    verified: bool
+
+
+class ContactClaims(msgspec.Struct, frozen=True):
+    """The claims of a contact token; times in seconds, as JWT has them."""
+
+    iss: str
+    aud: str
+    sub: str
+    iat: int
+    exp: int
+    jti: str
+    org_id: str
+    contact: ContactOfToken
+    method: Method
+    auth_time: int
+
+
+_CLAIMS = msgspec.json.Decoder(ContactClaims)
+_ENCODER = msgspec.json.Encoder()
+
+
+def audience_of(workspace_id: str) -> str:
+    """The audience of one workspace's tokens, so that a token of one tenant means nothing to another (RFC 8725 3.9)."""
+    return f"urn:vestibule:workspace:{workspace_id}"
+
+
+class ContactTokens:
+    """Issues and checks contact tokens of one installation."""
+
+    def __init__(self, keys: SigningKeys, *, issuer: str, lifetime_ms: int) -> None:
+        self._keys = keys
+        self._issuer = issuer
+        self._lifetime = lifetime_ms // SECOND_MS
+        self._headers: dict[str, dict[str, str]] = {}
+        self._known: dict[bytes, tuple[ContactClaims, str]] = {}
+
+    def issue(self, workspace_id: str, contact_id: str, *, verified: bool, method: Method, auth_time_ms: int) -> str:
+        """A token for the contact. Raises NoSigningKey."""
+        key = self._keys.current()
+        now = now_ms() // SECOND_MS
+        claims = ContactClaims(
+            iss=self._issuer,
+            aud=audience_of(workspace_id),
+            sub=contact_id,
+            iat=now,
+            exp=now + self._lifetime,
+            jti=new_id(),
+            org_id=workspace_id,
+            contact=ContactOfToken(contact_id, verified),
+            method=method,
+            auth_time=auth_time_ms // SECOND_MS,
+        )
+        header = {"alg": ALGORITHM, "kid": key.id, "typ": TYPE}
+        return jws.serialize_compact(header, _ENCODER.encode(claims), key.private, algorithms=[ALGORITHM])
+
+    async def check(self, token: str) -> ContactClaims:
+        """The claims of a token that is ours, whole and in time. Raises InvalidContactToken."""
+        if len(token) > _LONGEST:
+            raise InvalidContactToken(detail="too long", step="form")
+        # Seen tokens are found again by their hash: polling costs a look-up, not a signature check. The key must still
+        # be published and the time not over, each time.
+        fingerprint = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        known = self._known.get(fingerprint)
+        if known is None or known[1] not in self._keys.published:
+            known = await self._verify(token)
+            if len(self._known) >= _CACHED_TOKENS:
+                del self._known[next(iter(self._known))]
+            self._known[fingerprint] = known
+        claims = known[0]
+        if claims.exp * SECOND_MS <= now_ms():
+            self._known.pop(fingerprint, None)
+            raise InvalidContactToken(detail="expired", step="exp")
+        return claims
+
+    async def _verify(self, token: str) -> tuple[ContactClaims, str]:
+        parts = token.split(".")
+        if len(parts) != 3:
+            raise InvalidContactToken(detail="not three parts", step="form")
+        key = await self._key_of(parts[0])
+        _require_canonical(parts[2])
+        try:
+            payload = jws.deserialize_compact(token, key.public, algorithms=[ALGORITHM]).payload
+            claims = _CLAIMS.decode(payload)
+        except (JoseError, ValueError, msgspec.DecodeError) as error:
+            raise InvalidContactToken(detail=type(error).__name__, step="signature") from None
+        if claims.iss != self._issuer or claims.aud != audience_of(claims.org_id) or claims.sub != claims.contact.id:
+            raise InvalidContactToken(detail="issuer, audience or subject", step="claims")
+        return claims, key.id
+
+    async def _key_of(self, header: str) -> SigningKey:
+        # We issue one header per key, to the letter. Anything else (another alg, type, crit, an inline key …) was not
+        # made here, so nothing in a foreign header is ever interpreted (RFC 8725 sections 3.1, 3.10, 3.11).
+        try:
+            members = msgspec.json.decode(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)), type=_Header)
+        except (binascii.Error, ValueError, msgspec.DecodeError):
+            raise InvalidContactToken(detail="unreadable header", step="header") from None
+        key = await self._keys.for_kid(members.kid)
+        if key is None or header != _header_text(key.id):
+            raise InvalidContactToken(detail="unknown key, or not a header of ours", step="header")
+        return key
+
+
+class _Header(msgspec.Struct, forbid_unknown_fields=True):
+    alg: str
+    kid: str
+    typ: str
+
+
+def _header_text(kid: str) -> str:
+    raw = msgspec.json.encode({"alg": ALGORITHM, "kid": kid, "typ": TYPE})
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _require_canonical(signature: str) -> None:
+    # 64 bytes end in a character with two spare bits; other spellings of the same bytes are refused, so that one
+    # signature is one text.
+    try:
+        raw = base64.b64decode(signature + "==", altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    if len(raw) != 64 or base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != signature:
+        raise InvalidContactToken(detail="not a canonical signature", step="signature")

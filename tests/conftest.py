@@ -1,0 +1,85 @@
+"""The fixtures every test may ask for: an engine, a fresh database on it, a running server; no test data."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.postgres import PostgresServer
+from tests.fixtures.server import WorkspaceServer
+
+# Short enough for tests to wait for, and no limit that a test reaches which is not about it.
+TEST_SETTINGS = {
+    "VESTIBULE_BODY_TIMEOUT": "2s",
+    "VESTIBULE_DATABASE_TIMEOUT": "2s",
+    "VESTIBULE_HEADER_TIMEOUT": "2s",
+    "VESTIBULE_LOG_LEVEL": "debug",
+    "VESTIBULE_RATE_LIMIT_BAD_KEYS": "100000",
+    "VESTIBULE_RATE_LIMIT_STANDARD": "100000",
+    "VESTIBULE_RATE_LIMIT_STREAMING": "100000",
+    "VESTIBULE_SHUTDOWN_TIMEOUT": "2s",
+    "VESTIBULE_SIGNING_KEY_LEAD": "0s",
+}
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for each test worker: nothing to agree on between them, and it starts in a second."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """The name of the database engine; a test that asks for it, or for what needs it, runs on each."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def database_url(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database for one test."""
+    yield from _fresh_database(engine, tmp_path, request)
+
+
+@pytest.fixture(scope="module")
+def module_database_url(
+    engine: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """An empty database that the tests of a module share."""
+    yield from _fresh_database(engine, tmp_path_factory.mktemp("database"), request)
+
+
+@pytest.fixture(scope="session")
+def secret_key() -> str:
+    """A key to seal with; given to servers and the CLI alike, so that each opens what the other sealed."""
+    return secrets.token_urlsafe(32)
+
+
+@pytest.fixture(scope="module")
+def server(
+    module_database_url: str, secret_key: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WorkspaceServer]:
+    """A real server with a workspace and an API key, on each engine in turn, shared by the tests of a module."""
+    settings = {
+        **TEST_SETTINGS,
+        "VESTIBULE_DATABASE_URL": module_database_url,
+        "VESTIBULE_SECRET_KEYS": secret_key,
+    }
+    with WorkspaceServer(settings, tmp_path_factory.mktemp("server")) as running:
+        running.make_workspace("tests")
+        yield running
+
+
+def _fresh_database(engine: str, directory: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    if engine == "sqlite":
+        yield f"sqlite:///{directory}/vestibule.db"
+        return
+    # Asked for here and not in the signature: a run on SQLite alone needs no PostgreSQL on the machine.
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    url = server.new_database()
+    yield url
+    server.drop_database(url)
