@@ -88,16 +88,16 @@ test-needs:
 
 .PHONY: lint-style
 lint-style: setup-dev
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
 
 .PHONY: lint-types
 lint-types: setup-dev
-	$(BIN)/mypy
+	$(BIN)/python -m mypy
 
 .PHONY: lint-imports
 lint-imports: setup-dev
-	$(BIN)/lint-imports
+	$(BIN)/python $(BIN)/lint-imports --no-logo
 
 # An environment that works is kept, whoever made it.
 $(DONE)/venv:

@@ -20,6 +20,7 @@ from vestibule.sealing import Sealer
 from vestibule.settings import Settings
 from vestibule.storage.contacts import Contacts
 from vestibule.storage.opening import open_store
+from vestibule.tenancy import Tenancy
 from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
 from vestibule.tokens.signing_keys import SigningKeys, ensure_first
@@ -38,6 +39,7 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
     return Runtime(
         settings=settings,
         store=store,
+        tenancy=Tenancy(store),
         api_keys=ApiKeys(store),
         signing_keys=signing_keys,
         contact_tokens=ContactTokens(

@@ -26,6 +26,12 @@ private, may carry a token, a key or a part of one.
     │   ├── AlreadyExists         already_exists
     │   └── ContactBusy           contact_busy          the same contact is being changed by too many at once
     ├── RateLimited               rate_limited
+    ├── Upstream                  somebody else's server did not do what was asked of it
+    │   ├── UpstreamFailed        upstream_failed       no connection, or no usable answer
+    │   ├── UpstreamTimeout       upstream_timeout
+    │   ├── UpstreamTooLarge      upstream_too_large
+    │   ├── UpstreamRedirect      upstream_redirect     redirects are never followed
+    │   └── UpstreamForbidden     upstream_forbidden    an address that may not be called
     └── Unavailable               try again later; never a guess
         ├── StorageUnavailable    storage_unavailable
         ├── NoSigningKey          no_signing_key        every key was withdrawn, or they cannot be opened
@@ -168,14 +174,44 @@ class ContactBusy(Conflict):
 
 
 class RateLimited(VestibuleError):
-    """`retry_after` is in whole seconds, at least one."""
+    """`limit` is in requests a minute, `retry_after` in whole seconds, at least one."""
 
     code = "rate_limited"
     sentence = "Too many requests; try again later."
 
-    def __init__(self, retry_after: int, *, detail: str = "") -> None:
+    def __init__(self, limit: int, retry_after: int, *, detail: str = "") -> None:
+        self.limit = limit
         self.retry_after = max(1, retry_after)
         super().__init__(detail=detail, step="rate_limit")
+
+
+class Upstream(VestibuleError):
+    code = "upstream"
+    sentence = "Another server did not answer as it should."
+
+
+class UpstreamFailed(Upstream):
+    code = "upstream_failed"
+
+
+class UpstreamTimeout(Upstream):
+    code = "upstream_timeout"
+    sentence = "Another server did not answer in time."
+
+
+class UpstreamTooLarge(Upstream):
+    code = "upstream_too_large"
+    sentence = "Another server's answer is larger than this service accepts."
+
+
+class UpstreamRedirect(Upstream):
+    code = "upstream_redirect"
+    sentence = "Another server answered with a redirect, which is not followed."
+
+
+class UpstreamForbidden(Upstream):
+    code = "upstream_forbidden"
+    sentence = "The address of another server may not be called from here."
 
 
 class Unavailable(VestibuleError):

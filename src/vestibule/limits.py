@@ -71,7 +71,7 @@ class RateLimiter:
                 continue
             used = bucket.used(now)
             if used + 1 > limit:
-                raise RateLimited(_wait(bucket, limit, now), detail=f"{name}: {limit} a minute")
+                raise RateLimited(limit, _wait(bucket, limit, now), detail=f"{name}: {limit} a minute")
             if bucket.pending < bucket.lease:
                 break
             await self._meet(bucket, limit)

@@ -9,6 +9,7 @@ from vestibule.limits import RateLimiter
 from vestibule.settings import Settings
 from vestibule.storage.contacts import Contacts
 from vestibule.storage.store import Store
+from vestibule.tenancy import Tenancy
 from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
 from vestibule.tokens.signing_keys import SigningKeys
@@ -20,6 +21,7 @@ class Runtime:
 
     settings: Settings
     store: Store
+    tenancy: Tenancy
     api_keys: ApiKeys
     signing_keys: SigningKeys
     contact_tokens: ContactTokens

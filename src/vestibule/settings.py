@@ -224,6 +224,12 @@ def _read_file(environ: Mapping[str, str], directory: Path, problems: list[str])
         return {}
 
 
+def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Variables that look like settings and are none: mistyped, or of another release. Worth a warning, no more."""
+    known = {PREFIX + entry.name.upper() for entry in fields(Settings)} | {PREFIX + "CONFIG"}
+    return sorted(name for name in environ or os.environ if name.startswith(PREFIX) and name not in known)
+
+
 def secret_key_path(settings: Settings) -> Path:
     """Where the secret key is kept when it is not given directly."""
     if settings.secret_key_file:

@@ -10,6 +10,7 @@ from vestibule.administration import api_keys, workspaces
 from vestibule.administration.desk import Desk
 from vestibule.clock import now_ms
 from vestibule.errors import CannotUnseal
+from vestibule.settings import unknown_variables
 from vestibule.storage import installation
 from vestibule.storage.signing_keys import list_all
 from vestibule.tokens.signing_keys import Status, status_of
@@ -33,6 +34,7 @@ async def check_up(desk: Desk) -> list[Finding]:
         await _secret(desk),
         await _signing_keys(desk),
         _public_url(desk),
+        _variables(),
         _secret_backup(desk),
         *await _api_keys(desk),
     ]
@@ -62,6 +64,13 @@ def _public_url(desk: Desk) -> Finding:
     if not url.startswith("https://") and "//127.0.0.1" not in url and "//localhost" not in url:
         return Finding("public_url", Grade.BAD, "It is not https: tokens and API keys would travel in clear.")
     return Finding("public_url", Grade.GOOD, f"Tokens are issued by {url}.")
+
+
+def _variables() -> Finding:
+    unknown = unknown_variables()
+    if unknown:
+        return Finding("variables", Grade.UNWISE, f"These are no settings and do nothing: {', '.join(unknown)}.")
+    return Finding("variables", Grade.GOOD, "Every VESTIBULE_ variable is a setting.")
 
 
 def _secret_backup(desk: Desk) -> Finding:

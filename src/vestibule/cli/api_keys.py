@@ -27,7 +27,7 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make a key. Its text is shown now and never again."""
-    lifetime = duration(expires_in) if expires_in is not None else None
+    lifetime = duration(expires_in, as_json=as_json) if expires_in is not None else None
     key, secret = at_the_desk(
         lambda desk: api_keys.create(
             desk,
@@ -67,7 +67,7 @@ def rotate(
     as_json: Json = False,
 ) -> None:
     """Make a key that takes over from another one; both are good during the overlap."""
-    overlap_ms = duration(overlap)
+    overlap_ms = duration(overlap, as_json=as_json)
     key, secret = at_the_desk(
         lambda desk: api_keys.rotate(desk, workspace, key_id, overlap_ms=overlap_ms), as_json=as_json
     )

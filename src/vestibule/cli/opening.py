@@ -63,9 +63,9 @@ def fail(code: str, message: str, *, as_json: bool, exit_code: int = 1) -> NoRet
     raise typer.Exit(exit_code)
 
 
-def duration(text: str) -> int:
+def duration(text: str, *, as_json: bool) -> int:
     """Milliseconds of `90s`, `15m`, `24h` or `30d`."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise typer.BadParameter("a duration is a number and s, m, h or d, such as 24h")
+        fail("invalid_option", "a duration is a number and s, m, h or d, such as 24h", as_json=as_json, exit_code=2)
     return int(match[1]) * _UNITS[match[2]]

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vestibule.cli.opening import Json, fail, plainly
 from vestibule.cli.output import print_result
+from vestibule.demo import preparation as demo
+from vestibule.demo.sample_request import curl
 from vestibule.server.serve import serve
 from vestibule.settings import read_settings
 from vestibule.storage.opening import SCHEMA_VERSION, ensure_schema
+
+_DEMO_DIRECTORY = Path("vestibule-demo")
+_DEMO_GREETING = """
+Vestibule's demo, for this machine only.
+
+  Look at    {url}/demo
+  Kept in    {directory}   (database, secret key and API key; delete it to start afresh)
+  Stop with  Ctrl-C
+
+Or be the customer's backend yourself. Paste this into another terminal:
+"""
 
 
 def serve_command(
@@ -32,8 +47,20 @@ def migrate_command(as_json: Json = False) -> None:
 
 
 def demo_command(
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
-    directory: Annotated[str, typer.Option(help="Where its database lies; kept between runs.")] = "vestibule-demo",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    directory: Annotated[Path, typer.Option(help="Where its database lies; kept between runs.")] = _DEMO_DIRECTORY,
 ) -> None:
     """Serve a workspace with a page that shows the flow, on this machine only."""
-    fail("not_here", f"{port} {directory}", as_json=False)
+    with plainly(as_json=False):
+        try:
+            demo.require_port(port)
+            demo.make_directory(directory)
+            demo.leave_configuration(os.environ)
+            flags = demo.flags_of(directory, port)
+            settings = read_settings(flags)
+            api_key = demo.make_installation(settings)
+        except demo.CannotPrepare as error:
+            fail("no_demo", str(error), as_json=False)
+        typer.echo(_DEMO_GREETING.format(url=settings.public_url, directory=directory))
+        typer.echo(curl(settings.public_url, api_key) + "\n")
+        serve(settings, flags, factory="vestibule.demo.app:create_app")

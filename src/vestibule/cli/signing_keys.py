@@ -34,7 +34,7 @@ def rotate(
     as_json: Json = False,
 ) -> None:
     """Add a key: published at once, signing later. The older keys stay until the last token they signed has ended."""
-    lead_ms = duration(lead) if lead is not None else None
+    lead_ms = duration(lead, as_json=as_json) if lead is not None else None
 
     async def act(desk: Desk) -> dict[str, Value]:
         settings = desk.settings

@@ -22,6 +22,8 @@ _STATUSES: tuple[tuple[type[errors.VestibuleError], HTTPStatus], ...] = (
     (errors.NotFound, HTTPStatus.NOT_FOUND),
     (errors.Conflict, HTTPStatus.CONFLICT),
     (errors.RateLimited, HTTPStatus.TOO_MANY_REQUESTS),
+    (errors.UpstreamTimeout, HTTPStatus.GATEWAY_TIMEOUT),
+    (errors.Upstream, HTTPStatus.BAD_GATEWAY),
     (errors.Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
@@ -49,13 +51,23 @@ def headers_of(error: errors.VestibuleError) -> tuple[Header, ...]:  # noqa: PLR
     if isinstance(error, errors.MethodNotAllowed):
         return ((b"allow", ", ".join(error.allowed).encode()),)
     if isinstance(error, errors.RateLimited):
-        return ((b"retry-after", str(error.retry_after).encode()),)
+        wait = str(error.retry_after).encode()
+        return ((b"retry-after", wait), *rate_headers(error.limit, 0, error.retry_after))
     if isinstance(error, errors.Unavailable):
         return ((b"retry-after", b"1"),)
     if isinstance(error, errors.BodyTooSlow | errors.BodyTooLarge):
         # The rest of the body is not read, so nothing more can be understood on this connection.
         return ((b"connection", b"close"),)
     return ()
+
+
+def rate_headers(limit: int, remaining: int, reset: int) -> tuple[Header, ...]:
+    """What is left of a limit, as most API clients know it (an early form of the IETF's RateLimit fields)."""
+    return (
+        (b"ratelimit-limit", str(limit).encode()),
+        (b"ratelimit-remaining", str(remaining).encode()),
+        (b"ratelimit-reset", str(reset).encode()),
+    )
 
 
 def problem(error: errors.VestibuleError) -> Reply:

@@ -17,6 +17,16 @@ from vestibule.errors import InvalidField, MalformedBody
 T = TypeVar("T")
 DEEPEST = 32
 _PLACE = re.compile(r"^(.*) - at `(.*)`$", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(.+)`")
+_TYPES = re.compile(r"Expected `(.+)`, got `(.+)`")
+_NAMES = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "a boolean",
+    "object": "an object",
+    "array": "a list",
+}
 
 
 def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
@@ -77,13 +87,21 @@ def _refuse_depth(body: bytes) -> None:
 
 
 def _in_words(error: msgspec.ValidationError) -> InvalidField | MalformedBody:
+    """Msgspec's complaint in the words of JSON rather than Python. It quotes types, and never values."""
     match = _PLACE.match(str(error))
     problem, path = (match[1], match[2]) if match else (str(error), "$")
-    missing = re.fullmatch(r"Object missing required field `(.+)`", problem)
     field = path.removeprefix("$").removeprefix(".")
+    missing = _MISSING.fullmatch(problem)
     if missing:
         return InvalidField(f"{field}.{missing[1]}".lstrip("."), "is required")
     if not field:
         return MalformedBody("The body must be a JSON object.", step="shape")
-    # msgspec's own words quote types, never values; an enum's does quote one, which is the caller's own and bounded.
-    return InvalidField(field, problem[:1].lower() + problem[1:200])
+    types = _TYPES.fullmatch(problem)
+    if types is None:
+        return InvalidField(field, "is not one of the values allowed" if "enum" in problem else "is out of range")
+    wanted = [_NAMES.get(name, name) for name in types[1].split(" | ")]
+    # Of a map's member msgspec tells the map: `customData[...]`.
+    subject = "must have members that are" if field.endswith("[...]") else "must be"
+    return InvalidField(
+        field.removesuffix("[...]"), f"{subject} {' or '.join(wanted)}, not {_NAMES.get(types[2], types[2])}"
+    )

@@ -23,9 +23,10 @@ LONGEST_OVERRIDE = 8_192
 # What a 64-bit database column and every JSON reader that people use can hold without changing it.
 _LARGEST_INTEGER = 2**63 - 1
 
-# RFC 9110 section 5.6.2 (token) and 5.5 (field value: visible characters, space, tab, obs-text).
+# RFC 9110 section 5.6.2 (token) and 5.5 (field value: visible characters, space, tab, and of obs-text what is printable
+# in Latin-1, which is what a header can carry).
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\uffff]*")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 # Headers that frame the message or belong to the connection (RFC 9110 section 7.6.1, RFC 9112): setting one would let
 # an override smuggle a second request or speak for another host. `x-opencx-` are ours to send, and must be unforgeable.
 _FORBIDDEN_HEADERS = frozenset(
@@ -99,7 +100,7 @@ def _header(path: str, name: str, value: str) -> None:
     if lowered in _FORBIDDEN_HEADERS or lowered.startswith(_FORBIDDEN_HEADER_PREFIXES):
         raise InvalidField(path, "is a header that may not be set")
     if _HEADER_VALUE.fullmatch(value) is None:
-        raise InvalidField(path, "must not contain control characters")
+        raise InvalidField(path, "must be of characters that a header can carry: printable Latin-1")
 
 
 def _member(field: str, name: str) -> str:

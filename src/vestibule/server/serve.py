@@ -53,15 +53,17 @@ async def _check_secret(settings: Settings, sealer: Sealer) -> None:
         raise InvalidSettings(["secret_keys: none of them is the one this database was sealed with"])
 
 
-def serve(settings: Settings, flags: Mapping[str, object]) -> None:
-    """Serves until told to stop."""
+def serve(
+    settings: Settings, flags: Mapping[str, object], *, factory: str = "vestibule.server.serve:create_app"
+) -> None:
+    """Serves what `factory` makes until told to stop."""
     prepare(settings)
     # Workers are processes of their own and read the environment; flags reach them through it.
     for name, value in flags.items():
         if value is not None:
             os.environ[PREFIX + name.upper()] = str(value)
     uvicorn.run(
-        "vestibule.server.serve:create_app",
+        factory,
         factory=True,
         host=settings.host,
         port=settings.port,

@@ -9,7 +9,7 @@ from vestibule.model.contact import Contact, Provenance
 from vestibule.sealing import Sealer
 from vestibule.storage.json_columns import from_json, to_json
 from vestibule.storage.statement import statement
-from vestibule.storage.store import Row, Store, Value
+from vestibule.storage.store import Row, Store, UniqueViolation, Value
 
 _COLUMNS = (
     "workspace_id, id, version, verified, created_at, updated_at, email_key, phone_key, external_id, name, email,"
@@ -39,8 +39,8 @@ UPDATE = statement(
     "contacts.update",
     """
     UPDATE contacts SET version = $3 + 1, verified = $4, created_at = $5, updated_at = $6, email_key = $7,
-        phone_key = $8, external_id = $9, name = $10, email = $11, phone = $12, avatar_url = $13, language = $14, custom_data = $15,
-        chat_context = $16, sealed_http_overrides = $17, provenance = $18, merged_into = $19
+        phone_key = $8, external_id = $9, name = $10, email = $11, phone = $12, avatar_url = $13, language = $14,
+        custom_data = $15, chat_context = $16, sealed_http_overrides = $17, provenance = $18, merged_into = $19
     WHERE workspace_id = $1 AND id = $2 AND version = $3 RETURNING $slot, id
     """,
 )
@@ -81,8 +81,11 @@ class Contacts:
         return bool(await self._store.write(INSERT, *self._to_row(contact)))
 
     async def update(self, contact: Contact) -> bool:
-        """Writes over the version that `contact` was read at. False where somebody else wrote since."""
-        return bool(await self._store.write(UPDATE, *self._to_row(contact)))
+        """Writes over the version that `contact` was read at. False where somebody else wrote since, or took a key."""
+        try:
+            return bool(await self._store.write(UPDATE, *self._to_row(contact)))
+        except UniqueViolation:
+            return False
 
     async def delete(self, workspace_id: str, contact_id: str) -> bool:
         return bool(await self._store.write(DELETE, workspace_id, contact_id))

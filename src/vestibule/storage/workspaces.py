@@ -13,6 +13,9 @@ INSERT = statement(
     "workspaces.insert", f"INSERT INTO workspaces ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id"
 )
 FIND = statement("workspaces.find", f"SELECT {_COLUMNS} FROM workspaces WHERE id = $1")
+FIND_BY_WIDGET_TOKEN = statement(
+    "workspaces.find_by_widget_token", f"SELECT {_COLUMNS} FROM workspaces WHERE widget_token = $1"
+)
 LIST = statement("workspaces.list", f"SELECT {_COLUMNS} FROM workspaces ORDER BY created_at, id")
 UPDATE = statement(
     "workspaces.update",
@@ -36,6 +39,11 @@ async def insert(store: Store, workspace: Workspace) -> None:
 
 async def find(store: Store, workspace_id: str) -> Workspace | None:
     rows = await store.read(FIND, workspace_id)
+    return from_row(rows[0]) if rows else None
+
+
+async def find_by_widget_token(store: Store, token: str) -> Workspace | None:
+    rows = await store.read(FIND_BY_WIDGET_TOKEN, token)
     return from_row(rows[0]) if rows else None
 
 

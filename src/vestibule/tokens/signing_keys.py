@@ -11,6 +11,7 @@ A key's life is read from its times, never from a stored state, so every process
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import logging
 
@@ -29,6 +30,7 @@ ALGORITHM = "ES256"
 _CONTEXT = "signing_keys.private_jwk:"
 # How far `last_expiry` runs ahead of the tokens in being, so that it is written once an hour and not once a token.
 _SLACK_MS = HOUR_MS
+_UNKNOWN_EVERY_SECONDS = 0.2
 _log = logging.getLogger(__name__)
 
 
@@ -73,26 +75,33 @@ class SigningKeys:
         self._loaded: tuple[SigningKeyRow, ...] = ()
         self._next_change = 0
         self._refreshed_at = float("-inf")
+        self._looking = asyncio.Lock()
         self._signing: SigningKey | None = None
         self.published: dict[str, SigningKey] = {}
         self.jwks: bytes = b'{"keys":[]}'
 
     async def refresh(self) -> None:
         """Reads the keys. Raises StorageUnavailable, and then keeps what it had."""
+        began = elapsed()
         found = await rows.list_all(self._store)
         now = now_ms()
         signing = next((row for row in found if status_of(row, found, now) is Status.SIGNING), None)
         if signing is not None and signing.last_expiry < now + self._lifetime + _SLACK_MS:
             # Before the first token that needs it: the key must stay published for as long as any of its tokens lives.
             await rows.extend(self._store, signing.id, now + self._lifetime + 2 * _SLACK_MS)
-        self._refreshed_at = elapsed()
+        self._refreshed_at = began
         if tuple(found) != self._loaded or now >= self._next_change:
             self._load(found, now)
 
     async def for_kid(self, kid: str) -> SigningKey | None:
-        """The published key of this name. A name not known yet is looked for, at most once a second."""
-        if kid not in self.published and elapsed() - self._refreshed_at > 1.0:
-            await self.refresh()
+        """The published key of this name. A name not known yet may be a new key that another process signs with
+        already, so it is looked for; a flood of made-up names costs one read in `_UNKNOWN_EVERY_SECONDS`."""
+        if kid not in self.published:
+            asked_at = elapsed()
+            async with self._looking:
+                if self._refreshed_at < asked_at:
+                    await asyncio.sleep(max(0.0, self._refreshed_at + _UNKNOWN_EVERY_SECONDS - elapsed()))
+                    await self.refresh()
         return self.published.get(kid)
 
     def current(self) -> SigningKey:

@@ -10,7 +10,7 @@ import msgspec
 from vestibule.edge.bearer import bearer
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.surface import Route
-from vestibule.errors import InvalidContactToken
+from vestibule.errors import InvalidContactToken, WorkspaceDisabled
 from vestibule.model.claims import CustomData
 from vestibule.model.contact import Contact
 from vestibule.runtime import Runtime
@@ -62,6 +62,11 @@ async def _contact(runtime: Runtime, request: Request) -> tuple[Contact, Contact
     """The contact that a good token names, followed to where it was merged; a token of an erased contact is as good as
     none."""
     claims = await runtime.contact_tokens.check(bearer(request))
+    workspace = await runtime.tenancy.by_id(claims.org_id)
+    if workspace is None:
+        raise InvalidContactToken(detail="its workspace is gone", step="workspace")
+    if workspace.disabled_at is not None:
+        raise WorkspaceDisabled(step="workspace")
     contact = await runtime.contacts.find_leading(claims.org_id, claims.sub)
     if contact is None:
         raise InvalidContactToken(detail="its contact is gone", step="contact")

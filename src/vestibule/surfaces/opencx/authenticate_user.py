@@ -11,12 +11,12 @@ from msgspec import UNSET, UnsetType
 from vestibule.authenticate import Caller, authenticate, guard
 from vestibule.edge.bearer import bearer
 from vestibule.edge.client_address import address_bucket, client_address
-from vestibule.edge.http import Header, Reply, Request, json_reply
+from vestibule.edge.http import Reply, Request, json_reply
+from vestibule.edge.problem import rate_headers
 from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidApiKey, InvalidField
 from vestibule.identity import profile_rules as rules
-from vestibule.limits import Allowance
 from vestibule.model.claims import CustomData, HttpOverrides, ProfileClaims
 from vestibule.runtime import Runtime
 from vestibule.tokens.api_keys import Holder
@@ -77,7 +77,7 @@ def routes(runtime: Runtime) -> Sequence[Route]:
         done = await authenticate(runtime, method, vouching)
         request.facts |= {"method": method.name.value, "outcome": done.outcome.value, "contact": done.contact.id}
         answer = _ENCODER.encode(_Answer(done.token, _Contact(done.contact.id)))
-        return json_reply(200, answer, *_rate_headers(allowance))
+        return json_reply(200, answer, *rate_headers(allowance.limit, allowance.remaining, allowance.reset))
 
     return [Route("POST", "/widget/authenticate-user", authenticate_user)]
 
@@ -131,12 +131,4 @@ def _limit(runtime: Runtime, holder: Holder) -> int:
         holder.api_key.rate_limits.standard
         or holder.workspace.rate_limits.standard
         or runtime.settings.rate_limit_standard
-    )
-
-
-def _rate_headers(allowance: Allowance) -> tuple[Header, ...]:
-    return (
-        (b"ratelimit-limit", str(allowance.limit).encode()),
-        (b"ratelimit-remaining", str(allowance.remaining).encode()),
-        (b"ratelimit-reset", str(allowance.reset).encode()),
     )
