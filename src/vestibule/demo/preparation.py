@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+from collections.abc import MutableMapping
 from pathlib import Path
 
 from vestibule.administration import api_keys, workspaces
@@ -26,16 +27,18 @@ _CUSTOMER_ID = "demo"
 # Nobody who plays with the page shall meet a limit that the page does not speak of.
 _RATE_LIMITS = RateLimits(standard=1_000_000, streaming=1_000_000)
 _LOG_LEVEL = f"{PREFIX}LOG_LEVEL"
+# What says how a process shows itself, and not what it works on.
+_KEPT = frozenset({_LOG_LEVEL, f"{PREFIX}INSTANCE"})
 
 
 class CannotPrepare(Exception):
     """The demo cannot run here; the message says why and what to do."""
 
 
-def leave_configuration(environ: dict[str, str] | os._Environ[str]) -> None:
+def leave_configuration(environ: MutableMapping[str, str]) -> None:
     """Makes the demo an installation of its own: whatever this machine is configured for, the demo's data must not end
     up there, nor be sealed with its keys."""
-    for name in [name for name in environ if name.startswith(PREFIX) and name != _LOG_LEVEL]:
+    for name in [name for name in environ if name.startswith(PREFIX) and name not in _KEPT]:
         del environ[name]
     environ[f"{PREFIX}CONFIG"] = os.devnull
     # A line per request would push what there is to paste out of sight.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from importlib import resources
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -17,14 +17,8 @@ from vestibule.edge.problem import problem
 from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route, Surface
 
-_FILES = {
-    "demo.css": b"text/css; charset=utf-8",
-    "demo.js": b"text/javascript; charset=utf-8",
-    "dom.js": b"text/javascript; charset=utf-8",
-    "token.js": b"text/javascript; charset=utf-8",
-    "view.js": b"text/javascript; charset=utf-8",
-    "icon.svg": b"image/svg+xml",
-}
+_KINDS = {"css": b"text/css; charset=utf-8", "js": b"text/javascript; charset=utf-8", "svg": b"image/svg+xml"}
+_FILES = ("answers.css", "base.css", "demo.css", "demo.js", "dom.js", "icon.svg", "token.js", "view.js")
 # Nothing from elsewhere, nothing inline, no page around it; and a script that would make markup of a text fails.
 _POLICY = (
     b"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -38,6 +32,8 @@ _PAGE_HEADERS: tuple[Header, ...] = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+# What may stand in a header as a bearer token, and nothing that could end the header.
+Token = Annotated[str, msgspec.Meta(max_length=4096, pattern=r"^[A-Za-z0-9._-]*\Z")]
 _MOST_BODY = 65_536
 _BODY_SECONDS = 10.0
 
@@ -50,7 +46,7 @@ class SignIn(msgspec.Struct, frozen=True):
 
 class Try(msgspec.Struct, frozen=True):
     fault: Fault
-    token: str = ""
+    token: Token = ""
 
 
 _SIGN_IN = msgspec.json.Decoder(SignIn)
@@ -99,7 +95,8 @@ def _page(public_url: str, api_key: str) -> bytes:
 
 def _static_files() -> Sequence[Route]:
     folder = resources.files("vestibule.demo") / "static"
-    return [Route("GET", f"/demo/{name}", _file((folder / name).read_bytes(), kind)) for name, kind in _FILES.items()]
+    kinds = {name: _KINDS[name.rpartition(".")[2]] for name in _FILES}
+    return [Route("GET", f"/demo/{name}", _file((folder / name).read_bytes(), kind)) for name, kind in kinds.items()]
 
 
 def _file(content: bytes, kind: bytes) -> Handler:

@@ -47,7 +47,10 @@ class Surface:
         by_pattern: dict[str, dict[str, Handler]] = {}
         for route in self.routes:
             table = by_pattern if "{" in route.path else self._exact
-            table.setdefault(route.path, {})[route.method] = route.handler
+            methods = table.setdefault(route.path, {})
+            methods[route.method] = route.handler
+            if route.method == "GET":  # RFC 9110 section 9.3.2; the server leaves the content out
+                methods.setdefault("HEAD", route.handler)
         for path, methods in by_pattern.items():
             regex, _, convertors = compile_path(path)
             self._patterns.append((regex, convertors, methods))

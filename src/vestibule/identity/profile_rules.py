@@ -20,6 +20,7 @@ MOST_OVERRIDES = 100
 LONGEST_MEMBER_NAME = 128
 LONGEST_CUSTOM_TEXT = 8_192
 LONGEST_OVERRIDE = 8_192
+_WEB_URL = re.compile(r"https?://[^\s/]", re.IGNORECASE)
 # What a 64-bit database column and every JSON reader that people use can hold without changing it.
 _LARGEST_INTEGER = 2**63 - 1
 
@@ -56,6 +57,11 @@ def text(field: str, value: str, longest: int) -> str:
     if "\0" in value:
         raise InvalidField(field, "must not contain a NUL character")
     return value
+
+
+def is_web_url(value: str) -> bool:
+    """Whether a picture may be loaded from it: `javascript:` and its kin end up in pages that show it."""
+    return _WEB_URL.match(value) is not None and value.isprintable()
 
 
 def custom_data(field: str, value: CustomData) -> CustomData:

@@ -46,7 +46,7 @@ class VerifiedClaims(msgspec.Struct, frozen=True):
     """Proven by a verification method, and by nothing else: only `verification/` may make one (tests hold this).
 
     `email_key` and `phone_key` are keys that may find a contact: normalised, and vouched for. `proven_at` is epoch
-    milliseconds.
+    milliseconds. `notes` tells, by field, what was left out of the profile and why (DESIGN rule 2.7).
     """
 
     workspace_id: str
@@ -56,6 +56,7 @@ class VerifiedClaims(msgspec.Struct, frozen=True):
     email_key: str | None = None
     phone_key: str | None = None
     external_id: str | None = None
+    notes: dict[str, str] = {}
 
 
 class UnverifiedClaims(msgspec.Struct, frozen=True):

@@ -10,6 +10,10 @@ from vestibule.edge.access_log import AccessLog
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
+# What our own loggers add with `extra`; other attributes of a record may be anything.
+_EXTRAS = ("surface", "kid", "conversation", "action")
+
+
 class LineHandler(logging.Handler):
     """Hands records to the log thread, so that a blocked log target never blocks the event loop."""
 
@@ -20,6 +24,7 @@ class LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         line: dict[str, str | int] = {"level": record.levelname.lower(), "logger": record.name}
         line["message"] = record.getMessage()
+        line |= {name: str(getattr(record, name)) for name in _EXTRAS if hasattr(record, name)}
         if record.exc_info and record.exc_info[0] is not None:
             # Frames and the class, without the message: an exception's text may quote what a client sent.
             frames = traceback.extract_tb(record.exc_info[2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,10 @@ def migrate(url: str) -> None:
 
     In a process of its own, so that the server does not keep Alembic and SQLAlchemy in memory for ever.
     """
+    path = sqlite_path(url)
+    if path is not None:
+        # Its owner's alone from the first moment; SQLite gives its log and index the same mode.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
     command = [sys.executable, "-m", "vestibule.storage.migrations"]
     # Through standard input: a process's arguments are everybody's to read, and the URL may hold a password.
     done = subprocess.run(command, input=url, capture_output=True, text=True, check=False)  # noqa: S603

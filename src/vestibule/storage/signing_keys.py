@@ -10,7 +10,7 @@ from vestibule.storage.store import Row, Store
 
 class SigningKeyRow(msgspec.Struct, frozen=True):
     """`signs_from`: first moment it may sign. `last_expiry`: the latest `exp` a token signed by it can have.
-    `sealed_private_jwk` is gone once the key has ended. All times epoch ms."""
+    `sealed_private_jwk` is gone once the key is withdrawn. All times epoch ms."""
 
     id: str
     public_jwk: str

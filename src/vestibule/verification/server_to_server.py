@@ -14,10 +14,11 @@ from vestibule.model.workspace import ApiKey, Scope
 
 
 class Vouching(msgspec.Struct, frozen=True):
-    """A good API key, and what its holder says of the visitor."""
+    """A good API key, and what its holder says of the visitor. `notes`: what the surface left out of it, and why."""
 
     api_key: ApiKey
     profile: ProfileClaims
+    notes: dict[str, str] = {}
 
 
 class ServerToServer:
@@ -25,10 +26,14 @@ class ServerToServer:
 
     name = Method.SERVER_TO_SERVER
 
+    def admit(self, api_key: ApiKey) -> None:
+        """Whether this key may vouch at all: asked before the body is read. Raises InsufficientScope."""
+        if Scope.AUTHENTICATE not in api_key.scopes:
+            raise InsufficientScope(Scope.AUTHENTICATE)
+
     async def verify(self, credential: Vouching) -> VerifiedClaims:
         """Raises InsufficientScope, InvalidField."""
-        if Scope.AUTHENTICATE not in credential.api_key.scopes:
-            raise InsufficientScope(Scope.AUTHENTICATE)
+        self.admit(credential.api_key)
         profile = credential.profile
         if not isinstance(profile.email, str):
             raise InvalidField("email", "is required")
@@ -39,4 +44,5 @@ class ServerToServer:
             profile=profile,
             email_key=email_key(profile.email),
             phone_key=phone_key(profile.phone) if isinstance(profile.phone, str) else None,
+            notes=credential.notes,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
 from alembic import context
 from sqlalchemy import Connection, create_engine, pool
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -32,7 +33,10 @@ def _migrate(connection: Connection) -> None:
 
 
 async def _migrate_postgresql() -> None:
-    engine = create_async_engine(URL.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=pool.NullPool)
+    # The driver reads the URL itself, as it does when serving: SQLAlchemy does not know all that it understands.
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(URL), poolclass=pool.NullPool
+    )
     async with engine.connect() as connection:
         await connection.run_sync(_migrate)
     await engine.dispose()

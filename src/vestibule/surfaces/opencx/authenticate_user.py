@@ -18,6 +18,7 @@ from vestibule.edge.surface import Route
 from vestibule.errors import InvalidApiKey, InvalidField
 from vestibule.identity import profile_rules as rules
 from vestibule.model.claims import CustomData, HttpOverrides, ProfileClaims
+from vestibule.model.workspace import ApiKey
 from vestibule.runtime import Runtime
 from vestibule.tokens.api_keys import Holder
 from vestibule.verification.server_to_server import ServerToServer, Vouching
@@ -70,11 +71,14 @@ def routes(runtime: Runtime) -> Sequence[Route]:
 
     async def authenticate_user(request: Request) -> Reply:
         holder = await _identify(runtime, request)
+        method.admit(holder.api_key)
         limit = _limit(runtime, holder)
         allowance = await guard(runtime, Caller(holder.workspace, f"key:{holder.api_key.id}", limit))
         body = await request.body(most=settings.max_body_bytes, within=settings.body_timeout / 1000)
-        vouching = Vouching(holder.api_key, profile_of(decode(body, _PAYLOAD)))
-        done = await authenticate(runtime, method, vouching)
+        done = await authenticate(runtime, method, vouching_of(holder.api_key, decode(body, _PAYLOAD)))
+        noted = {name: fate for name, fate in done.fields.items() if fate not in {"accepted", "cleared"}}
+        if noted:
+            request.facts["fields"] = "; ".join(f"{name} {fate}" for name, fate in noted.items())
         request.facts |= {"method": method.name.value, "outcome": done.outcome.value, "contact": done.contact.id}
         answer = _ENCODER.encode(_Answer(done.token, _Contact(done.contact.id)))
         return json_reply(200, answer, *rate_headers(allowance.limit, allowance.remaining, allowance.reset))
@@ -82,8 +86,17 @@ def routes(runtime: Runtime) -> Sequence[Route]:
     return [Route("POST", "/widget/authenticate-user", authenticate_user)]
 
 
-def profile_of(payload: Payload) -> ProfileClaims:
-    """The payload as claims, each member checked. Raises InvalidField in the wire's names."""
+def vouching_of(api_key: ApiKey, payload: Payload) -> Vouching:
+    """The payload as claims, each member checked. A picture's address that no browser should follow is left out, as it
+    is no reason to turn a person away. Raises InvalidField in the wire's names."""
+    profile = _profile_of(payload)
+    if isinstance(profile.avatar_url, str) and not rules.is_web_url(profile.avatar_url):
+        note = {"avatar_url": "refused: not an http or https URL"}
+        return Vouching(api_key, msgspec.structs.replace(profile, avatar_url=UNSET), note)
+    return Vouching(api_key, profile)
+
+
+def _profile_of(payload: Payload) -> ProfileClaims:
     overrides = payload.http_action_overrides
     if isinstance(overrides, HttpOverrides):
         overrides = rules.http_overrides("http_action_overrides", overrides)
