@@ -110,7 +110,7 @@ class Application:
         try:
             reply = await self._surface(request.path).answer(request)
             status = reply.status
-            await reply.send(send, request_id)
+            await reply.send(send, request_id, close=request.leaves_body)
         except ClientGone:
             pass
         finally:

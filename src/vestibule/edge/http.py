@@ -25,11 +25,12 @@ class ClientGone(Exception):
 class Request:
     """One request. `facts` are for the log line and hold no secrets."""
 
-    __slots__ = ("_receive", "facts", "method", "params", "path", "scope")
+    __slots__ = ("_all_read", "_receive", "facts", "method", "params", "path", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
         self._receive = receive
+        self._all_read = False
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.params: dict[str, str] = {}
@@ -38,6 +39,15 @@ class Request:
     def headers(self, name: bytes) -> list[bytes]:
         """All values of a header, by its lower-case name."""
         return [value for key, value in self.scope["headers"] if key == name]
+
+    @property
+    def leaves_body(self) -> bool:
+        """Whether a body was announced and not read to its end. The connection then has to be closed: nobody would
+        bound what still comes."""
+        if self._all_read:
+            return False
+        length = self.headers(b"content-length")
+        return bool(self.headers(b"transfer-encoding")) or bool(length and length[0].strip(b" 0"))
 
     @property
     def peer(self) -> str:
@@ -70,6 +80,7 @@ class Request:
             body += message.get("body", b"")
         if len(body) > most:
             raise BodyTooLarge(detail=f"more than {most} bytes", step="body")
+        self._all_read = True
         return body
 
     def _require_json(self) -> None:
@@ -101,12 +112,15 @@ class Reply:
         self.body = body
         self.headers = headers
 
-    async def send(self, send: Send, request_id: bytes) -> None:
+    async def send(self, send: Send, request_id: bytes, *, close: bool = False) -> None:
+        """`close`: the connection ends with this answer."""
         headers = [
             (b"content-length", str(len(self.body)).encode()),
             (b"x-request-id", request_id),
             *self.headers,
         ]
+        if close:
+            headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 

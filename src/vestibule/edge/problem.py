@@ -55,9 +55,6 @@ def headers_of(error: errors.VestibuleError) -> tuple[Header, ...]:  # noqa: PLR
         return ((b"retry-after", wait), *rate_headers(error.limit, 0, error.retry_after))
     if isinstance(error, errors.Unavailable):
         return ((b"retry-after", b"1"),)
-    if isinstance(error, errors.BodyTooSlow | errors.BodyTooLarge):
-        # The rest of the body is not read, so nothing more can be understood on this connection.
-        return ((b"connection", b"close"),)
     return ()
 
 

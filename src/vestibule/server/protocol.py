@@ -1,4 +1,5 @@
-"""Bounds what a client can do before its request is complete; it must not read a request's meaning.
+"""Bounds what a client can do before its request is complete, and refuses framing that two readers could understand
+differently; it must not read a request's meaning.
 
 uvicorn has no limit on the size of headers or on the time they take when httptools parses them, so a client could
 hold memory and connections for ever (slow-header attack). Bodies are bounded where they are read (`edge/http.py`).
@@ -9,7 +10,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -34,32 +38,77 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
         if self._reading_head:
             self._head_bytes += len(data)
             if self._deadline is None:
                 self._arm()
         super().data_received(data)
         # What came with the headers' last piece may be body; only a head that is still open counts.
-        if self._reading_head and self._head_bytes > self.max_header_bytes and not self.transport.is_closing():
-            self._refuse(b"431 Request Header Fields Too Large", b"The headers are larger than this service accepts.")
+        if self._reading_head and self._head_bytes > self.max_header_bytes:
+            self._refuse_large_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._reading_head = True
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Trailer fields arrive here as well, after the application was called with these very headers: a credential
+        # or a client address must not come in behind the checks (RFC 9110 section 6.5.1).
+        if self._reading_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._reading_head = False
         self._head_bytes = 0
         self._disarm()
+        if self.transport.is_closing():
+            return
         if sum(len(name) + len(value) + 4 for name, value in self.headers) + len(self.url) > self.max_header_bytes:
-            # The whole head came in one piece.
-            self._refuse(b"431 Request Header Fields Too Large", b"The headers are larger than this service accepts.")
+            self._refuse_large_head()  # the whole head came in one piece
+            return
+        problem = self._framing_problem()
+        if problem:
+            self._refuse(400, "malformed_request", problem)
             return
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        if not self.transport.is_closing():
+            super().on_body(body)
+
     def on_message_complete(self) -> None:
         self._reading_head = True
-        super().on_message_complete()
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
+        self._refuse(400, "malformed_request", "This is not an HTTP/1.1 request.")
+
+    def _framing_problem(self) -> str:
+        """What a proxy in front might read differently (RFC 9112 sections 3.2, 6.1, 6.3)."""
+        version = self.parser.get_http_version()
+        hosts = codings = length = 0
+        for name, value in self.headers:
+            if name == b"host":
+                hosts += 1
+            elif name == b"transfer-encoding":
+                codings += 1
+                if value.strip().lower() != b"chunked":
+                    return "Only the transfer coding chunked is understood."
+            elif name == b"content-length":
+                length = int(value.strip(b" 0") or b"0")
+        if version not in {"1.0", "1.1"}:
+            return "Only HTTP/1.0 and HTTP/1.1 are understood."
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            return "Send exactly one Host header."
+        if codings > 1 or (codings and version == "1.0"):
+            return "Send Transfer-Encoding once, and only in HTTP/1.1."
+        if self.parser.should_upgrade() and (codings or length):
+            # The parser stops at the headers of such a request and would take its body for the next request.
+            return "A request with a body cannot ask for an upgrade; use HTTP/1.1 as it is."
+        return ""
 
     def _arm(self) -> None:
         self._deadline = self.loop.call_later(self.header_timeout, self._too_slow)
@@ -71,10 +120,21 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._deadline = None
-        if not self.transport.is_closing():
-            self._refuse(b"408 Request Timeout", b"The headers did not arrive in time.")
+        self._refuse(408, "headers_too_slow", "The headers did not arrive in time.")
 
-    def _refuse(self, status: bytes, sentence: bytes) -> None:
-        head = b"HTTP/1.1 " + status + b"\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
-        self.transport.write(head + b"content-length: " + str(len(sentence)).encode() + b"\r\n\r\n" + sentence)
+    def _refuse_large_head(self) -> None:
+        self._refuse(431, "headers_too_large", "The headers are larger than this service accepts.")
+
+    def _refuse(self, status: int, code: str, sentence: str) -> None:
+        """Answers without the application, which has not been asked: no surface, so the general dialect (RFC 9457)."""
+        if self.transport.is_closing():
+            return
+        title = _PHRASES[status]
+        members = {"type": f"urn:vestibule:problem:{code}", "title": title, "status": status, "code": code}
+        body = msgspec.json.encode(members | {"detail": sentence})
+        self.transport.write(
+            f"HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\n"
+            f"connection: close\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
         self.transport.close()
