@@ -1,0 +1,94 @@
+"""Every registered statement is understood by both engines after the migrations, and the migrations are known."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+import vestibule.storage
+from vestibule.storage.opening import SCHEMA_VERSION, WrongSchema, ensure_schema, migrate, schema_version
+from vestibule.storage.statement import REGISTRY, statement
+
+STORAGE = Path(vestibule.storage.__file__).parent
+for module in STORAGE.glob("*.py"):
+    importlib.import_module(f"vestibule.storage.{module.stem}")
+
+
+@pytest.fixture
+def migrated(database_url: str) -> str:
+    migrate(database_url)
+    return database_url
+
+
+def test_each_statement_is_prepared(migrated: str, engine: str) -> None:
+    assert len(REGISTRY) > 20
+    failures = asyncio.run(_prepare(migrated)) if engine == "postgresql" else _explain(migrated)
+    assert not failures
+
+
+async def _prepare(url: str) -> dict[str, str]:
+    connection = await asyncpg.connect(url)
+    failures = {}
+    for entry in REGISTRY.values():
+        try:
+            prepared = await connection.prepare(entry.postgresql)
+            assert len(prepared.get_parameters()) == entry.parameters + entry.shared
+        except asyncpg.PostgresError as error:
+            failures[entry.name] = str(error)
+    await connection.close()
+    return failures
+
+
+def _explain(url: str) -> dict[str, str]:
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+    failures = {}
+    for entry in REGISTRY.values():
+        try:
+            connection.execute("EXPLAIN " + entry.sqlite, (None,) * (entry.parameters + entry.shared))
+        except sqlite3.Error as error:
+            failures[entry.name] = str(error)
+    connection.close()
+    return failures
+
+
+def test_the_newest_migration_is_the_version_that_serving_expects() -> None:
+    found = [path.name[:4] for path in (STORAGE / "migrations" / "versions").glob("[0-9]*.py")]
+    assert max(found) == SCHEMA_VERSION
+    chain = [
+        re.search(r'down_revision = (?:"(\d+)"|None)', path.read_text(encoding="utf-8"))
+        for path in sorted((STORAGE / "migrations" / "versions").glob("[0-9]*.py"))
+    ]
+    assert [match and match[1] for match in chain] == [None, *sorted(found)[:-1]]
+
+
+def test_migrating_twice_changes_nothing(migrated: str) -> None:
+    migrate(migrated)
+    assert asyncio.run(schema_version(migrated)) == SCHEMA_VERSION
+
+
+def test_two_nodes_that_start_at_once_take_turns(database_url: str) -> None:
+    command = [sys.executable, "-m", "vestibule.storage.migrations"]
+    running = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    errors = [process.communicate(database_url, timeout=60)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], errors
+    assert asyncio.run(schema_version(database_url)) == SCHEMA_VERSION
+
+
+def test_an_empty_database_is_not_migrated_unasked(database_url: str) -> None:
+    with pytest.raises(WrongSchema, match="vestibule migrate"):
+        ensure_schema(database_url, may_migrate=False)
+    assert asyncio.run(schema_version(database_url)) is None
+
+
+def test_a_statement_s_parameters_are_numbered_without_gaps() -> None:
+    with pytest.raises(ValueError, match="parameter"):
+        statement("test.gap", "SELECT $1, $3")
+    assert "test.gap" not in REGISTRY

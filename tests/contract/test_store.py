@@ -1,0 +1,122 @@
+"""What every storage engine promises, asked of each: the same suite over SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator
+
+import pytest
+
+from vestibule.errors import StorageUnavailable
+from vestibule.storage import installation, rate_totals
+from vestibule.storage.opening import migrate, open_store
+from vestibule.storage.statement import REGISTRY, Statement, statement
+from vestibule.storage.store import Store, UniqueViolation, Work, query
+
+INSERT = statement("test.insert", "INSERT INTO installation (name, value) VALUES ($1, $2) RETURNING $slot, name")
+LOOK = statement("test.look", "SELECT $slot, value FROM installation WHERE name = $1")
+COUNT = statement("test.count", "SELECT COUNT(*) FROM installation WHERE name LIKE $1")
+for name in ("test.insert", "test.look", "test.count"):
+    del REGISTRY[name]  # they are this test's, not the product's
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    await asyncio.to_thread(migrate, database_url)
+    opened = await open_store(database_url, connections=4, timeout=5)
+    yield opened
+    await opened.close()
+
+
+async def test_a_write_is_read_by_everybody_who_asks_after_it(store: Store, database_url: str) -> None:
+    await store.write(INSERT, "a", "1")
+    assert [tuple(row) for row in await store.read(LOOK, "a")] == [("1",)]
+    other = await open_store(database_url, connections=1)
+    assert await installation.find(other, "a") == "1"
+    await other.close()
+
+
+async def test_callers_who_share_a_round_trip_get_their_own_rows(store: Store) -> None:
+    await asyncio.gather(*(store.write(INSERT, f"k{n}", f"v{n}") for n in range(100)))
+    found = await asyncio.gather(*(store.read(LOOK, f"k{n}") for n in range(150)))
+    assert [[tuple(row) for row in rows] for rows in found] == [[(f"v{n}",)] if n < 100 else [] for n in range(150)]
+
+
+async def test_one_caller_s_violation_is_not_the_others_business(store: Store) -> None:
+    await store.write(INSERT, "k7", "taken")
+    results = await asyncio.gather(*(store.write(INSERT, f"k{n}", "v") for n in range(20)), return_exceptions=True)
+    assert [isinstance(result, UniqueViolation) for result in results] == [n == 7 for n in range(20)]
+    assert (await store.read(COUNT, "k%"))[0][0] == 20
+
+
+async def test_fifty_first_writers_of_one_row_add_up(store: Store) -> None:
+    await asyncio.gather(*(rate_totals.add(store, "w", "b", 1, 2) for _ in range(50)))
+    assert await rate_totals.read(store, "w", "b", 1) == 100
+
+
+async def test_a_unit_of_work_is_all_or_nothing(store: Store) -> None:
+    def good() -> Work[int]:
+        yield query(INSERT, "u1", "x")
+        rows = yield query(COUNT, "u%")
+        return int(rows[0][0])
+
+    def bad() -> Work[int]:
+        yield query(INSERT, "u2", "x")
+        yield query(INSERT, "u1", "again")
+        return 0
+
+    def changes_its_mind() -> Work[int]:
+        yield query(INSERT, "u3", "x")
+        raise KeyError("not today")
+
+    assert await store.transact(good) == 1
+    with pytest.raises(UniqueViolation):
+        await store.transact(bad)
+    with pytest.raises(KeyError):
+        await store.transact(changes_its_mind)
+    assert (await store.read(COUNT, "u%"))[0][0] == 1
+
+
+async def test_units_of_work_side_by_side_do_not_mix(store: Store) -> None:
+    def pair(n: int) -> Work[None]:
+        yield query(INSERT, f"p{n}", "1")
+        if n % 3 == 0:
+            raise KeyError(n)
+        yield query(INSERT, f"q{n}", "2")
+
+    await asyncio.gather(*(store.transact(functools.partial(pair, n)) for n in range(30)), return_exceptions=True)
+    assert (await store.read(COUNT, "p%"))[0][0] == 20
+    assert (await store.read(COUNT, "q%"))[0][0] == 20
+
+
+async def test_a_caller_that_gives_up_leaves_the_others_alone(store: Store) -> None:
+    tasks = [asyncio.create_task(store.write(INSERT, f"c{n}", "v")) for n in range(20)]
+    await asyncio.sleep(0)
+    tasks[3].cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sum(isinstance(result, BaseException) for result in results) == 1
+    assert (await store.read(COUNT, "c%"))[0][0] >= 19
+
+
+async def test_a_closed_store_says_so(store: Store) -> None:
+    await store.close()
+    for call in (store.read(LOOK, "a"), store.write(INSERT, "a", "b")):
+        with pytest.raises(StorageUnavailable):
+            await call
+
+
+async def test_a_statement_that_cannot_run_is_unavailable_and_the_next_runs(store: Store) -> None:
+    broken = Statement("test.broken", "SELECT nothing FROM nowhere", "SELECT nothing FROM nowhere", 0, shared=False)
+    for call in (store.read(broken), store.write(broken)):
+        with pytest.raises(StorageUnavailable):
+            await call
+    await store.write(INSERT, "after", "fine")
+
+
+async def test_texts_come_back_as_they_went_in(store: Store) -> None:
+    for index, text in enumerate(
+        ["", "'; DROP TABLE installation; --", "\u202e\U0001f600", "a\nb\tc", "%_\\", "x" * 100_000]
+    ):
+        await store.write(INSERT, f"t{index}", text)
+        assert (await store.read(LOOK, f"t{index}"))[0][0] == text

@@ -1,0 +1,108 @@
+"""DESIGN rules 2.3, 2.7, 2.8: the decision which contact verified claims belong to, and what changes; no database."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from msgspec import UNSET
+
+from vestibule.identity.matching import Known, Outcome, decide
+from vestibule.model.claims import HttpOverrides, Method, ProfileClaims, VerifiedClaims
+from vestibule.model.contact import Contact, Provenance
+
+NOW = 1_800_000_000_000
+BEFORE = Provenance(Method.AUTH_ENDPOINT, 1)
+
+
+def claims(*, phone_key: str | None = None, **profile: object) -> VerifiedClaims:
+    return VerifiedClaims(  # house-rule: a test makes its own
+        workspace_id="w",
+        method=Method.SERVER_TO_SERVER,
+        proven_at=NOW,
+        profile=msgspec.structs.replace(ProfileClaims(email="ada@example.com"), **profile),
+        email_key="ada@example.com",
+        phone_key=phone_key,
+    )
+
+
+def contact(**members: object) -> Contact:
+    stored = Contact(
+        "w", "c1", 7, verified=True, created_at=1, updated_at=1, email_key="ada@example.com", email="ada@example.com"
+    )
+    return msgspec.structs.replace(stored, **members)
+
+
+def test_unknown_keys_create_a_contact_with_them() -> None:
+    decision = decide(claims(name="Ada", phone_key="+4930123456", phone="030/123456"), Known())
+    made = decision.contact
+    assert decision.outcome is Outcome.CREATED
+    assert (made.verified, made.email_key, made.phone_key) == (True, "ada@example.com", "+4930123456")
+    assert made.provenance["name"] == Provenance(Method.SERVER_TO_SERVER, NOW)
+
+
+def test_the_same_profile_changes_nothing() -> None:
+    known = contact(name="Ada", custom_data={"a": 1}, provenance={"name": BEFORE})
+    decision = decide(claims(name="Ada", custom_data={"a": 1}), Known(by_email=known))
+    assert decision.outcome is Outcome.UNCHANGED
+    assert decision.contact is known
+
+
+def test_absent_keeps_and_null_clears() -> None:
+    known = contact(name="Ada", phone="1", language="en", provenance={"name": BEFORE, "language": BEFORE})
+    decision = decide(claims(name=None), Known(by_email=known))
+    changed = decision.contact
+    assert decision.outcome is Outcome.UPDATED
+    assert (changed.name, changed.phone, changed.language) == (None, "1", "en")
+    assert changed.provenance["name"].at == NOW
+    assert changed.provenance["language"] == BEFORE
+    assert decision.fields == {"email": "accepted", "name": "cleared"}
+
+
+@pytest.mark.parametrize(
+    ("stored", "claimed"),
+    [({"a": True}, {"a": 1}), ({"a": 1}, {"a": 1.0}), ({"a": 1, "b": 2}, {"a": 1}), ({}, None), (None, {})],
+)
+def test_custom_data_is_replaced_whole_and_compared_as_documents(
+    stored: dict[str, object] | None, claimed: dict[str, object] | None
+) -> None:
+    decision = decide(claims(custom_data=claimed), Known(by_email=contact(custom_data=stored)))
+    assert decision.outcome is Outcome.UPDATED
+    assert decision.contact.custom_data == claimed
+
+
+def test_equal_overrides_are_no_change_and_others_are() -> None:
+    known = Known(by_email=contact(http_action_overrides=HttpOverrides(headers={"X": "1"})))
+    same = decide(claims(http_action_overrides=HttpOverrides(headers={"X": "1"})), known)
+    other = decide(claims(http_action_overrides=HttpOverrides(headers={"X": "2"})), known)
+    assert (same.outcome, other.outcome) == (Outcome.UNCHANGED, Outcome.UPDATED)
+
+
+def test_a_bad_phone_number_is_shown_and_finds_nobody() -> None:
+    known = contact(phone="+4930123456", phone_key="+4930123456")
+    decision = decide(claims(phone="call me", name="Ada"), Known(by_email=known))
+    assert (decision.contact.phone, decision.contact.phone_key, decision.contact.name) == ("call me", None, "Ada")
+    assert decision.fields["phone"].startswith("kept for display")
+
+
+def test_a_shared_phone_number_goes_on_finding_the_first_person() -> None:
+    other = contact(id="c2", email_key="bob@example.com", phone_key="+4930123456")
+    decision = decide(claims(phone="+4930123456", phone_key="+4930123456"), Known(by_phone=other))
+    assert decision.outcome is Outcome.CREATED
+    assert decision.contact.id != "c2"
+    assert (decision.contact.phone, decision.contact.phone_key) == ("+4930123456", None)
+
+
+def test_a_phone_never_chooses_the_contact() -> None:
+    """Found by e-mail, or made: a number that moved to another person must not open the first one's chats."""
+    other = contact(id="c2", email_key="bob@example.com", phone_key="+4930123456")
+    decision = decide(claims(phone_key="+4930123456", phone="+4930123456"), Known(by_email=contact(), by_phone=other))
+    assert decision.contact.id == "c1"
+
+
+def test_what_was_left_out_is_told_by_field() -> None:
+    noted = msgspec.structs.replace(claims(), notes={"avatar_url": "refused: not a URL"})
+    assert decide(noted, Known(by_email=contact())).fields["avatar_url"] == "refused: not a URL"
+
+
+def test_unset_is_not_none() -> None:
+    assert ProfileClaims().name is UNSET

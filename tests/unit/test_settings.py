@@ -1,0 +1,89 @@
+"""Settings: where they come from, what is refused, and that nothing secret is repeated."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from vestibule.settings import (
+    InvalidSettings,
+    Settings,
+    load_secret_keys,
+    read_settings,
+    secret_key_path,
+    unknown_variables,
+)
+
+
+def test_flags_beat_variables_beat_the_file_beats_defaults(tmp_path: Path) -> None:
+    (tmp_path / "vestibule.toml").write_text('port = 1\nhost = "file"\nworkers = 3\n')
+    environ = {"VESTIBULE_PORT": "2", "VESTIBULE_HOST": "variable"}
+    settings = read_settings({"port": 3, "host": None}, environ, tmp_path)
+    assert (settings.port, settings.host, settings.workers, settings.log_level) == (3, "variable", 3, "info")
+
+
+def test_every_problem_is_told_at_once_and_no_value_is(tmp_path: Path) -> None:
+    (tmp_path / "vestibule.toml").write_text('colour = "red"\nmax_body_bytes = 1\n')
+    environ = {
+        "VESTIBULE_SECRET_KEYS": "hunter2hunter2",
+        "VESTIBULE_PORT": "eighty",
+        "VESTIBULE_DATABASE_URL": "mysql://me:hunter2@db/x",
+        "VESTIBULE_PUBLIC_URL": "ftp://x",
+        "VESTIBULE_BODY_TIMEOUT": "soon",
+        "VESTIBULE_TRUSTED_PROXIES": "everybody",
+        "VESTIBULE_AUTO_MIGRATE": "perhaps",
+        "VESTIBULE_LOG_LEVEL": "loud",
+    }
+    with pytest.raises(InvalidSettings) as refusal:
+        read_settings({}, environ, tmp_path)
+    problems = refusal.value.problems
+    assert len(problems) == 10
+    for name in (*environ, "colour", "max_body_bytes"):
+        assert sum(name in problem for problem in problems) == 1
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_a_file_that_is_no_toml_is_one_problem(tmp_path: Path) -> None:
+    (tmp_path / "vestibule.toml").write_text("port = ")
+    with pytest.raises(InvalidSettings):
+        read_settings({}, {}, tmp_path)
+
+
+def test_no_secret_has_a_default_and_none_shows_in_a_repr() -> None:
+    settings = Settings(database_url="postgresql://me:hunter2@db/x", secret_keys=(b"hunter2" * 5,))
+    assert "hunter2" not in repr(settings)
+    assert Settings().secret_keys == ()
+
+
+def test_the_secret_key_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/v.db")
+    keys, made = load_secret_keys(settings)
+    again, made_again = load_secret_keys(settings)
+    path = secret_key_path(settings)
+    assert (made, made_again, keys) == (True, False, again)
+    assert path == tmp_path / "v.db.key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("content", ["", "short", "\n\n"])
+def test_a_damaged_secret_key_file_is_refused_and_not_replaced(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "k"
+    path.write_text(content)
+    with pytest.raises(InvalidSettings):
+        load_secret_keys(Settings(secret_key_file=str(path)))
+    assert path.read_text() == content
+
+
+def test_variables_that_are_no_settings_are_known_as_such() -> None:
+    assert unknown_variables({"VESTIBULE_PROT": "1", "VESTIBULE_PORT": "1", "VESTIBULE_CONFIG": "x", "HOME": "/"}) == [
+        "VESTIBULE_PROT"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "read"), [("postgres://u@h/d", "postgresql://u@h/d"), ("sqlite:////var/v.db", "sqlite:////var/v.db")]
+)
+def test_database_urls(given: str, read: str, tmp_path: Path) -> None:
+    assert read_settings({}, {"VESTIBULE_DATABASE_URL": given}, tmp_path).database_url == read
