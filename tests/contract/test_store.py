@@ -21,18 +21,24 @@ for name in ("test.insert", "test.look", "test.count"):
     del REGISTRY[name]  # they are this test's, not the product's
 
 
+@pytest.fixture(scope="module")
+def url(module_database_url: str) -> str:
+    """One database for the module: migrating takes a second, and each test has keys of its own."""
+    migrate(module_database_url)
+    return module_database_url
+
+
 @pytest.fixture
-async def store(database_url: str) -> AsyncIterator[Store]:
-    await asyncio.to_thread(migrate, database_url)
-    opened = await open_store(database_url, connections=4, timeout=5)
+async def store(url: str) -> AsyncIterator[Store]:
+    opened = await open_store(url, connections=4, timeout=5)
     yield opened
     await opened.close()
 
 
-async def test_a_write_is_read_by_everybody_who_asks_after_it(store: Store, database_url: str) -> None:
+async def test_a_write_is_read_by_everybody_who_asks_after_it(store: Store, url: str) -> None:
     await store.write(INSERT, "a", "1")
     assert [tuple(row) for row in await store.read(LOOK, "a")] == [("1",)]
-    other = await open_store(database_url, connections=1)
+    other = await open_store(url, connections=1)
     assert await installation.find(other, "a") == "1"
     await other.close()
 
