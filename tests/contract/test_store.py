@@ -50,10 +50,10 @@ async def test_callers_who_share_a_round_trip_get_their_own_rows(store: Store) -
 
 
 async def test_one_caller_s_violation_is_not_the_others_business(store: Store) -> None:
-    await store.write(INSERT, "k7", "taken")
-    results = await asyncio.gather(*(store.write(INSERT, f"k{n}", "v") for n in range(20)), return_exceptions=True)
+    await store.write(INSERT, "dup7", "taken")
+    results = await asyncio.gather(*(store.write(INSERT, f"dup{n}", "v") for n in range(20)), return_exceptions=True)
     assert [isinstance(result, UniqueViolation) for result in results] == [n == 7 for n in range(20)]
-    assert (await store.read(COUNT, "k%"))[0][0] == 20
+    assert (await store.read(COUNT, "dup%"))[0][0] == 20
 
 
 async def test_fifty_first_writers_of_one_row_add_up(store: Store) -> None:
