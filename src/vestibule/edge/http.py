@@ -18,6 +18,9 @@ JSON: Header = (b"content-type", b"application/json")
 _ALWAYS: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
+_NONE: list[bytes] = []
+
+
 class ClientGone(Exception):
     """The client hung up while it was sending; there is nobody to answer."""
 
@@ -25,12 +28,15 @@ class ClientGone(Exception):
 class Request:
     """One request. `facts` are for the log line and hold no secrets."""
 
-    __slots__ = ("_all_read", "_receive", "facts", "method", "params", "path", "scope")
+    __slots__ = ("_all_read", "_by_name", "_receive", "facts", "method", "params", "path", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
         self._receive = receive
         self._all_read = False
+        self._by_name: dict[bytes, list[bytes]] = {}
+        for name, value in scope["headers"]:
+            self._by_name.setdefault(name, []).append(value)
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.params: dict[str, str] = {}
@@ -38,7 +44,7 @@ class Request:
 
     def headers(self, name: bytes) -> list[bytes]:
         """All values of a header, by its lower-case name."""
-        return [value for key, value in self.scope["headers"] if key == name]
+        return self._by_name.get(name, _NONE)
 
     @property
     def leaves_body(self) -> bool:

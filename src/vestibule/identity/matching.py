@@ -78,8 +78,9 @@ def _changes(claims: VerifiedClaims, contact: Contact) -> tuple[dict[str, object
         if claimed is UNSET:
             continue
         fields[name] = "cleared" if claimed is None else "accepted"
-        # As documents: to Python `True` equals `1` and `1` equals `1.0`, to the customer's systems they do not.
-        if _DOCUMENT.encode(claimed) != _DOCUMENT.encode(getattr(contact, name)):
+        known = getattr(contact, name)
+        if claimed != known or (name == "custom_data" and _DOCUMENT.encode(claimed) != _DOCUMENT.encode(known)):
+            # Custom data as documents: to Python `True` equals `1` and `1` equals `1.0`, to the customer they do not.
             values[name] = claimed
     return values, fields
 

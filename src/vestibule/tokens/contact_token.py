@@ -21,6 +21,7 @@ from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import InvalidContactToken
 from vestibule.ids import new_id
 from vestibule.model.claims import Method
+from vestibule.tokens.compact_jws import header_text, sign_compact
 from vestibule.tokens.signing_keys import ALGORITHM, SigningKey, SigningKeys
 
 TYPE = "contact+jwt"
@@ -84,8 +85,7 @@ class ContactTokens:
             method=method,
             auth_time=auth_time_ms // SECOND_MS,
         )
-        header = {"alg": ALGORITHM, "kid": key.id, "typ": TYPE}
-        return jws.serialize_compact(header, _ENCODER.encode(claims), key.private, algorithms=[ALGORITHM])
+        return sign_compact(key, TYPE, _ENCODER.encode(claims))
 
     async def check(self, token: str) -> ContactClaims:
         """The claims of a token that is ours, whole and in time. Raises InvalidContactToken."""
@@ -129,7 +129,7 @@ class ContactTokens:
         except (binascii.Error, ValueError, msgspec.DecodeError):
             raise InvalidContactToken(detail="unreadable header", step="header") from None
         key = await self._keys.for_kid(members.kid)
-        if key is None or header != _header_text(key.id):
+        if key is None or header != header_text(key.id, TYPE):
             raise InvalidContactToken(detail="unknown key, or not a header of ours", step="header")
         return key
 
@@ -138,11 +138,6 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
     alg: str
     kid: str
     typ: str
-
-
-def _header_text(kid: str) -> str:
-    raw = msgspec.json.encode({"alg": ALGORITHM, "kid": kid, "typ": TYPE})
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _require_canonical(signature: str) -> None:

@@ -16,6 +16,7 @@ import enum
 import logging
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from joserfc.jwk import ECKey, KeySet
 
 from vestibule.clock import HOUR_MS, SECOND_MS, elapsed, now_ms
@@ -59,7 +60,7 @@ class SigningKey(msgspec.Struct, frozen=True):
 
     id: str
     public: ECKey
-    private: ECKey | None
+    private: EllipticCurvePrivateKey | None
 
     def __repr__(self) -> str:
         return f"SigningKey({self.id})"
@@ -136,7 +137,7 @@ class SigningKeys:
         if row.sealed_private_jwk is not None:
             try:
                 text = self._sealer.unseal(row.sealed_private_jwk, _CONTEXT + row.id)
-                private = ECKey.import_key(msgspec.json.decode(text))
+                private = ECKey.import_key(msgspec.json.decode(text)).private_key
             except CannotUnseal:
                 # It still verifies what it signed. Signing falls to nobody, and the error says so.
                 _log.error("a signing key cannot be opened with the configured secret keys", extra={"kid": row.id})
