@@ -23,9 +23,8 @@ from vestibule.storage.opening import open_store
 from vestibule.tenancy import Tenancy
 from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
-from vestibule.tokens.signing_keys import SigningKeys, ensure_first
+from vestibule.tokens.signing_keys import REFRESH_SECONDS, SigningKeys, ensure_first
 
-_KEYS_REFRESH_SECONDS = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -55,6 +54,8 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
 async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[Runtime]:
     """A runtime with its background tasks, ended in order."""
     runtime = await make_runtime(settings, sealer)
+    with contextlib.suppress(VestibuleError):  # a database that is down does not keep the process from starting
+        await runtime.signing_keys.refresh()
     tasks = [
         asyncio.create_task(_keep_keys(runtime, sealer)),
         asyncio.create_task(runtime.rate_limiter.run()),
@@ -84,7 +85,7 @@ async def _keep_keys(runtime: Runtime, sealer: Sealer) -> None:
             first = False
         except VestibuleError as error:
             _log.warning("the signing keys cannot be read: %s %s", error.code, error.detail)
-        await asyncio.sleep(_KEYS_REFRESH_SECONDS if not first else 0.25)
+        await asyncio.sleep(REFRESH_SECONDS if not first else 0.25)
 
 
 class Application:

@@ -21,7 +21,7 @@ from vestibule.sealing import new_secret_key, parse_secret_key
 
 PREFIX = "VESTIBULE_"
 CONFIG_FILE = "vestibule.toml"
-_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _UNITS = {"ms": 1, "s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
@@ -47,10 +47,10 @@ def _whole(low: int, high: int) -> Callable[[object], int]:
         problem = f"must be a whole number from {low} to {high}"
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise TypeError(problem)
-        try:
-            number = int(value)
-        except ValueError:
-            raise ValueError(problem) from None
+        # Not int() alone, which reads other scripts' digits and 1_000 as well.
+        if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,10}", value.strip()):
+            raise ValueError(problem)
+        number = int(value)
         if not low <= number <= high:
             raise ValueError(problem)
         return number

@@ -48,12 +48,15 @@ async def merge(desk: Desk, workspace_id: str, contact_id: str, into_id: str) ->
     """Makes one person of two: the keys and tokens of the first lead to the second from now on. No value is lost or
     overwritten, so `unmerge` undoes it. Raises NotFound, Conflict, ContactBusy."""
     contact, into = await get(desk, workspace_id, contact_id), await get(desk, workspace_id, into_id)
-    if contact.id == into.id or into.merged_into is not None or contact.merged_into is not None:
-        raise Conflict("Both must be different contacts that are not merged into another one.")
     if contact.verified != into.verified:
         # What a visitor claimed must never come to belong to a proven person by an operator's slip (DESIGN rule 2.2).
         raise Conflict("A verified and an unverified contact cannot be merged.")
-    return await _point(desk, contact, into.id)
+    if await desk.contacts.merged_into(workspace_id, contact_id):
+        # One step leads from any contact to its person; chains would have to be walked at every look-up.
+        raise Conflict("Others are merged into this contact; unmerge them first.")
+    if contact_id == into_id or not await desk.contacts.merge(workspace_id, contact_id, into_id, now_ms()):
+        raise Conflict("Both must be different contacts that are not merged into another one.")
+    return await get(desk, workspace_id, contact_id)
 
 
 async def unmerge(desk: Desk, workspace_id: str, contact_id: str) -> Contact:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 # Options that many commands have.
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 InWorkspace = Annotated[str, typer.Option("--workspace", "-w", help="The workspace's id.")]
-_DURATION = re.compile(r"(\d{1,6})([smhd])")
+_DURATION = re.compile(r"([0-9]{1,6})([smhd])")
 _UNITS = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 
 

@@ -77,6 +77,11 @@ def _changes(claims: VerifiedClaims, contact: Contact) -> tuple[dict[str, object
         claimed = getattr(claims.profile, name)
         if claimed is UNSET:
             continue
+        if name == "email" and contact.email_key != claims.email_key:
+            # Found by the address of a contact that was merged into this one: it is theirs, and stays with it, or the
+            # two addresses would overwrite each other at every sign-in, and undoing the merge would not undo that.
+            fields[name] = "kept with the merged contact"
+            continue
         fields[name] = "cleared" if claimed is None else "accepted"
         known = getattr(contact, name)
         if claimed != known or (name == "custom_data" and _DOCUMENT.encode(claimed) != _DOCUMENT.encode(known)):

@@ -9,7 +9,7 @@ from vestibule.model.contact import Contact, Provenance
 from vestibule.sealing import Sealer
 from vestibule.storage.json_columns import from_json, to_json
 from vestibule.storage.statement import statement
-from vestibule.storage.store import Row, Store, UniqueViolation, Value
+from vestibule.storage.store import Row, Store, UniqueViolation, Value, Work, query
 
 _COLUMNS = (
     "workspace_id, id, version, verified, created_at, updated_at, email_key, phone_key, external_id, name, email,"
@@ -43,6 +43,15 @@ UPDATE = statement(
         custom_data = $15, chat_context = $16, sealed_http_overrides = $17, provenance = $18, merged_into = $19
     WHERE workspace_id = $1 AND id = $2 AND version = $3 RETURNING $slot, id
     """,
+)
+# Locks the row until the transaction ends, and tells what it says by then.
+LOCK = statement(
+    "contacts.lock",
+    "UPDATE contacts SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING merged_into",
+)
+POINT = statement(
+    "contacts.point",
+    "UPDATE contacts SET merged_into = $3, updated_at = $4 WHERE workspace_id = $1 AND id = $2 RETURNING id",
 )
 DELETE = statement("contacts.delete", "DELETE FROM contacts WHERE workspace_id = $1 AND id = $2 RETURNING id")
 COUNT = statement("contacts.count", "SELECT COUNT(*) FROM contacts WHERE workspace_id = $1")
@@ -86,6 +95,20 @@ class Contacts:
             return bool(await self._store.write(UPDATE, *self._to_row(contact)))
         except UniqueViolation:
             return False
+
+    async def merge(self, workspace_id: str, contact_id: str, into_id: str, now: int) -> bool:
+        """Points one contact to another, unless either points somewhere by now. Both rows are locked, in one order for
+        everybody: two operators who merge two contacts into each other must not make a ring."""
+
+        def work() -> Work[bool]:
+            for each in sorted((contact_id, into_id)):
+                rows = yield query(LOCK, workspace_id, each)
+                if not rows or rows[0][0] is not None:
+                    return False
+            yield query(POINT, workspace_id, contact_id, into_id, now)
+            return True
+
+        return await self._store.transact(work)
 
     async def delete(self, workspace_id: str, contact_id: str) -> bool:
         return bool(await self._store.write(DELETE, workspace_id, contact_id))

@@ -62,7 +62,10 @@ def migrate(url: str) -> None:
     path = sqlite_path(url)
     if path is not None:
         # Its owner's alone from the first moment; SQLite gives its log and index the same mode.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise StorageUnavailable(f"The database file cannot be made: {error.strerror}.", step="create") from error
     command = [sys.executable, "-m", "vestibule.storage.migrations"]
     # Through standard input: a process's arguments are everybody's to read, and the URL may hold a password.
     done = subprocess.run(command, input=url, capture_output=True, text=True, check=False)  # noqa: S603

@@ -9,6 +9,7 @@ import msgspec
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.problem import problem
 from vestibule.edge.surface import Route, Surface
+from vestibule.errors import NoSigningKey
 from vestibule.runtime import Runtime
 from vestibule.storage.opening import READ_VERSION
 
@@ -25,6 +26,8 @@ def routes(runtime: Runtime) -> Sequence[Route]:
     alive = msgspec.json.encode({"status": "ok", "instance": runtime.settings.instance})
 
     async def jwks(_request: Request) -> Reply:
+        if not runtime.signing_keys.jwks:
+            raise NoSigningKey(detail="the keys were not read yet", step="jwks")
         fresh = f"public, max-age={_KEYS_FRESH_SECONDS}".encode()
         # RFC 7517 section 8.5.2. Any page may read public keys.
         headers = ((b"content-type", b"application/jwk-set+json"), (b"cache-control", fresh))

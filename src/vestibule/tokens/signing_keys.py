@@ -32,6 +32,8 @@ _CONTEXT = "signing_keys.private_jwk:"
 # How far `last_expiry` runs ahead of the tokens in being, so that it is written once an hour and not once a token.
 _SLACK_MS = HOUR_MS
 _UNKNOWN_EVERY_SECONDS = 0.2
+# How often every process reads the keys. With `withdraw`'s wait it must stay under the 5 s that are promised.
+REFRESH_SECONDS = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -79,7 +81,7 @@ class SigningKeys:
         self._looking = asyncio.Lock()
         self._signing: SigningKey | None = None
         self.published: dict[str, SigningKey] = {}
-        self.jwks: bytes = b'{"keys":[]}'
+        self.jwks: bytes = b""  # empty until the keys were read: an empty set would be believed, and cached
 
     async def refresh(self) -> None:
         """Reads the keys. Raises StorageUnavailable, and then keeps what it had."""
@@ -177,7 +179,8 @@ async def withdraw(store: Store, sealer: Sealer, key_id: str, *, lifetime_ms: in
     now = now_ms()
     others = [row for row in found if row.id != key_id]
     if not any(status_of(row, others, now) is Status.SIGNING for row in others):
-        # The successor first: between the two statements there must be a key to sign with. A second earlier than now,
-        # so that clocks a little apart agree that it signs.
+        # The successor first, and time for every process to have it: none may go on handing out tokens that are dead
+        # already. A second earlier than now, so that clocks a little apart agree that it signs.
         await rows.insert(store, make_row(sealer, signs_from=now - SECOND_MS, lifetime_ms=lifetime_ms))
-    return await rows.withdraw(store, key_id, now)
+        await asyncio.sleep(REFRESH_SECONDS + 0.5)
+    return await rows.withdraw(store, key_id, now_ms())
