@@ -1,0 +1,139 @@
+"""The limiter over a real database: what passes, what several processes know of each other, and what it says when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from vestibule.clock import MINUTE_MS, now_ms
+from vestibule.errors import RateLimited, StorageUnavailable
+from vestibule.limits import RateLimiter
+from vestibule.storage import rate_totals
+from vestibule.storage.opening import migrate, open_store
+from vestibule.storage.store import Store
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("limits") / "v.db"
+    migrate(f"sqlite:///{made}")
+    return made
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[Store]:
+    opened = await open_store(f"sqlite:///{path}")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def bucket(request: pytest.FixtureRequest) -> str:
+    """A name of the test's own."""
+    return str(request.node.name)
+
+
+async def admitted(limiter: RateLimiter, bucket: str, limit: int, tries: int) -> int:
+    async def once() -> bool:
+        try:
+            await limiter.take("w", bucket, limit)
+        except RateLimited:
+            return False
+        return True
+
+    return sum(await asyncio.gather(*(once() for _ in range(tries))))
+
+
+async def test_as_many_pass_as_the_limit_says(store: Store, bucket: str) -> None:
+    for limit in (1, 2, 7, 100):
+        assert await admitted(RateLimiter(store), f"{bucket}{limit}", limit, 2 * limit + 3) == limit
+
+
+async def test_what_is_left_counts_down(store: Store, bucket: str) -> None:
+    limiter = RateLimiter(store)
+    allowances = [await limiter.take("w", bucket, 3) for _ in range(3)]
+    assert [(allowance.limit, allowance.remaining) for allowance in allowances] == [(3, 2), (3, 1), (3, 0)]
+    assert all(1 <= allowance.reset <= 60 for allowance in allowances)
+
+
+async def test_a_refusal_says_when_the_next_would_pass(store: Store, bucket: str) -> None:
+    limiter = RateLimiter(store)
+    await admitted(limiter, bucket, 10, 10)
+    with pytest.raises(RateLimited) as caught:
+        await limiter.take("w", bucket, 10)
+    # All ten lie in this minute: the first of them counts less from the next one on.
+    left_of_minute = (MINUTE_MS - now_ms() % MINUTE_MS) / 1000
+    assert left_of_minute - 1 <= caught.value.retry_after <= left_of_minute + 7
+    assert caught.value.limit == 10
+
+
+async def test_the_minute_before_counts_in_the_share_of_it_that_is_not_over(store: Store, bucket: str) -> None:
+    """A sliding window: nobody gets twice the limit around the turn of a minute."""
+    if now_ms() % MINUTE_MS > MINUTE_MS - 500:
+        await asyncio.sleep(0.6)
+    before = now_ms() // MINUTE_MS - 1
+    await rate_totals.add(store, "w", bucket, before, 1_000_000_000)
+    assert await admitted(RateLimiter(store), bucket, 10, 12) == 0
+    await rate_totals.add(store, "w", f"{bucket} earlier", before - 1, 1_000_000_000)
+    assert await admitted(RateLimiter(store), f"{bucket} earlier", 10, 12) == 10
+
+
+async def test_names_and_workspaces_are_apart(store: Store, bucket: str) -> None:
+    limiter = RateLimiter(store)
+    for workspace, name in (("a", bucket), ("b", bucket), ("a", f"{bucket}2")):
+        await limiter.take(workspace, name, 1)
+    with pytest.raises(RateLimited):
+        await limiter.take("b", bucket, 1)
+
+
+async def test_processes_together_overshoot_by_an_eighth_each_at_most(store: Store, bucket: str) -> None:
+    """As the module's documentation promises."""
+    limiters = [RateLimiter(store) for _ in range(4)]
+    passed = 0
+    for _ in range(40):
+        passed += sum(await asyncio.gather(*(admitted(limiter, bucket, 80, 2) for limiter in limiters)))
+    assert 80 <= passed <= 80 + 4 * 80 // 8
+
+
+async def test_a_process_that_comes_later_knows_what_was_used(store: Store, bucket: str) -> None:
+    first = RateLimiter(store)
+    await admitted(first, bucket, 10, 8)
+    await first.flush()
+    assert await admitted(RateLimiter(store), bucket, 10, 10) == 2
+
+
+async def test_a_smaller_limit_holds_at_once(store: Store, bucket: str) -> None:
+    limiter = RateLimiter(store)
+    await admitted(limiter, bucket, 100, 20)
+    with pytest.raises(RateLimited):
+        await limiter.take("w", bucket, 20)
+    await limiter.take("w", bucket, 21)
+
+
+async def test_old_totals_are_swept_away(store: Store, bucket: str) -> None:
+    old, recent = now_ms() // MINUTE_MS - 100, now_ms() // MINUTE_MS - 1
+    await rate_totals.add(store, "w", bucket, old, 5)
+    await rate_totals.add(store, "w", bucket, recent, 5)
+    await RateLimiter(store).flush()
+    assert await rate_totals.read(store, "w", bucket, old) == 0
+    assert await rate_totals.read(store, "w", bucket, recent) == 5
+
+
+async def test_nobody_passes_uncounted_while_the_database_is_away(path: Path, bucket: str) -> None:
+    """Fail closed (DESIGN rule 2.9). What was counted is brought when it is back."""
+    other = await open_store(f"sqlite:///{path}")
+    limiter = RateLimiter(other)
+    await limiter.take("w", bucket, 1_000)
+    await other.close()
+    with pytest.raises(StorageUnavailable):
+        await admitted_or_raise(limiter, bucket, 1_000, 1_000)
+    with pytest.raises(StorageUnavailable):
+        await RateLimiter(other).take("w", bucket, 10)
+
+
+async def admitted_or_raise(limiter: RateLimiter, bucket: str, limit: int, tries: int) -> None:
+    for _ in range(tries):
+        await limiter.take("w", bucket, limit)
