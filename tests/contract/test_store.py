@@ -113,7 +113,9 @@ async def test_a_closed_store_says_so(store: Store) -> None:
 
 
 async def test_a_statement_that_cannot_run_is_unavailable_and_the_next_runs(store: Store) -> None:
-    broken = Statement("test.broken", "SELECT nothing FROM nowhere", "SELECT nothing FROM nowhere", 0, shared=False)
+    broken = Statement(
+        "test.broken", "SELECT nothing FROM nowhere", "SELECT nothing FROM nowhere", 0, shared=False, reads=True
+    )
     for call in (store.read(broken), store.write(broken)):
         with pytest.raises(StorageUnavailable):
             await call

@@ -27,6 +27,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._head_bytes = 0
         self._reading_head = True
+        self._begun = False
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -42,16 +43,17 @@ class BoundedHttp(HttpToolsProtocol):
             return
         if self._reading_head:
             self._head_bytes += len(data)
-            if self._deadline is None:
-                self._arm()
         super().data_received(data)
-        # What came with the headers' last piece may be body; only a head that is still open counts.
+        # What came with the headers' last piece may be body; only a head that is still open counts. Most come whole,
+        # and need no timer.
         if self._reading_head and self._head_bytes > self.max_header_bytes:
             self._refuse_large_head()
+        elif self._begun and self._deadline is None:
+            self._arm()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._reading_head = True
+        self._reading_head = self._begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailer fields arrive here as well, after the application was called with these very headers: a credential
@@ -60,12 +62,12 @@ class BoundedHttp(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._reading_head = False
-        self._head_bytes = 0
+        self._reading_head = self._begun = False
+        at_most, self._head_bytes = self._head_bytes, 0
         self._disarm()
         if self.transport.is_closing():
             return
-        if sum(len(name) + len(value) + 4 for name, value in self.headers) + len(self.url) > self.max_header_bytes:
+        if at_most > self.max_header_bytes and self._head_size() > self.max_header_bytes:
             self._refuse_large_head()  # the whole head came in one piece
             return
         problem = self._framing_problem()
@@ -81,6 +83,8 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._reading_head = True
         if not self.transport.is_closing():
+            # Read by edge/http.py: a body that is here already needs no time limit.
+            self.scope["vestibule.whole"] = True  # type: ignore[typeddict-unknown-key]
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
@@ -109,6 +113,9 @@ class BoundedHttp(HttpToolsProtocol):
             # The parser stops at the headers of such a request and would take its body for the next request.
             return "A request with a body cannot ask for an upgrade; use HTTP/1.1 as it is."
         return ""
+
+    def _head_size(self) -> int:
+        return sum(len(name) + len(value) + 4 for name, value in self.headers) + len(self.url)
 
     def _arm(self) -> None:
         self._deadline = self.loop.call_later(self.header_timeout, self._too_slow)

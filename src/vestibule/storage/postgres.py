@@ -44,6 +44,11 @@ class _Lane:
         self.under_way = 0
         self.scheduled = False
 
+    def take(self) -> list[Waiting]:
+        """Those who leave together now."""
+        batch, self.waiting = self.waiting[:_BATCH], self.waiting[_BATCH:]
+        return batch
+
 
 class PostgresStore:
     """A `Store` over a PostgreSQL database."""
@@ -139,58 +144,62 @@ class PostgresStore:
         lane.scheduled = False
         if not lane.waiting or lane.under_way >= _BATCHES_UNDER_WAY or self._loop is None:
             return
-        batch, lane.waiting = lane.waiting[:_BATCH], lane.waiting[_BATCH:]
         lane.under_way += 1
-        task = self._loop.create_task(self._travel(statement, lane, batch))
+        task = self._loop.create_task(self._travel(statement, lane))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _travel(self, statement: Statement, lane: _Lane, batch: list[Waiting]) -> None:
+    async def _travel(self, statement: Statement, lane: _Lane) -> None:
+        """Takes batch after batch over one connection, for as long as somebody waits."""
+        batch: list[Waiting] = []
         try:
-            with _unavailable(statement.name, but=(asyncpg.IntegrityConstraintViolationError, *_RETRYABLE)):
+            with _unavailable(statement.name):
                 async with self._acquire() as connection:
-                    await _fetch_together(connection, statement, batch)
-        except (asyncpg.IntegrityConstraintViolationError, *_RETRYABLE):
-            # One caller's row spoilt the batch, which was rolled back whole: everybody goes again, alone.
-            await asyncio.gather(*(self._go_alone(statement, waiting) for waiting in batch))
+                    while batch := lane.take():
+                        await _fetch_together(connection, statement, batch)
         except Exception as error:
-            for _, future in batch:
+            for _, future in batch or lane.take():
                 if not future.done():
                     future.set_exception(error)
         finally:
             lane.under_way -= 1
             self._depart(statement, lane)
 
-    async def _go_alone(self, statement: Statement, waiting: Waiting) -> None:
-        values, future = waiting
-        try:
-            with _unavailable(statement.name):
-                async with self._acquire() as connection:
-                    rows = await connection.fetch(statement.postgresql, *values, 0)
-        except Exception as error:
-            if not future.done():
-                future.set_exception(error)
-        else:
-            if not future.done():
-                future.set_result([row[1:] for row in rows])
-
 
 async def _fetch_together(connection: Any, statement: Statement, batch: list[Waiting]) -> None:
     if len(batch) == 1:
-        values, future = batch[0]
-        rows = await connection.fetch(statement.postgresql, *values, 0)
-        if not future.done():
-            future.set_result([row[1:] for row in rows])
+        await _fetch_alone(connection, statement, batch[0])
         return
-    # Rows are locked in one order by every process, so that two batches cannot wait for each other.
-    batch = sorted(batch, key=lambda waiting: str(waiting[0][:2]))
-    rows = await connection.fetchmany(statement.postgresql, [(*values, slot) for slot, (values, _) in enumerate(batch)])
+    if not statement.reads:
+        # Rows are locked in one order by every process, so that two batches cannot wait for each other.
+        batch = sorted(batch, key=lambda waiting: str(waiting[0][:2]))
+    try:
+        values = [(*values, slot) for slot, (values, _) in enumerate(batch)]
+        rows = await connection.fetchmany(statement.postgresql, values)
+    except (asyncpg.IntegrityConstraintViolationError, *_RETRYABLE):
+        # One caller's row spoilt the batch, which was rolled back whole: everybody goes again, alone.
+        for waiting in batch:
+            await _fetch_alone(connection, statement, waiting)
+        return
     answers: list[list[Row]] = [[] for _ in batch]
     for row in rows:
         answers[row[0]].append(row[1:])
     for (_, future), answer in zip(batch, answers, strict=True):
         if not future.done():
             future.set_result(answer)
+
+
+async def _fetch_alone(connection: Any, statement: Statement, waiting: Waiting) -> None:
+    values, future = waiting
+    try:
+        with _unavailable(statement.name):
+            rows = await connection.fetch(statement.postgresql, *values, 0)
+    except (StorageUnavailable, UniqueViolation) as error:
+        if not future.done():
+            future.set_exception(error)
+    else:
+        if not future.done():
+            future.set_result([row[1:] for row in rows])
 
 
 async def _run_work(connection: Any, work: Work[T]) -> T:

@@ -22,6 +22,7 @@ class Statement(msgspec.Struct, frozen=True, eq=False):
     sqlite: str
     parameters: int
     shared: bool
+    reads: bool
 
 
 REGISTRY: dict[str, Statement] = {}
@@ -35,6 +36,6 @@ def statement(name: str, text: str) -> Statement:
         raise ValueError(f"statement {name}: its name is taken, or a parameter number is missing")
     shared = _SLOT in text
     text = " ".join(text.split()).replace(_SLOT, f"CAST(${count + 1} AS INTEGER)")
-    made = Statement(name, text, _PARAMETER.sub(r"?\1", text), count, shared)
+    made = Statement(name, text, _PARAMETER.sub(r"?\1", text), count, shared, text.startswith("SELECT"))
     REGISTRY[name] = made
     return made
