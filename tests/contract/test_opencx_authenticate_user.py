@@ -144,14 +144,15 @@ class TestFields:
         with workspace.unharmed():
             refused(workspace.authenticate(email="a@b.de", language=language), 400, "invalid_field", names="language")
 
-    @pytest.mark.parametrize("name", ["unknown", "id", "verified", "workspace_id", "email_key", "Email", "custom-data"])
-    @pytest.mark.parametrize("value", [None, 1, "text", [], {"a": {"b": [1, None]}}], ids=repr)
-    def test_unknown_ones_are_ignored(self, workspace: Workspace, name: str, value: object) -> None:
+    def test_unknown_ones_are_ignored(self, workspace: Workspace) -> None:
         """The seed's schema does not forbid further members; none of them may reach a column (ASVS 15.3.3)."""
         _, plain = workspace.sign_in("john@doe.com")
         before = workspace.contact(plain)
-        _, with_it = workspace.sign_in("john@doe.com", **{name: value})
-        assert with_it == plain
+        for name in ("unknown", "id", "verified", "workspace_id", "email_key", "Email", "custom-data"):
+            values: tuple[Any, ...] = (None, 1, "text", [], {"a": {"b": [1, None]}})
+            for value in values:
+                _, with_it = workspace.sign_in("john@doe.com", **{name: value})
+                assert with_it == plain
         assert workspace.contact(plain) == before
 
     def test_keep_the_difference_of_true_one_and_one_point_nought(self, workspace: Workspace) -> None:

@@ -98,7 +98,7 @@ def check_body(case: Case[Any], tested: Workspace, session: requests.Session) ->
 
 
 QUICK = settings(
-    max_examples=50,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     database=None,

@@ -110,11 +110,7 @@ def test_homoglyphs_are_refused_or_another_person(workspace: Workspace) -> None:
     _, ada = workspace.sign_in("ada1@example.com")
     for item in items("unicode/homoglyphs.json"):
         for lookalike in item["lookalikes"]:
-            for address in (
-                f"a{item['ascii']}z@example.com",
-                f"az@e{item['ascii']}x.com",
-                f"az@example.c{item['ascii']}m",
-            ):
+            for address in (f"a{item['ascii']}z@example.com", f"az@e{item['ascii']}x.com"):
                 spoofed = address.replace(item["ascii"], lookalike)
                 answer = workspace.authenticate(email=spoofed)
                 if spoofed.isascii() and as_published(spoofed):
@@ -170,7 +166,7 @@ addresses = st.one_of(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(addresses)
 @example("a@b.de\n")
 @example("a" * 64 + "@example.com")
@@ -193,7 +189,7 @@ def test_the_rule_is_the_published_pattern_and_no_more(address: str) -> None:
     assert accepted(address) == as_published(address)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.from_regex(r"[A-Za-z0-9_'+-]{0,9}[A-Za-z0-9_+-]@([A-Za-z0-9]{1,9}\.){1,3}[A-Za-z]{2,9}", fullmatch=True))
 def test_the_key_is_the_address_in_lower_case_and_its_own_key(address: str) -> None:
     key = email_key(address)

@@ -16,7 +16,7 @@ from tests.fixtures.front_door import Workspace, refused
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 SUITE: list[dict[str, str]] = json.loads((VECTORS / "json" / "JSONTestSuite.json").read_text(encoding="utf-8"))["items"]
-NAUGHTY: list[str] = json.loads((VECTORS / "strings" / "blns.json").read_text(encoding="utf-8"))["strings"]
+NAUGHTY: list[str] = json.loads((VECTORS / "strings" / "blns.json").read_text(encoding="utf-8"))["strings"][::3]
 
 TEXTS = {"name": 256, "avatar_url": 2_048, "phone": 64, "chat_context": 32_768}
 MAPS = ("customData", "custom_data", "http_action_overrides")

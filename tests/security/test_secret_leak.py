@@ -57,7 +57,7 @@ def overrides(value: str) -> dict[str, Any]:
 
 
 def test_an_api_key_is_kept_as_a_hash_only(workspace: Workspace, installation: Installation, stored: Stored) -> None:
-    made = installation.server.cli("api-key", "create", "-w", workspace.id)
+    made = installation.cli("api-key", "create", "-w", workspace.id)
     key = made["api_key"]
     assert workspace.post(b'{"email":"a@b.de"}', {"authorization": f"Bearer {key}"}).status_code == 200
     for wrong in (key + "x", key[:-1], f"{key} {key}"):
@@ -66,7 +66,7 @@ def test_an_api_key_is_kept_as_a_hash_only(workspace: Workspace, installation: I
     installation.http.post(PATH, params={"key": key}, json={"email": "a@b.de"})
 
     hint = key[30:36]  # what people see of it
-    listed = json.dumps(installation.server.cli("api-key", "list", "-w", workspace.id))
+    listed = json.dumps(installation.cli("api-key", "list", "-w", workspace.id))
     assert hint in listed
     octets, log = stored.octets(), log_of(installation)
     assert hint.encode() in octets, "looked in the wrong place"
@@ -83,7 +83,7 @@ def test_override_values_are_sealed(workspace: Workspace, installation: Installa
     workspace.sign_in(name=marker + "2", http_action_overrides=overrides(changed))
     assert workspace.overrides(contact_id) == overrides(changed)
 
-    shown = json.dumps(installation.server.cli("contact", "show", contact_id, "-w", workspace.id))
+    shown = json.dumps(installation.cli("contact", "show", contact_id, "-w", workspace.id))
     token, _ = workspace.sign_in()
     octets, log = stored.octets(), log_of(installation)
     assert marker.encode() in octets, "looked in the wrong place"

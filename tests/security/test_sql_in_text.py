@@ -112,9 +112,9 @@ def test_in_a_credential_a_path_or_a_query_is_refused(workspace: Workspace, inst
 
 
 def test_in_names_of_workspaces_and_keys_is_text_or_refused(workspace: Workspace, installation: Installation) -> None:
-    made = installation.server.cli("workspace", "create", SQL[0])
+    made = installation.cli("workspace", "create", SQL[0])
     assert made["name"] == SQL[0]
-    shown = installation.server.cli("workspace", "show", made["workspace_id"])
+    shown = installation.cli("workspace", "show", made["workspace_id"])
     assert shown["name"] == SQL[0]
-    key = installation.server.cli("api-key", "create", "-w", workspace.id, "--name", SQL[1])
+    key = installation.cli("api-key", "create", "-w", workspace.id, "--name", SQL[1])
     assert key["name"] == SQL[1]
