@@ -14,15 +14,21 @@ from vestibule.edge.surface import Surface
 from vestibule.errors import VestibuleError
 from vestibule.identity.resolution import Resolver
 from vestibule.limits import RateLimiter
+from vestibule.live import Live
+from vestibule.outbound.client import Outbound
 from vestibule.registry import SURFACES
+from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.sealing import Sealer
 from vestibule.settings import Settings
 from vestibule.storage.contacts import Contacts
+from vestibule.storage.device_scopes import DeviceScopes
+from vestibule.storage.installation import UnverifiedSecret
 from vestibule.storage.opening import open_store
 from vestibule.tenancy import Tenancy
 from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
+from vestibule.tokens.endings import TokenEndings
 from vestibule.tokens.signing_keys import SigningKeys, ensure_first
 
 _KEYS_REFRESH_SECONDS = 2.0
@@ -39,7 +45,7 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
     return Runtime(
         settings=settings,
         store=store,
-        tenancy=Tenancy(store),
+        tenancy=Tenancy(store, sealer),
         api_keys=ApiKeys(store),
         signing_keys=signing_keys,
         contact_tokens=ContactTokens(
@@ -48,20 +54,29 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         contacts=contacts,
         resolver=Resolver(contacts),
         rate_limiter=RateLimiter(store),
+        token_endings=TokenEndings(store),
+        device_scopes=DeviceScopes(store),
+        sealer=sealer,
+        live=Live(),
+        outbound=Outbound(allowed_private=settings.private_hosts, ca_file=settings.ca_file or None),
+        unverified_secret=UnverifiedSecret(store, sealer),
     )
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[Runtime]:
+async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Runtime, Runner]]:
     """A runtime with its background tasks, ended in order."""
     runtime = await make_runtime(settings, sealer)
+    runner = Runner(runtime)
     tasks = [
         asyncio.create_task(_keep_keys(runtime, sealer)),
         asyncio.create_task(runtime.rate_limiter.run()),
         asyncio.create_task(runtime.api_keys.run()),
+        asyncio.create_task(runtime.token_endings.run()),
+        asyncio.create_task(runner.run()),
     ]
     try:
-        yield runtime
+        yield runtime, runner
     finally:
         for task in tasks:
             task.cancel()
@@ -69,6 +84,8 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[Runtime]:
         with contextlib.suppress(VestibuleError):
             await runtime.rate_limiter.flush()
             await runtime.api_keys.flush()
+        await runner.close()
+        await runtime.outbound.close()
         await runtime.store.close()
 
 
@@ -124,8 +141,8 @@ class Application:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        async with running(self._settings, self._sealer) as runtime:
-            surfaces = [make(runtime) for make in SURFACES]
+        async with running(self._settings, self._sealer) as (runtime, runner):
+            surfaces = [make(runtime, runner) for make in SURFACES]
             self._surfaces = [
                 (tuple(prefix.rstrip("/") + "/" for prefix in surface.prefixes), surface) for surface in surfaces
             ]

@@ -8,6 +8,7 @@ private, may carry a token, a key or a part of one.
     ├── InvalidRequest            the caller sent something that cannot be used
     │   ├── MalformedBody         malformed_body        not the JSON that was asked for
     │   ├── InvalidField          invalid_field         one named member is wrong
+    │   ├── ScopeRequired         scope_required        an unverified visitor must name a conversation scope
     │   ├── AmbiguousCredentials  ambiguous_credentials more than one credential in a request
     │   ├── BodyTooLarge          body_too_large
     │   ├── BodyTooSlow           body_too_slow
@@ -17,6 +18,7 @@ private, may carry a token, a key or a part of one.
     ├── NotAuthenticated          the credential does not prove anything
     │   ├── MissingCredentials    missing_credentials
     │   ├── InvalidApiKey         invalid_api_key       unknown, malformed, expired and revoked look alike
+    │   ├── InvalidWidgetToken    invalid_widget_token  no workspace has this widget token
     │   └── InvalidContactToken   invalid_token         likewise
     ├── NotAllowed                proven, but not permitted
     │   ├── InsufficientScope     insufficient_scope
@@ -24,6 +26,7 @@ private, may carry a token, a key or a part of one.
     ├── NotFound                  not_found
     ├── Conflict                  it contradicts what is known
     │   ├── AlreadyExists         already_exists
+    │   ├── ConversationClosed    conversation_closed   nothing can be written into it any more
     │   └── ContactBusy           contact_busy          the same contact is being changed by too many at once
     ├── RateLimited               rate_limited
     ├── Upstream                  somebody else's server did not do what was asked of it
@@ -77,6 +80,11 @@ class InvalidField(InvalidRequest):
         super().__init__(f"{field}: {problem}", detail=detail, step=step)
 
 
+class ScopeRequired(InvalidRequest):
+    code = "scope_required"
+    sentence = "An unverified visitor must send an external_id, so that they see this device's conversations only."
+
+
 class AmbiguousCredentials(InvalidRequest):
     code = "ambiguous_credentials"
     sentence = "Send exactly one Authorization header."
@@ -128,6 +136,11 @@ class InvalidApiKey(NotAuthenticated):
     sentence = "The API key is not valid."
 
 
+class InvalidWidgetToken(NotAuthenticated):
+    code = "invalid_widget_token"
+    sentence = "The widget token is not valid."
+
+
 class InvalidContactToken(NotAuthenticated):
     code = "invalid_token"
     sentence = "The contact token is not valid."
@@ -166,6 +179,11 @@ class Conflict(VestibuleError):
 class AlreadyExists(Conflict):
     code = "already_exists"
     sentence = "This exists already."
+
+
+class ConversationClosed(Conflict):
+    code = "conversation_closed"
+    sentence = "This conversation is closed."
 
 
 class ContactBusy(Conflict):

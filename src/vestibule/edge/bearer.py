@@ -20,7 +20,8 @@ def bearer(request: Request) -> str:
     if len(values) > 1:
         # A proxy may check one of them and we another.
         raise AmbiguousCredentials(detail=f"{len(values)} Authorization headers", step="credentials")
-    match = _FORM.fullmatch(values[0]) if values and len(values[0]) <= _LONGEST else None
+    # White space around a field value is no part of it (RFC 9110 section 5.5); httptools strips it in front only.
+    match = _FORM.fullmatch(values[0].strip(b" \t")) if values and len(values[0]) <= _LONGEST else None
     if match is None:
         raise MissingCredentials(detail="no Authorization header of the form Bearer <token>", step="credentials")
     return match[1].decode("ascii")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import parse_qs
 
-from vestibule.errors import BodyTooLarge, BodyTooSlow, UnsupportedMedia
+from vestibule.errors import BodyTooLarge, BodyTooSlow, InvalidField, UnsupportedMedia
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -45,10 +46,28 @@ class Request:
         client = self.scope.get("client")
         return client[0] if client else ""
 
+    def query(self, name: str) -> str | None:
+        """A parameter of the query. Raises InvalidField where it is repeated (ASVS 15.3.7) or no text."""
+        raw: bytes = self.scope.get("query_string", b"")
+        if not raw:
+            return None
+        try:
+            values = parse_qs(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
+        except ValueError:
+            raise InvalidField(name, "cannot be read from the query") from None
+        found = values.get(name, [])
+        if len(found) > 1:
+            raise InvalidField(name, "must be given once")
+        return found[0] if found else None
+
     async def body(self, *, most: int, within: float) -> bytes:
         """The whole body: JSON by its own word, at most `most` bytes, within `within` seconds. Raises UnsupportedMedia,
         BodyTooLarge, BodyTooSlow."""
         self._require_json()
+        return await self.raw_body(most=most, within=within)
+
+    async def raw_body(self, *, most: int, within: float) -> bytes:
+        """The whole body, whatever it is. Raises BodyTooLarge, BodyTooSlow."""
         length = self.headers(b"content-length")
         if length and int(length[0]) > most:
             raise BodyTooLarge(detail=f"announces {length[0].decode()} bytes", step="body")
@@ -102,11 +121,9 @@ class Reply:
         self.headers = headers
 
     async def send(self, send: Send, request_id: bytes) -> None:
-        headers = [
-            (b"content-length", str(len(self.body)).encode()),
-            (b"x-request-id", request_id),
-            *self.headers,
-        ]
+        headers = [(b"x-request-id", request_id), *self.headers]
+        if self.status not in {204, 304}:  # RFC 9110 section 8.6
+            headers.append((b"content-length", str(len(self.body)).encode()))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 

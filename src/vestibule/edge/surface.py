@@ -15,6 +15,7 @@ from typing import Any
 from starlette.convertors import Convertor
 from starlette.routing import compile_path
 
+from vestibule.edge.cors import Cors
 from vestibule.edge.http import ClientGone, Handler, Reply, Request
 from vestibule.edge.problem import Dialect
 from vestibule.errors import MethodNotAllowed, NoSuchPath, VestibuleError
@@ -40,6 +41,7 @@ class Surface:
     prefixes: tuple[str, ...]
     dialect: Dialect
     routes: Sequence[Route]
+    cors: Cors | None = None
     _exact: dict[str, dict[str, Handler]] = field(default_factory=dict, init=False)
     _patterns: list[Pattern] = field(default_factory=list, init=False)
 
@@ -54,6 +56,13 @@ class Surface:
 
     async def answer(self, request: Request) -> Reply:
         """The reply to any request below the prefixes; every error becomes one of the dialect's."""
+        if self.cors is None:
+            return await self._reply(request)
+        reply = self.cors.preflight(request) or await self._reply(request)
+        reply.headers += self.cors.on_every_reply()
+        return reply
+
+    async def _reply(self, request: Request) -> Reply:
         try:
             return await self._handler(request)(request)
         except VestibuleError as error:
