@@ -6,7 +6,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+from vestibule.administration import retention
+from vestibule.administration.desk import desk_of
 from vestibule.clock import elapsed
 from vestibule.edge.access_log import AccessLog
 from vestibule.edge.http import ClientGone, Receive, Request, Scope, Send
@@ -23,6 +26,7 @@ from vestibule.sealing import Sealer
 from vestibule.settings import Settings
 from vestibule.storage.contacts import Contacts
 from vestibule.storage.device_scopes import DeviceScopes
+from vestibule.storage.file_store import DiskFileStore
 from vestibule.storage.installation import UnverifiedSecret
 from vestibule.storage.opening import open_store
 from vestibule.tenancy import Tenancy
@@ -60,6 +64,7 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         live=Live(),
         outbound=Outbound(allowed_private=settings.private_hosts, ca_file=settings.ca_file or None),
         unverified_secret=UnverifiedSecret(store, sealer),
+        files=DiskFileStore(Path(settings.files_directory)),
     )
 
 
@@ -68,12 +73,15 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Run
     """A runtime with its background tasks, ended in order."""
     runtime = await make_runtime(settings, sealer)
     runner = Runner(runtime)
+    with contextlib.suppress(VestibuleError):  # else no token is good until they are known (tokens/endings.py)
+        await runtime.token_endings.refresh()
     tasks = [
         asyncio.create_task(_keep_keys(runtime, sealer)),
         asyncio.create_task(runtime.rate_limiter.run()),
         asyncio.create_task(runtime.api_keys.run()),
         asyncio.create_task(runtime.token_endings.run()),
         asyncio.create_task(runner.run()),
+        asyncio.create_task(retention.run(desk_of(runtime))),
     ]
     try:
         yield runtime, runner
@@ -117,7 +125,7 @@ class Application:
         if scope["type"] == "http":
             await self._answer(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._live(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = elapsed()
@@ -127,7 +135,7 @@ class Application:
         try:
             reply = await self._surface(request.path).answer(request)
             status = reply.status
-            await reply.send(send, request_id)
+            await reply.send(send, request_id, close=request.leaves_body)
         except ClientGone:
             pass
         finally:
@@ -139,9 +147,11 @@ class Application:
                 return surface
         return self._surfaces[-1][1]
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         async with running(self._settings, self._sealer) as (runtime, runner):
+            # The server calls it before it waits for answers under way: a stream of events does not end by itself.
+            scope.setdefault("state", {})["end_streams"] = runtime.live.end
             surfaces = [make(runtime, runner) for make in SURFACES]
             self._surfaces = [
                 (tuple(prefix.rstrip("/") + "/" for prefix in surface.prefixes), surface) for surface in surfaces

@@ -9,10 +9,13 @@ private, may carry a token, a key or a part of one.
     │   ├── MalformedBody         malformed_body        not the JSON that was asked for
     │   ├── InvalidField          invalid_field         one named member is wrong
     │   ├── ScopeRequired         scope_required        an unverified visitor must name a conversation scope
+    │   ├── InvalidArguments      invalid_arguments     an action cannot be called with these values
+    │   ├── InvalidDeclaration    invalid_declaration   a file that an operator applies, with everything wrong in it
     │   ├── AmbiguousCredentials  ambiguous_credentials more than one credential in a request
     │   ├── BodyTooLarge          body_too_large
     │   ├── BodyTooSlow           body_too_slow
     │   ├── UnsupportedMedia      unsupported_media_type
+    │   ├── UnsupportedFile       unsupported_file_type an uploaded file of a kind that is not taken
     │   ├── NoSuchPath            no_such_path
     │   └── MethodNotAllowed      method_not_allowed
     ├── NotAuthenticated          the credential does not prove anything
@@ -22,6 +25,8 @@ private, may carry a token, a key or a part of one.
     │   └── InvalidContactToken   invalid_token         likewise
     ├── NotAllowed                proven, but not permitted
     │   ├── InsufficientScope     insufficient_scope
+    │   ├── TrustRequired         trust_required        an action asks for a verified contact
+    │   ├── Reauthentication…     reauthentication_required  … who signed in recently
     │   └── WorkspaceDisabled     workspace_disabled
     ├── NotFound                  not_found
     ├── Conflict                  it contradicts what is known
@@ -82,7 +87,25 @@ class InvalidField(InvalidRequest):
 
 class ScopeRequired(InvalidRequest):
     code = "scope_required"
-    sentence = "An unverified visitor must send an external_id, so that they see this device's conversations only."
+    sentence = (
+        "An unverified visitor must name a conversation scope (external_id), so that they see this device's"
+        " conversations only."
+    )
+
+
+class InvalidArguments(InvalidRequest):
+    code = "invalid_arguments"
+    sentence = "The action cannot be called with these values."
+
+
+class InvalidDeclaration(InvalidRequest):
+    """`problems` are all that was found, one line each."""
+
+    code = "invalid_declaration"
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
 
 
 class AmbiguousCredentials(InvalidRequest):
@@ -103,6 +126,11 @@ class BodyTooSlow(InvalidRequest):
 class UnsupportedMedia(InvalidRequest):
     code = "unsupported_media_type"
     sentence = "Send JSON with Content-Type: application/json, in UTF-8 and not compressed."
+
+
+class UnsupportedFile(InvalidRequest):
+    code = "unsupported_file_type"
+    sentence = "Files of this kind are not accepted: send a picture, PDF, spreadsheet, text, audio or video file."
 
 
 class NoSuchPath(InvalidRequest):
@@ -159,6 +187,16 @@ class InsufficientScope(NotAllowed):
     def __init__(self, scope: str) -> None:
         self.scope = scope
         super().__init__(f"The API key lacks the scope {scope}.")
+
+
+class TrustRequired(NotAllowed):
+    code = "trust_required"
+    sentence = "This needs a verified contact."
+
+
+class ReauthenticationRequired(NotAllowed):
+    code = "reauthentication_required"
+    sentence = "This needs a contact who signed in recently."
 
 
 class WorkspaceDisabled(NotAllowed):

@@ -15,10 +15,18 @@ class Live:
 
     def __init__(self) -> None:
         self._waiters: dict[tuple[str, str], set[asyncio.Event]] = {}
+        self.ended = False
 
     def changed(self, workspace_id: str, conversation_id: str) -> None:
         for event in self._waiters.get((workspace_id, conversation_id), ()):
             event.set()
+
+    def end(self) -> None:
+        """Wakes everybody for the last time: the process is about to stop."""
+        self.ended = True
+        for events in self._waiters.values():
+            for event in events:
+                event.set()
 
     @contextlib.contextmanager
     def waiting(self, workspace_id: str, conversation_id: str) -> Iterator[asyncio.Event]:

@@ -12,6 +12,7 @@ from vestibule.sealing import Sealer
 from vestibule.settings import Settings
 from vestibule.storage.contacts import Contacts
 from vestibule.storage.device_scopes import DeviceScopes
+from vestibule.storage.file_store import FileStore
 from vestibule.storage.installation import UnverifiedSecret
 from vestibule.storage.store import Store
 from vestibule.tenancy import Tenancy
@@ -40,3 +41,4 @@ class Runtime:
     live: Live
     outbound: Outbound
     unverified_secret: UnverifiedSecret
+    files: FileStore

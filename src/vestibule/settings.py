@@ -171,6 +171,7 @@ class Settings:
     unverified_retention: int = _setting(
         _duration("1m", "3650d"), "90d", "An unverified contact is purged when nothing was written for this long."
     )
+    purge_interval: int = _setting(_duration("1s", "1d"), "5m", "How often expired unverified contacts are purged.")
     private_hosts: tuple[Network, ...] = _setting(
         _networks, "", "Private networks that outbound calls may reach, as CIDR; none by default."
     )
@@ -179,6 +180,9 @@ class Settings:
     max_file_bytes: int = _setting(_whole(1024, 104_857_600), "5242880", "Largest uploaded file.")
     file_link_lifetime: int = _setting(
         _duration("0s", "3650d"), "0s", "How long a link to a file is good; 0s: as long as the file."
+    )
+    rate_limit_uploads: int = _setting(
+        _whole(1, 1_000_000_000), "60", "Uploaded files a minute per client address and workspace."
     )
     rate_limit_new_visitors: int = _setting(
         _whole(1, 1_000_000_000), "60", "New unverified visitors a minute per client address."

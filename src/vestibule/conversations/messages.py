@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
 from vestibule.clock import now_ms
-from vestibule.errors import ConversationClosed
+from vestibule.conversations.visibility import is_internal
+from vestibule.errors import AlreadyExists, ConversationClosed, NotFound
 from vestibule.ids import new_id
+from vestibule.live import Live
 from vestibule.model.conversation import Attachment, Conversation, Document, Message, Sender, Trust
-from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 from vestibule.storage import responder_jobs
 from vestibule.storage.responder_jobs import Job
-from vestibule.storage.store import UniqueViolation, Work
+from vestibule.storage.store import Store, UniqueViolation, Work
 
 _SHOWN_OF_LAST = 200
+
+
+class Keeper(Protocol):
+    """Where conversations are kept, and who waits for them to change: a server's runtime, or an operator's desk."""
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def live(self) -> Live: ...
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -50,7 +62,7 @@ MakeJob = Callable[[Conversation, Message], Job | None]
 
 
 async def append(
-    runtime: Runtime,
+    keeper: Keeper,
     conversation: Conversation,
     drafts: Sequence[Draft],
     *,
@@ -59,23 +71,42 @@ async def append(
     closed_too: bool = False,
 ) -> Appended:
     """Stores messages behind each other, a change of the conversation and a work item for the last message, all or
-    nothing. A draft whose public id is taken makes the whole call a duplicate: nothing is stored again.
+    nothing. If the last draft's public id is taken, the call is a duplicate: nothing is stored again. Others whose id
+    is taken were stored by an earlier call, and are left out.
 
-    Raises ConversationClosed, StorageUnavailable.
+    Raises ConversationClosed, NotFound, AlreadyExists, StorageUnavailable.
     """
 
-    def work() -> Work[Appended]:
-        return (yield from append_work(conversation, drafts, change=change, make_job=make_job, closed_too=closed_too))
+    async def store(placed: Sequence[Draft]) -> Appended:
+        return await keeper.store.transact(
+            lambda: append_work(conversation, placed, change=change, make_job=make_job, closed_too=closed_too)
+        )
 
     try:
-        appended = await runtime.store.transact(work)
-    except UniqueViolation:
-        known = await rows.find_message(runtime.store, conversation.workspace_id, conversation.id, drafts[-1].public_id)
-        if known is None:  # another of the ids was taken: a different message under a used id
+        appended = await store(drafts)
+    except (UniqueViolation, ConversationClosed) as error:
+        # A client that repeats itself after the conversation was closed is told what it would have been told before.
+        known = await _find(keeper, conversation, drafts[-1]) if drafts else None
+        if known is not None:
+            return Appended(conversation, (known,), duplicate=True)
+        if isinstance(error, ConversationClosed):
             raise
-        return Appended(conversation, (known,), duplicate=True)
-    runtime.live.changed(conversation.workspace_id, conversation.id)
+        try:
+            appended = await store(await _unknown_of(keeper, conversation, drafts))
+        except UniqueViolation:
+            raise AlreadyExists("Two messages cannot have the same id.", step="append") from None
+    keeper.live.changed(conversation.workspace_id, conversation.id)
     return appended
+
+
+async def _unknown_of(keeper: Keeper, conversation: Conversation, drafts: Sequence[Draft]) -> list[Draft]:
+    return [draft for draft in drafts if await _find(keeper, conversation, draft) is None]
+
+
+async def _find(keeper: Keeper, conversation: Conversation, draft: Draft) -> Message | None:
+    if not draft.public_id:
+        return None
+    return await rows.find_message(keeper.store, conversation.workspace_id, conversation.id, draft.public_id)
 
 
 def append_work(
@@ -87,17 +118,20 @@ def append_work(
     closed_too: bool = False,
 ) -> Work[Appended]:
     """`append` as part of a larger unit of work."""
-    now = now_ms()
-    taken = yield rows.take_numbers(conversation.workspace_id, conversation.id, len(drafts), now)
+    taken = yield rows.take_numbers(conversation.workspace_id, conversation.id, len(drafts), now_ms())
+    if not taken:  # erased since it was read
+        raise NotFound("There is no such conversation.", step="append")
     current = rows.conversation_from(taken[0])
     if not current.is_open and not closed_too:
         raise ConversationClosed(step="append")
     first = current.next_seq - len(drafts)
-    messages = tuple(_placed(current, draft, first + index, now) for index, draft in enumerate(drafts))
+    # The time that the row has now, not the one at which we began to wait for it: it never runs backwards.
+    sent_at = current.updated_at
+    messages = tuple(_placed(current, draft, first + index, sent_at) for index, draft in enumerate(drafts))
     for message in messages:
         yield rows.insert_message(message)
     changed = change(current) if change is not None else current
-    shown = [message.text for message in messages if message.text and message.sender is not Sender.SYSTEM]
+    shown = [message.text for message in messages if message.text and _is_shown(message)]
     if shown:
         changed = msgspec.structs.replace(changed, last_message=shown[-1][:_SHOWN_OF_LAST])
     if changed != current:
@@ -108,7 +142,11 @@ def append_work(
     return Appended(changed, messages, job=job)
 
 
-def _placed(conversation: Conversation, draft: Draft, seq: int, now: int) -> Message:
+def _is_shown(message: Message) -> bool:
+    return message.sender is not Sender.SYSTEM and not is_internal(message)
+
+
+def _placed(conversation: Conversation, draft: Draft, seq: int, sent_at: int) -> Message:
     return Message(
         workspace_id=conversation.workspace_id,
         conversation_id=conversation.id,
@@ -117,7 +155,7 @@ def _placed(conversation: Conversation, draft: Draft, seq: int, now: int) -> Mes
         type=draft.type,
         sender=draft.sender,
         text=draft.text,
-        sent_at=now,
+        sent_at=sent_at,
         trust=draft.trust,
         sender_name=draft.sender_name,
         sender_avatar_url=draft.sender_avatar_url,

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 
 from vestibule.conversations.visibility import Viewer, sees
 from vestibule.conversations.visitor import Visitor
 from vestibule.errors import InvalidContactToken, InvalidField, NotFound
+from vestibule.ids import is_id
 from vestibule.model.conversation import Conversation
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 
 _PAGE = 50
+_CURSOR = re.compile(r"([0-9]{1,16})\.([0-9a-f-]{36})")
 _NOT_HERE = "There is no such conversation."
 
 
 async def open_conversation(runtime: Runtime, visitor: Visitor, conversation_id: str) -> Conversation:
     """The conversation, if it exists for this visitor. Raises NotFound, in the same words whether it is somebody
     else's or nobody's; InvalidContactToken where the visitor's contact is gone."""
+    if not is_id(conversation_id):
+        raise NotFound(_NOT_HERE, step="conversation")
     found = await rows.find(
         runtime.store,
         visitor.workspace_id,
@@ -67,7 +72,7 @@ async def list_conversations(
     )
     visible = [conversation for conversation in found[:most] if sees(viewer, conversation, scope)]
     if visible and not visitor.verified and scope:
-        await runtime.device_scopes.bind(visitor.workspace_id, visitor.token_id, scope)
+        await runtime.device_scopes.bind(visitor.workspace_id, visitor.token_id, scope, visitor.contact_id)
     last = found[most - 1] if len(found) > most else None
     return visible, _cursor(last) if last is not None else None
 
@@ -90,7 +95,10 @@ def _read_cursor(cursor: str | None) -> tuple[int, str] | None:
     if not cursor:
         return None
     try:
-        at, conversation_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(".")
-        return int(at), conversation_id
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (binascii.Error, ValueError):
-        raise InvalidField("cursor", "is not one that this service gave out") from None
+        text = ""
+    match = _CURSOR.fullmatch(text)
+    if match is None:
+        raise InvalidField("cursor", "is not one that this service gave out")
+    return int(match[1]), match[2]

@@ -53,7 +53,7 @@ async def start_conversation(
         conversation = msgspec.structs.replace(fresh, ticket_number=int(numbered[0][0]))
         yield rows.insert(conversation)
         if not visitor.verified and scope:
-            yield device_scopes.bind_query(visitor.workspace_id, visitor.token_id, scope, now)
+            yield device_scopes.bind_query(visitor.workspace_id, visitor.token_id, scope, contact.id, now)
         return conversation
 
     return await runtime.store.transact(work)

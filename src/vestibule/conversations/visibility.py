@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from vestibule.model.conversation import Conversation
+from vestibule.model.conversation import Conversation, Message
+
+_INTERNAL_TYPES = frozenset({"agent_comment"})
 
 
 class Viewer(msgspec.Struct, frozen=True):
@@ -31,3 +33,8 @@ def sees(viewer: Viewer, conversation: Conversation, asked_scope: str | None = N
     if not viewer.verified and (conversation.scope is None or conversation.scope not in viewer.device_scopes):
         return False
     return asked_scope is None or conversation.scope == asked_scope
+
+
+def is_internal(message: Message) -> bool:
+    """Whether staff wrote it for each other: no visitor is shown it, on any surface."""
+    return message.type in _INTERNAL_TYPES

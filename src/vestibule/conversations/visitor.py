@@ -9,7 +9,7 @@ import uuid
 
 import msgspec
 
-from vestibule.clock import now_ms
+from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import InvalidContactToken
 from vestibule.identity.email import email_key
 from vestibule.model.claims import CustomData, Method
@@ -90,16 +90,43 @@ async def ensure_contact(runtime: Runtime, visitor: Visitor) -> Contact:
     if found is None:
         if visitor.verified:
             raise InvalidContactToken(detail="its contact is gone", step="contact")
-        fresh = unverified_contact(
-            visitor.workspace_id, visitor.contact_id, visitor.said, retention_ms=retention, now=now_ms()
-        )
+        fresh = _of(visitor, retention)
         await runtime.contacts.insert(fresh)
         return fresh
     if not found.verified and found.expires_at is not None:
+        found = await _renew(runtime, visitor, found)
         until = now_ms() + retention
-        if found.expires_at < until - retention // _WIND_SHARE:
+        if found.expires_at is not None and found.expires_at < until - retention // _WIND_SHARE:
             await runtime.contacts.extend(found.workspace_id, found.id, until, until - retention // _WIND_SHARE)
     return found
+
+
+def _of(visitor: Visitor, retention_ms: int) -> Contact:
+    now, said_at = now_ms(), visitor.auth_time * SECOND_MS
+    contact = unverified_contact(
+        visitor.workspace_id, visitor.contact_id, visitor.said, retention_ms=retention_ms, now=now
+    )
+    # Said when the token was made, which may be long before the first message.
+    return msgspec.structs.replace(
+        contact, provenance={name: Provenance(Method.UNVERIFIED, said_at) for name in contact.provenance}
+    )
+
+
+async def _renew(runtime: Runtime, visitor: Visitor, found: Contact) -> Contact:
+    """The contact with what its visitor's page said last: a page that names its visitor does so on every load."""
+    said = _of(visitor, runtime.settings.unverified_retention)
+    newer = {
+        name: getattr(said, name)
+        for name, origin in said.provenance.items()
+        if getattr(said, name) != getattr(found, name)
+        and (name not in found.provenance or found.provenance[name].at <= origin.at)
+    }
+    if not newer or found.id != visitor.contact_id:
+        return found
+    provenance = found.provenance | {name: said.provenance[name] for name in newer}
+    renewed = msgspec.structs.replace(found, **newer, provenance=provenance, updated_at=now_ms())
+    # A write that loses a race is lost: it was a claim, and the next message makes it again.
+    return renewed if await runtime.contacts.update(renewed) else found
 
 
 async def remember_said(runtime: Runtime, workspace_id: str, contact_id: str, said: Said) -> None:
@@ -113,5 +140,7 @@ async def remember_said(runtime: Runtime, workspace_id: str, contact_id: str, sa
     elif not found.verified and found.non_verified_custom_data != said.custom_data:
         # A write that loses a race is lost: it was a claim, and the next page load says it again.
         await runtime.contacts.update(
-            msgspec.structs.replace(fresh, version=found.version, created_at=found.created_at)
+            msgspec.structs.replace(
+                fresh, version=found.version, created_at=found.created_at, merged_into=found.merged_into
+            )
         )

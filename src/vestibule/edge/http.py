@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
+from vestibule.clock import elapsed
 from vestibule.errors import BodyTooLarge, BodyTooSlow, InvalidField, UnsupportedMedia
 
 Scope = MutableMapping[str, Any]
@@ -26,11 +28,12 @@ class ClientGone(Exception):
 class Request:
     """One request. `facts` are for the log line and hold no secrets."""
 
-    __slots__ = ("_receive", "facts", "method", "params", "path", "scope")
+    __slots__ = ("_all_read", "_receive", "facts", "method", "params", "path", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
         self._receive = receive
+        self._all_read = False
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.params: dict[str, str] = {}
@@ -39,6 +42,15 @@ class Request:
     def headers(self, name: bytes) -> list[bytes]:
         """All values of a header, by its lower-case name."""
         return [value for key, value in self.scope["headers"] if key == name]
+
+    @property
+    def leaves_body(self) -> bool:
+        """Whether a body was announced and not read to its end. The connection then has to be closed: nobody would
+        bound what still comes."""
+        if self._all_read:
+            return False
+        length = self.headers(b"content-length")
+        return bool(self.headers(b"transfer-encoding")) or bool(length and length[0].strip(b" 0"))
 
     @property
     def peer(self) -> str:
@@ -89,14 +101,66 @@ class Request:
             body += message.get("body", b"")
         if len(body) > most:
             raise BodyTooLarge(detail=f"more than {most} bytes", step="body")
+        self._all_read = True
         return body
+
+    async def pieces(self, *, most: int, within: float, slowest: int) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives: at most `most` bytes, no pause longer than `within` seconds, and on the whole no
+        slower than `slowest` bytes a second. Raises BodyTooLarge, BodyTooSlow."""
+        length = self.headers(b"content-length")
+        if length and int(length[0]) > most:
+            raise BodyTooLarge(detail=f"announces {length[0].decode()} bytes", step="body")
+        began, received, more = elapsed(), 0, True
+        while more:
+            left = began + within + received / slowest - elapsed()
+            try:
+                async with asyncio.timeout(min(within, left)):
+                    message = await self._receive()
+            except TimeoutError:
+                raise BodyTooSlow(detail=f"{received} bytes so far", step="body") from None
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            piece: bytes = message.get("body", b"")
+            received += len(piece)
+            if received > most:
+                raise BodyTooLarge(detail=f"more than {most} bytes", step="body")
+            more = message.get("more_body", False)
+            self._all_read = not more
+            yield piece
+
+    async def discard(self, *, most: int, within: float) -> None:
+        """Reads on and forgets, within bounds: a browser that is still sending does not see the answer, only that the
+        connection broke."""
+        length = self.headers(b"content-length")
+        # Nobody waits for a client that could not finish anyway, or that waits for leave to begin.
+        if (length and int(length[0]) > most) or self.headers(b"expect"):
+            return
+        received = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while not self._all_read and received <= most:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientGone
+                    received += len(message.get("body", b""))
+                    self._all_read = not message.get("more_body", False)
+
+    async def gone(self) -> None:
+        """Returns when the client has hung up; what it still sends is not kept."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    @property
+    def is_compressed(self) -> bool:
+        """A compressed body is not unpacked: a few bytes could become gigabytes, and no client here compresses what it
+        sends."""
+        return any(value.strip().lower() != b"identity" for value in self.headers(b"content-encoding"))
 
     def _require_json(self) -> None:
         types = self.headers(b"content-type")
         if len(types) != 1 or not _is_json(types[0]):
             raise UnsupportedMedia(step="content_type")
-        # Not unpacked: a few bytes could become gigabytes, and no JSON client here compresses what it sends.
-        if any(value.strip().lower() != b"identity" for value in self.headers(b"content-encoding")):
+        if self.is_compressed:
             raise UnsupportedMedia(detail="compressed", step="content_encoding")
 
 
@@ -120,10 +184,13 @@ class Reply:
         self.body = body
         self.headers = headers
 
-    async def send(self, send: Send, request_id: bytes) -> None:
+    async def send(self, send: Send, request_id: bytes, *, close: bool = False) -> None:
+        """`close`: the connection ends with this answer."""
         headers = [(b"x-request-id", request_id), *self.headers]
         if self.status not in {204, 304}:  # RFC 9110 section 8.6
             headers.append((b"content-length", str(len(self.body)).encode()))
+        if close:
+            headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 

@@ -17,6 +17,7 @@ from starlette.routing import compile_path
 
 from vestibule.edge.cors import Cors
 from vestibule.edge.http import ClientGone, Handler, Reply, Request
+from vestibule.edge.operation import Operation
 from vestibule.edge.problem import Dialect
 from vestibule.errors import MethodNotAllowed, NoSuchPath, VestibuleError
 
@@ -26,11 +27,13 @@ _log = logging.getLogger("vestibule.errors")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`path` may hold parameters, as in `/v1/conversations/{conversation_id}`."""
+    """`path` may hold parameters, as in `/v1/conversations/{conversation_id}`. `operation` is its documentation, on a
+    surface that publishes one."""
 
     method: str
     path: str
     handler: Handler
+    operation: Operation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class Surface:
     dialect: Dialect
     routes: Sequence[Route]
     cors: Cors | None = None
+    # Who knows a path below it may open what is there, so the log shows no such path.
+    secret_paths: bool = False
     _exact: dict[str, dict[str, Handler]] = field(default_factory=dict, init=False)
     _patterns: list[Pattern] = field(default_factory=list, init=False)
 
@@ -49,13 +54,18 @@ class Surface:
         by_pattern: dict[str, dict[str, Handler]] = {}
         for route in self.routes:
             table = by_pattern if "{" in route.path else self._exact
-            table.setdefault(route.path, {})[route.method] = route.handler
+            methods = table.setdefault(route.path, {})
+            methods[route.method] = route.handler
+            if route.method == "GET":  # RFC 9110 section 9.3.2; the server leaves the content out
+                methods.setdefault("HEAD", route.handler)
         for path, methods in by_pattern.items():
             regex, _, convertors = compile_path(path)
             self._patterns.append((regex, convertors, methods))
 
     async def answer(self, request: Request) -> Reply:
         """The reply to any request below the prefixes; every error becomes one of the dialect's."""
+        if self.secret_paths:
+            request.facts["path"] = f"{self.prefixes[0]}/…"
         if self.cors is None:
             return await self._reply(request)
         reply = self.cors.preflight(request) or await self._reply(request)

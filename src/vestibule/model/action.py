@@ -1,4 +1,7 @@
-"""The HTTP operations a workspace lets its responder call, and the values sent with them, as declared; no I/O."""
+"""The HTTP operations a workspace lets its responder call, and the values sent with them, as declared; no I/O.
+
+What a workspace declares forbids unknown members: a misspelt lock or required trust must not pass for none.
+"""
 
 from __future__ import annotations
 
@@ -40,14 +43,14 @@ class Trust(enum.StrEnum):
     VERIFIED = "verified"
 
 
-class Locks(msgspec.Struct, frozen=True, omit_defaults=True):
+class Locks(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Names that a level may never set, wherever they might stand. `message` is the visitor's browser."""
 
     message: tuple[str, ...] = ()
     model: tuple[str, ...] = ()
 
 
-class Parameter(msgspec.Struct, frozen=True, omit_defaults=True):
+class Parameter(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One value of the request that the model may extract. `schema` is JSON Schema 2020-12."""
 
     location: Location
@@ -57,7 +60,7 @@ class Parameter(msgspec.Struct, frozen=True, omit_defaults=True):
     description: str = ""
 
 
-class ActionDeclaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ActionDeclaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """An action as a workspace writes it down. `url_template` is absolute, with `{name}` for each path parameter.
 
     `audience` is what the assertion for the called API is issued to; None means the origin of the URL.
@@ -84,7 +87,7 @@ class Action(ActionDeclaration, frozen=True, kw_only=True, omit_defaults=True):
     id: str
 
 
-class ActionPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
+class ActionPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What holds for all actions of a workspace."""
 
     locked: Locks = Locks()
@@ -92,7 +95,7 @@ class ActionPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
     send_assertion: bool = False
 
 
-class Variables(HttpOverrides, frozen=True, omit_defaults=True):
+class Variables(HttpOverrides, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A workspace's own values, sent with each of its actions' calls."""
 
     def __repr__(self) -> str:

@@ -15,7 +15,8 @@ class ResponderKind(enum.StrEnum):
 
 class ResponderSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """`secrets` sign what is sent to the bot (Standard Webhooks), the first being the current one; `api_key` opens the
-    language model. Kept sealed, never shown."""
+    language model. Kept sealed, never shown. `notice` and `handoff_notice` are what the visitor reads when the
+    responder failed, and when it hands over without a word; empty: in English."""
 
     kind: ResponderKind = ResponderKind.NONE
     url: str = ""
@@ -24,6 +25,8 @@ class ResponderSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     api_key: str = ""
     instructions: str = ""
     timeout_ms: int = 60_000
+    notice: str = ""
+    handoff_notice: str = ""
 
     @property
     def answers(self) -> bool:

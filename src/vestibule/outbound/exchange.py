@@ -4,8 +4,9 @@ On httpcore, the transport of httpx, by its public parts: we connect and hand it
 the very address that was checked, and no second parser sees the URL. It brings no redirects, proxies, cookies or
 decoding that would have to be switched off. Imported by the first call, not on start.
 
-Bounds on an answer: h11 buffers at most 100 KiB (httpcore's MAX_INCOMPLETE_EVENT_SIZE) of a status line with headers,
-of a chunk's head or of trailers; the body is counted as it comes, and cannot grow by decoding because none is done.
+Bounds on an answer: everything up to the end of its headers 64 KiB; a chunk's head or trailers 100 KiB (h11's buffer,
+httpcore's MAX_INCOMPLETE_EVENT_SIZE); the body is counted as it comes, in bytes and in chunks, and cannot grow by
+decoding because none is done.
 """
 
 from __future__ import annotations
@@ -20,26 +21,32 @@ from vestibule.clock import elapsed
 from vestibule.errors import UpstreamFailed, UpstreamRedirect, UpstreamTimeout, UpstreamTooLarge
 from vestibule.outbound.address_guard import Address, check_addresses
 from vestibule.outbound.messages import Answer, Call
+from vestibule.outbound.stream import BoundedStream
 from vestibule.outbound.tls import TlsContexts
 from vestibule.settings import Network
 
 Resolve = Callable[[str], Awaitable[Sequence[Address]]]
 Key = tuple[str, str, ssl.SSLContext | None]
 
-# Less than the five seconds after which many servers close: a request that crosses the close cannot be told from one
-# that was carried out (RFC 9112 section 9.3.1).
+# Less than the five seconds after which many servers close.
 KEEP_SECONDS = 4.0
 _MOST_KEPT = 64
 _MOST_HEADERS = 200
+_MOST_HEAD_BYTES = 65_536
+# Chunks of a few bytes cost more to read than they bring; a body may have so many, and one more for every 16 bytes.
+_MOST_CHUNKS = 1000
+_BYTES_PER_CHUNK = 16
 _MOST_ATTEMPTS = 4
-_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # RFC 9110 section 9.2.2
 
 
 class _Connection:
-    def __init__(self, key: Key, address: Address, http: httpcore.AsyncHTTP11Connection) -> None:
+    def __init__(
+        self, key: Key, origin: httpcore.Origin, address: Address, stream: httpcore.AsyncNetworkStream
+    ) -> None:
         self.key = key
         self.address = address
-        self.http = http
+        self.stream = BoundedStream(stream)
+        self.http = httpcore.AsyncHTTP11Connection(origin, self.stream, keepalive_expiry=KEEP_SECONDS)
         self.end: asyncio.TimerHandle | None = None
 
 
@@ -57,19 +64,24 @@ class Exchanges:
     async def run(self, call: Call) -> Answer:
         """Raises the Upstream errors."""
         try:
-            connection, kept = await self._connection(call, fresh=False)
+            # A request that crosses the server's close cannot be told from one that was carried out (RFC 9112 section
+            # 9.3.1): a kept connection is for those that may be sent again.
+            connection, kept = await self._connection(call, fresh=not call.repeatable)
             try:
                 return await self._converse(call, connection)
             except (httpcore.RemoteProtocolError, httpcore.NetworkError):
-                if not kept or call.step != "headers" or call.method not in _REPEATABLE:
+                if not kept or call.step != "headers":
                     raise
             connection, _ = await self._connection(call, fresh=True)
             return await self._converse(call, connection)
+        except UpstreamTooLarge as error:
+            error.step = error.step or call.step
+            raise
         except (httpcore.TimeoutException, TimeoutError):
             raise UpstreamTimeout(detail=f"no connection within {call.connect_timeout:g} s", step=call.step) from None
         except httpcore.RemoteProtocolError as error:
             if getattr(error.__cause__, "error_status_hint", 400) == 431:  # h11's word for a full buffer
-                raise UpstreamTooLarge(detail="headers without end", step=call.step) from None
+                raise UpstreamTooLarge(detail="a part of the answer does not end", step=call.step) from None
             raise UpstreamFailed(detail="the answer is not HTTP, or ends early", step=call.step) from None
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             raise UpstreamFailed(detail=_reason(error), step=call.step) from None
@@ -81,17 +93,16 @@ class Exchanges:
 
     async def _connection(self, call: Call, *, fresh: bool) -> tuple[_Connection, bool]:
         """A connection to an address that was checked for this very call, and whether it was kept from an earlier."""
+        target, context = call.target, None
+        if target.scheme == "https":
+            context = await self._contexts.get(call.ca_file, call.client_certificate)
         async with asyncio.timeout(call.connect_timeout):
-            target = call.target
             call.step = "resolve"
             addresses = (target.address,) if target.address else tuple(await self._resolve(target.host))
             if not addresses:
                 raise UpstreamFailed(detail="the name has no address", step=call.step)
             check_addresses(target, addresses, self._allowed_private)
             call.step = "connect"
-            context = None
-            if target.scheme == "https":
-                context = await self._contexts.get(call.ca_file, call.client_certificate)
             # By tenant, too: what one got a server to send too much must not be read as another's answer.
             key = (call.tenant, target.origin, context)
             connection = None if fresh else self._take(key, addresses)
@@ -110,8 +121,7 @@ class Exchanges:
             await stream.aclose()
             raise
         origin = httpcore.Origin(target.scheme.encode(), target.host.encode(), target.port)
-        http = httpcore.AsyncHTTP11Connection(origin, stream, keepalive_expiry=KEEP_SECONDS)
-        return _Connection(key, address, http)
+        return _Connection(key, origin, address, stream)
 
     async def _open(self, call: Call, addresses: tuple[Address, ...]) -> tuple[Address, httpcore.AsyncNetworkStream]:
         # One address that swallows packets leaves time for the next.
@@ -130,12 +140,14 @@ class Exchanges:
             scheme=target.scheme.encode(), host=target.host.encode(), port=target.port, target=target.path.encode()
         )
         request = httpcore.Request(call.method, url, headers=call.headers, content=call.body)
+        connection.stream.left = _MOST_HEAD_BYTES
         try:
             response = await connection.http.handle_async_request(request)
             try:
                 headers = [(key.decode("latin-1").lower(), value.decode("latin-1")) for key, value in response.headers]
                 _check_head(call, response.status, headers)
                 call.step = "body"
+                connection.stream.left = 2 * call.most_bytes + _MOST_HEAD_BYTES  # chunked, in chunks of any sense
                 body = await _read_body(call, response)
             finally:
                 await response.aclose()
@@ -179,20 +191,20 @@ def _check_head(call: Call, status: int, headers: list[tuple[str, str]]) -> None
     # Refresh is a redirect by another name.
     if (300 <= status < 400 and "location" in names) or "refresh" in names:
         raise UpstreamRedirect(detail=f"answered {status} with another address", step="redirect")
-    if status < 200:
-        raise UpstreamFailed(detail=f"answered {status}", step=call.step)
     for name, value in headers:
         if name == "content-encoding" and value.lower() not in {"", "identity"}:
             # We asked for none (RFC 9110 section 12.5.3): a small body may decode to any size.
             raise UpstreamFailed(detail="the body is compressed, which was not asked for", step="encoding")
-        if name == "content-length" and value.isdecimal() and call.method != "HEAD" and int(value) > call.most_bytes:
-            raise UpstreamTooLarge(detail=f"says it sends more than {call.most_bytes} bytes", step="body")
 
 
 async def _read_body(call: Call, response: httpcore.Response) -> bytes:
     body = bytearray()
+    pieces = 0
     async for piece in response.aiter_stream():
         body += piece
+        pieces += 1
+        if pieces > _MOST_CHUNKS + len(body) // _BYTES_PER_CHUNK:
+            raise UpstreamTooLarge(detail="too many chunks for so few bytes", step=call.step)
         if len(body) > call.most_bytes:
             raise UpstreamTooLarge(detail=f"more than {call.most_bytes} bytes", step=call.step)
     return bytes(body)

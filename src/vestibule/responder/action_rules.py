@@ -18,7 +18,7 @@ from vestibule.errors import InvalidField
 from vestibule.identity import profile_rules
 from vestibule.model.action import ActionDeclaration, ActionPolicy, Location, Locks, Parameter, Trust, Variables
 from vestibule.model.claims import HttpOverrides
-from vestibule.responder.overrides import METHODS_WITH_BODY, RESERVED_HEADERS, fold
+from vestibule.responder.overrides import METHODS_WITH_BODY, fold, is_reserved
 from vestibule.responder.url_template import parse_template
 
 D = TypeVar("D", bound=ActionDeclaration)
@@ -66,17 +66,20 @@ def check_variables(variables: Variables) -> Variables:
     """The variables, if they can stand in a request. Raises InvalidField."""
     profile_rules.http_overrides("variables", variables)
     for name in variables.headers:
-        check_header("variables.headers", name)
+        check_header(f"variables.headers.{name}", name)
     return variables
 
 
 def check_header(field: str, name: str, value: str = "") -> None:
     """Raises InvalidField unless the header may be sent for somebody. Names are compared as the most careless server
     would read them: `x_opencx_org_id` must not speak for us there."""
-    for spelling in {name, fold(name)}:
-        profile_rules.http_overrides(field, HttpOverrides(headers={spelling: value}))
+    for spelling in (name, fold(name)):
+        try:
+            profile_rules.http_overrides(field, HttpOverrides(headers={spelling: value}))
+        except InvalidField as error:
+            raise InvalidField(field, error.message.removeprefix(f"{error.field}: ")) from None
     if fold(name).startswith("vestibule-"):
-        raise InvalidField(field, "names a header that may not be set")
+        raise InvalidField(field, "is a header that may not be set")
 
 
 def validator(schema: dict[str, Any]) -> Draft202012Validator:
@@ -139,8 +142,8 @@ def _check_parameter(field: str, parameter: Parameter, method: str) -> None:
         raise InvalidField(f"{field}.location", f"must not be body: {method} is sent without one")
     if parameter.location is Location.HEADER:
         check_header(f"{field}.name", parameter.name)
-        if fold(parameter.name) in RESERVED_HEADERS:
-            raise InvalidField(f"{field}.name", "is a header that we set")
+    if is_reserved(parameter.location, parameter.name):
+        raise InvalidField(f"{field}.name", "says what the request is, and may not be set")
     _check_schema(f"{field}.schema", parameter.schema)
 
 

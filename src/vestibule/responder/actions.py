@@ -3,9 +3,9 @@
 `prepare` decides and builds (also for people who want to see the effective request), `execute` sends. Whatever goes
 wrong becomes a Refusal or an ActionResult with a stable code, which the model is told and the conversation survives:
 
-    action_disabled  trust_required  reauthentication_required  invalid_arguments      may not or cannot be called
-    missing_parameter  unusable_value  forbidden_header  request_too_large  no_signing_key      cannot be built
-    upstream_timeout (status 408)  upstream_failed  upstream_too_large  upstream_redirect  upstream_forbidden   sent
+    not called  action_disabled trust_required reauthentication_required invalid_arguments invalid_action
+    not built   missing_parameter unusable_value forbidden_header request_too_large no_signing_key
+    no answer   upstream_timeout (status 408) upstream_failed upstream_too_large upstream_redirect upstream_forbidden
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import msgspec
 
 from vestibule.clock import MINUTE_MS, SECOND_MS
 from vestibule.errors import (
+    InvalidField,
     NoSigningKey,
     Upstream,
     UpstreamFailed,
@@ -103,17 +104,11 @@ def as_tools(actions: Iterable[Action], circumstances: Circumstances) -> list[di
     for action in actions:
         if not action.enabled:
             continue
-        settled = {
-            (value.location, place(value.location, value.name))
-            for value in merge(action, circumstances.layers(), circumstances.policy).values
-        }
-        offered = {
-            name: parameter
-            for name, parameter in argument_names(action).items()
-            if (parameter.location, place(parameter.location, parameter.name)) not in settled
-            and not is_locked(action, circumstances.policy, Source.MODEL, parameter.name)
-        }
-        tools.append({"type": "function", "function": _function(action, offered)})
+        try:
+            tools.append({"type": "function", "function": _function(action, _offered(action, circumstances))})
+        except InvalidField:
+            # Declared when the rules were others. The workspace's other actions, and its chats, go on.
+            _log.exception("an action's declaration cannot be used", extra={"action": action.name})
     return tools
 
 
@@ -173,22 +168,18 @@ def prepare(
     refusal = may_run(action, contact, now)
     if refusal is not None:
         return refusal
-    extracted = check_arguments(action, arguments)
-    if isinstance(extracted, Refusal):
-        return extracted
-    effective = merge(action, circumstances.layers(extracted), circumstances.policy)
-    ours: dict[str, str] = {}
-    if circumstances.policy.context_headers:
-        ours |= context_headers(
-            action.workspace_id, circumstances.conversation_id, circumstances.ticket_number, contact
-        )
-    if circumstances.policy.send_assertion:
-        try:
-            ours[assertion.HEADER] = assertions.issue(action, contact, circumstances.conversation_id)
-        except NoSigningKey as error:
-            # Not without it: an API that relies on the assertion answers for nobody, or for everybody.
-            return Refusal(error.code, error.message)
-    return build(action, effective, ours=ours)
+    try:
+        extracted = check_arguments(action, arguments)
+        if isinstance(extracted, Refusal):
+            return extracted
+        effective = merge(action, circumstances.layers(extracted), circumstances.policy)
+        return build(action, effective, ours=_own_headers(action, circumstances, assertions))
+    except NoSigningKey as error:
+        # Not without the assertion: an API that relies on it would answer for nobody, or for everybody.
+        return Refusal(error.code, error.message)
+    except InvalidField:
+        _log.exception("an action's declaration cannot be used", extra={"action": action.name})
+        return Refusal("invalid_action", "This action's declaration cannot be used.")
 
 
 async def execute(action: Action, request: EffectiveRequest, outbound: Outbound) -> ActionResult:
@@ -221,6 +212,27 @@ async def execute(action: Action, request: EffectiveRequest, outbound: Outbound)
 def refused(refusal: Refusal) -> ActionResult:
     """A call that was not made, as its result."""
     return ActionResult(None, refusal.sentence, error=refusal.code)
+
+
+def _own_headers(action: Action, circumstances: Circumstances, assertions: Assertions) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    contact, conversation_id = circumstances.on_behalf_of, circumstances.conversation_id
+    if circumstances.policy.context_headers:
+        headers |= context_headers(action.workspace_id, conversation_id, circumstances.ticket_number, contact)
+    if circumstances.policy.send_assertion:
+        headers[assertion.HEADER] = assertions.issue(action, contact, conversation_id)
+    return headers
+
+
+def _offered(action: Action, circumstances: Circumstances) -> dict[str, Parameter]:
+    merged = merge(action, circumstances.layers(), circumstances.policy)
+    settled = {(value.location, place(value.location, value.name)) for value in merged.values}
+    return {
+        name: parameter
+        for name, parameter in argument_names(action).items()
+        if (parameter.location, place(parameter.location, parameter.name)) not in settled
+        and not is_locked(action, circumstances.policy, Source.MODEL, parameter.name)
+    }
 
 
 def _function(action: Action, offered: Mapping[str, Parameter]) -> dict[str, Any]:

@@ -114,14 +114,22 @@ def context_headers(
 def redacted(request: EffectiveRequest) -> RedactedRequest:
     """The request with every credential out of sight."""
     shown = tuple(ShownValue(value.location, value.name, _shown(value), value.source) for value in request.values)
-    path = {value.name: str(value.value) for value in shown if value.location is Location.PATH}
-    url = re.sub(r"\{([^}]+)\}", lambda match: path.get(match[1], match[0]), request.url_template)
+    path = {value.name: value for value in shown if value.location is Location.PATH}
+    # Encoded as it is sent, so that a value cannot look like another path, or write to the terminal that shows it.
+    url = re.sub(r"\{([^}]+)\}", lambda match: _in_url(path[match[1]].value), request.url_template)
     query = "&".join(
-        f"{value.name}={_plain(value.name, value.value)}" for value in shown if value.location is Location.QUERY
+        f"{_in_url(value.name)}={_in_url(member)}"
+        for value in shown
+        if value.location is Location.QUERY
+        for member in (value.value if isinstance(value.value, list) else [value.value])
     )
     return RedactedRequest(
         request.method, f"{url}?{query}" if query else url, shown, request.ignored, request.timeout_ms
     )
+
+
+def _in_url(value: Any) -> str:
+    return HIDDEN if value == HIDDEN else quote(_plain("url", value), safe="")
 
 
 def _shown(value: Value) -> Any:
@@ -186,7 +194,7 @@ def _headers(values: list[Value], own: Mapping[str, str]) -> tuple[tuple[str, st
     headers = {"accept": ("accept", "application/json, */*;q=0.5")}
     for value in values:
         text = _text(value).strip(" \t")
-        check_header("headers", value.name, text)
+        check_header(f"headers.{value.name[:64]!a}", value.name, text)
         headers[fold(value.name)] = (value.name, text)
     # Last, and by folded name: whatever came before under any spelling gives way.
     headers |= {fold(name): (name, text) for name, text in own.items()}

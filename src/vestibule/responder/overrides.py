@@ -32,7 +32,17 @@ LARGEST_BODY_OVERRIDES = 65_536
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 # They describe the request that we write, so they are ours to say. Pages copy them from their own fetch() calls, which
 # is no reason to fail.
-RESERVED_HEADERS = frozenset({"user-agent", "content-type", "content-encoding", "accept-encoding"})
+_DESCRIBING = frozenset({"user-agent", "content-type", "content-encoding", "accept-encoding"})
+# What servers let stand for another method, path, host or client: with them a value would leave the declared operation.
+# fmt: off
+_REDIRECTING = frozenset({
+    "x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url",
+    "x-original-host", "x-host", "forwarded", "x-real-ip",
+})
+# fmt: on
+_RESERVED_HEADERS = _DESCRIBING | _REDIRECTING
+# Likewise as a parameter: `_method`, in Laravel and Symfony.
+_RESERVED_PARAMETERS = frozenset({"-method"})
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -48,7 +58,7 @@ class Value(msgspec.Struct, frozen=True):
 
 
 class Ignored(msgspec.Struct, frozen=True):
-    """A value that was not used: `locked`, `reserved`, `not_in_url` or `no_body`. Never the value itself."""
+    """That a value was not used: `locked`, `reserved`, `not_in_url` or `no_body`. Never the value itself."""
 
     location: Location
     name: str
@@ -82,7 +92,7 @@ def merge(action: ActionDeclaration, layers: Layers, policy: ActionPolicy) -> Ef
         reason = None
         if fold(value.name) in locked[value.source]:
             reason = "locked"
-        elif value.location is Location.HEADER and fold(value.name) in RESERVED_HEADERS:
+        elif is_reserved(value.location, value.name):
             reason = "reserved"
         elif value.location is Location.PATH and value.name not in in_url:
             reason = "not_in_url"
@@ -109,6 +119,11 @@ def given(layers: Layers) -> Iterator[Value]:
         yield from _texts(Location.HEADER, layers.message.headers, Source.MESSAGE)
         for name, value in layers.message.body_properties.items():
             yield Value(Location.BODY, name, value, Source.MESSAGE)
+
+
+def is_reserved(location: Location, name: str) -> bool:
+    """Whether nobody may set the name, because it says what the request is."""
+    return fold(name) in (_RESERVED_HEADERS if location is Location.HEADER else _RESERVED_PARAMETERS)
 
 
 def is_locked(action: ActionDeclaration, policy: ActionPolicy, source: Source, name: str) -> bool:

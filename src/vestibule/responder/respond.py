@@ -11,7 +11,7 @@ from vestibule.runtime import Runtime
 async def respond(runtime: Runtime, settings: ResponderSettings, question: Question) -> Answer:
     """Raises Upstream errors, CannotUnseal, StorageUnavailable."""
     if settings.kind is ResponderKind.WEBHOOK:
-        return await webhook.ask(runtime.outbound, settings, question)
+        return await webhook.ask(runtime, settings, question)
     if settings.kind is ResponderKind.OPENAI:
         return await language_model.ask(runtime, settings, question)
     return Answer(handoff=True)  # switched off since the message came: people answer

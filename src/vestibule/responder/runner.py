@@ -3,7 +3,7 @@ once; it must not know how an answer is found.
 
 A job is owned for a short lease, which its process renews while it works. The answer and the end of the job are one
 transaction on the condition that the job is still this owner's, so two processes can both work on it by accident, and
-only one answer is ever stored.
+only one answer is ever stored. A process that finds its lease taken stops at once, before it calls another action.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import AsyncIterator
 
 import msgspec
 
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.conversations.course import handed_off
 from vestibule.conversations.messages import Appended, Draft, append_work
-from vestibule.errors import ConversationClosed, StorageUnavailable, VestibuleError
+from vestibule.errors import ConversationClosed, NotFound, StorageUnavailable, VestibuleError
 from vestibule.ids import new_id
-from vestibule.model.conversation import Conversation, Message, Sender, Trust
-from vestibule.responder.question import Answer, JobInput, Question
+from vestibule.model.conversation import Assignee, Conversation, Message, Sender, Trust
+from vestibule.responder.question import Answer, JobInput, Question, in_order
 from vestibule.responder.respond import respond
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
@@ -33,11 +34,23 @@ _RENEW_SECONDS = 2.5
 _LOOK_SECONDS = 2.0
 _AT_ONCE = 20
 _MOST_ATTEMPTS = 3
-_WAIT_FOR_EARLIER_SECONDS = 0.25
+_ASK_AGAIN_SECONDS = 0.25
+# For everything together: each step has a time-out of its own, and a model may take many steps.
+_LONGEST_SECONDS = 300.0
+_CLOSING_SECONDS = 5.0
 NOTICE = "I cannot answer this right now. A member of our team will take over and reply here."
+HANDOFF_NOTICE = "A member of our team will take over and reply here."
 _log = logging.getLogger(__name__)
 
 Key = tuple[str, str, int]
+
+
+class _Superseded(Exception):
+    """Another process has taken the job over."""
+
+
+class _HandedOff(Exception):
+    """People answer in this conversation."""
 
 
 class Runner:
@@ -46,7 +59,7 @@ class Runner:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self.owner = new_id()
-        self._running: dict[Key, asyncio.Task[Message | None]] = {}
+        self._running: dict[Key, tuple[Job, asyncio.Task[None]]] = {}
 
     def new_job(self, message: Message, given: JobInput) -> Job:
         """The work item for a visitor's message, already this process's own."""
@@ -63,22 +76,22 @@ class Runner:
             created_at=now,
         )
 
-    def start(self, job: Job) -> asyncio.Task[Message | None]:
+    def start(self, job: Job) -> None:
         """Works on a job this process owns, in a task of its own: a client that hangs up does not stop it."""
         key = (job.workspace_id, job.conversation_id, job.seq)
-        task = self._running.get(key)
-        if task is None:
-            task = self._running[key] = asyncio.create_task(self._work(job))
+        if key not in self._running:
+            task = asyncio.create_task(self._work(job))
+            self._running[key] = (job, task)
             task.add_done_callback(lambda _: self._running.pop(key, None))
-        return task
 
     async def answer_of(self, message: Message, within: float) -> Message | None:
         """The answer to a message whose job may be under way here or elsewhere; None if there is none in time."""
         key = (message.workspace_id, message.conversation_id, message.seq)
-        task = self._running.get(key)
-        if task is not None:
-            with contextlib.suppress(TimeoutError):
-                return await asyncio.wait_for(asyncio.shield(task), within)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                # Asked again and again only where another process works on it.
+                while key in self._running or await jobs.exists(self._runtime.store, *key):
+                    await _pause([self._running[key][1]] if key in self._running else [])
         return await rows.answer_to(self._runtime.store, *key)
 
     async def run(self) -> None:
@@ -88,12 +101,22 @@ class Runner:
                 await self._take_over()
             except VestibuleError as error:
                 _log.warning("abandoned answers cannot be looked for: %s", error.code)
+            except Exception:
+                _log.exception("looking for abandoned answers failed unexpectedly")
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def close(self) -> None:
-        """Lets answers under way finish for a moment; what does not is taken over by the next process."""
-        if self._running:
-            await asyncio.wait(list(self._running.values()), timeout=5.0)
+        """Lets answers under way finish for a moment, and gives the others back, for the next process to take over."""
+        if not self._running:
+            return
+        await asyncio.wait([task for _, task in self._running.values()], timeout=_CLOSING_SECONDS)
+        left = list(self._running.values())
+        for _, task in left:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in left), return_exceptions=True)
+        for job, _ in left:
+            with contextlib.suppress(StorageUnavailable):
+                await jobs.renew(self._runtime.store, job, 0)
 
     async def _take_over(self) -> None:
         now = now_ms()
@@ -102,88 +125,112 @@ class Runner:
             if job is not None:
                 self.start(job)
 
-    async def _work(self, job: Job) -> Message | None:
-        renewing = asyncio.create_task(self._renew(job))
+    async def _work(self, job: Job) -> None:
         try:
-            # Answers keep the order of the questions. Asked again and again: the earlier one may be another process's.
-            while await jobs.earlier(self._runtime.store, job):  # noqa: ASYNC110
-                await asyncio.sleep(_WAIT_FOR_EARLIER_SECONDS)
-            return await self._answer(job)
-        except StorageUnavailable:
-            return None  # the lease runs out, and somebody tries again
+            async with self._holding(job):
+                await self._turn(job)
+                conversation, answer = await self._find_answer(job)
+            await self._store(job, conversation, answer)
+        except _Superseded:
+            _log.info("another process answers in conversation %s", job.conversation_id)
+        except StorageUnavailable as error:
+            # The lease runs out, and somebody tries again.
+            _log.warning("an answer in conversation %s waits: %s", job.conversation_id, error.code)
         except Exception:
-            _log.exception("an answer failed unexpectedly")
-            return None
-        finally:
-            renewing.cancel()
+            _log.exception("an answer in conversation %s failed unexpectedly", job.conversation_id)
 
-    async def _renew(self, job: Job) -> None:
+    @contextlib.asynccontextmanager
+    async def _holding(self, job: Job) -> AsyncIterator[None]:
+        """Renews the lease while the block runs. Ends the block, and raises _Superseded, where the job was lost."""
+        try:
+            async with asyncio.timeout(None) as end:
+                renewing = asyncio.create_task(self._renew(job, end))
+                try:
+                    yield
+                finally:
+                    renewing.cancel()
+        except TimeoutError:
+            raise _Superseded from None
+
+    async def _renew(self, job: Job, end: asyncio.Timeout) -> None:
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
             with contextlib.suppress(StorageUnavailable):
-                await jobs.renew(self._runtime.store, job, now_ms() + LEASE_MS)
+                if not await jobs.renew(self._runtime.store, job, now_ms() + LEASE_MS):
+                    end.reschedule(0)
+                    return
 
-    async def _answer(self, job: Job) -> Message | None:
-        question = await self._question(job)
-        answer = Answer()
-        if question is not None and question.conversation.is_open and not question.conversation.handed_off:
-            answer = await self._ask(job, question)
-        return await self._store(job, question, answer)
+    async def _turn(self, job: Job) -> None:
+        """Returns when no earlier message of the conversation waits for its answer, here or in another process."""
+        while await jobs.earlier(self._runtime.store, job):
+            here = (job.workspace_id, job.conversation_id)
+            before = [task for key, (_, task) in self._running.items() if key[:2] == here and key[2] < job.seq]
+            await _pause(before)
 
-    async def _ask(self, job: Job, question: Question) -> Answer:
-        if job.attempts > _MOST_ATTEMPTS:
-            return Answer(NOTICE, handoff=True)
-        settings = await self._runtime.tenancy.responder(job.workspace_id)
+    async def _find_answer(self, job: Job) -> tuple[Conversation | None, Answer]:
+        conversation = await rows.get(self._runtime.store, job.workspace_id, job.conversation_id)
+        if conversation is None or not conversation.is_open or conversation.handed_off:
+            return conversation, Answer()
+        notice = NOTICE
         try:
-            return await respond(self._runtime, settings, question)
+            settings = await self._runtime.tenancy.responder(job.workspace_id)
+            notice = settings.notice or NOTICE
+            if job.attempts > _MOST_ATTEMPTS:
+                _log.warning("the responder failed: %s attempts in conversation %s", job.attempts - 1, conversation.id)
+                return conversation, Answer(notice, handoff=True)
+            async with asyncio.timeout(_LONGEST_SECONDS):
+                question = await self._question(job, conversation)
+                answer = Answer() if question is None else await respond(self._runtime, settings, question)
         except StorageUnavailable:
             raise
         except Exception as error:
             # Never silent: people take over, and the visitor is told.
-            code = error.code if isinstance(error, VestibuleError) else type(error).__name__
-            _log.warning("the responder failed: %s", code, extra={"conversation": job.conversation_id})
-            return Answer(NOTICE, handoff=True)
+            code, detail = type(error).__name__, ""
+            if isinstance(error, VestibuleError):
+                code, detail = error.code, error.detail
+            _log.warning("the responder failed: %s in conversation %s: %s", code, conversation.id, detail)
+            return conversation, Answer(notice, handoff=True)
+        if answer.handoff and not answer.text:
+            answer = msgspec.structs.replace(answer, text=settings.handoff_notice or HANDOFF_NOTICE)
+        return conversation, answer
 
-    async def _question(self, job: Job) -> Question | None:
+    async def _question(self, job: Job, conversation: Conversation) -> Question | None:
         store = self._runtime.store
-        conversation = await rows.get(store, job.workspace_id, job.conversation_id)
-        if conversation is None:
-            return None
         contact = await self._runtime.contacts.find_leading(job.workspace_id, conversation.contact_id)
         history = await rows.history(store, job.workspace_id, job.conversation_id)
-        upto = [line for line in history if line.seq <= job.seq or line.answers is not None]
         message = next((line for line in history if line.seq == job.seq), None)
-        if contact is None or message is None:
+        if contact is None or message is None:  # erased since
             return None
         text = self._runtime.sealer.unseal(job.sealed_input, _context(job.conversation_id))
         given = msgspec.json.decode(text, type=JobInput)
-        return Question(conversation, contact, upto, message, given)
+        return Question(conversation, contact, in_order(history, job.seq), message, given)
 
-    async def _store(self, job: Job, question: Question | None, answer: Answer) -> Message | None:
+    async def _store(self, job: Job, conversation: Conversation | None, answer: Answer) -> None:
         drafts = _drafts(job, answer)
 
         def work() -> Work[Appended | None]:
-            ours = yield jobs.finish(job)
-            if not ours or question is None or not drafts:
+            if not (yield jobs.finish(job)):
+                raise _Superseded
+            if conversation is None or (not drafts and conversation.assignee_kind is Assignee.NONE):
                 return None
-            return (
-                yield from append_work(
-                    question.conversation,
-                    drafts,
-                    change=lambda current: _changed(current, answer),
-                )
-            )
+            return (yield from append_work(conversation, drafts, change=lambda now: _changed(now, answer)))
 
         try:
             done = await self._runtime.store.transact(work)
-        except ConversationClosed:
-            # Closed while the answer was being found: it is not wanted any more.
+        except (ConversationClosed, NotFound, _HandedOff):
+            # Closed, erased or taken by people while the answer was being found: it is not wanted any more.
             await self._runtime.store.transact(lambda: _forget(job))
-            return None
-        if done is None:
-            return await rows.answer_to(self._runtime.store, job.workspace_id, job.conversation_id, job.seq)
-        self._runtime.live.changed(job.workspace_id, job.conversation_id)
-        return next((message for message in done.messages if message.sender is Sender.AI), None)
+            return
+        if done is not None:
+            self._runtime.live.changed(job.workspace_id, job.conversation_id)
+
+
+async def _pause(tasks: list[asyncio.Task[None]]) -> None:
+    """Until there may be something new: one of `tasks` has ended, or another process has had a moment."""
+    if tasks:
+        await asyncio.wait(tasks)  # unlike waiting for them directly, this cancels none when it is cancelled
+    else:
+        await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
 
 def _drafts(job: Job, answer: Answer) -> list[Draft]:
@@ -205,7 +252,14 @@ def _drafts(job: Job, answer: Answer) -> list[Draft]:
 
 
 def _changed(current: Conversation, answer: Answer) -> Conversation:
-    return handed_off(current) if answer.handoff else current
+    if current.handed_off:
+        raise _HandedOff
+    if answer.handoff:
+        return handed_off(current)
+    # While the AI is the assignee and the last word is the visitor's, the widget's composer waits for an answer
+    # (contracts/opencx.md 4.2). A responder that chose to say nothing must not lock the visitor out.
+    assignee = Assignee.AI if answer.text else Assignee.NONE
+    return msgspec.structs.replace(current, assignee_kind=assignee)
 
 
 def _forget(job: Job) -> Work[None]:

@@ -103,8 +103,12 @@ def _stays_within(template: Template, url: str) -> bool:
 
 
 def _fits(pattern: str, segment: str) -> bool:
-    literals = [re.escape(part) for part in _PLACEHOLDER.split(pattern)[::2]]
-    return re.fullmatch("[^/]+".join(literals), segment) is not None and not _climbs(segment)
+    literals = _PLACEHOLDER.split(pattern)[::2]
+    if len(literals) == 1:
+        return segment == pattern
+    first, last = literals[0], literals[-1]
+    longer = len(segment) > len(first) + len(last)
+    return longer and segment.startswith(first) and segment.endswith(last) and not _climbs(segment)
 
 
 def _climbs(segment: str) -> bool:

@@ -47,9 +47,6 @@ UPDATE = statement(
     WHERE workspace_id = $1 AND id = $2 AND version = $3 RETURNING $slot, id
     """,
 )
-EXPIRED = statement(
-    "contacts.expired", "SELECT workspace_id, id FROM contacts WHERE expires_at < $1 ORDER BY expires_at LIMIT $2"
-)
 EXTEND = statement(
     "contacts.extend",
     """
@@ -57,7 +54,14 @@ EXTEND = statement(
     RETURNING id
     """,
 )
-DELETE = statement("contacts.delete", "DELETE FROM contacts WHERE workspace_id = $1 AND id = $2 RETURNING id")
+# The newest few thousand contacts, not all: it is a sample, and costs the same in every workspace.
+SAMPLE_WITH_OVERRIDES = statement(
+    "contacts.sample_with_overrides",
+    f"""
+    SELECT {_COLUMNS} FROM (SELECT * FROM contacts WHERE workspace_id = $1 ORDER BY id DESC LIMIT 2000) AS newest
+    WHERE sealed_http_overrides IS NOT NULL LIMIT $2
+    """,
+)
 COUNT = statement("contacts.count", "SELECT COUNT(*) FROM contacts WHERE workspace_id = $1")
 LIST_MERGED = statement(
     "contacts.list_merged", f"SELECT {_COLUMNS} FROM contacts WHERE workspace_id = $1 AND merged_into = $2 ORDER BY id"
@@ -100,19 +104,16 @@ class Contacts:
         except UniqueViolation:
             return False
 
-    async def delete(self, workspace_id: str, contact_id: str) -> bool:
-        return bool(await self._store.write(DELETE, workspace_id, contact_id))
-
-    async def expired(self, before: int, most: int) -> list[tuple[str, str]]:
-        """Workspace and id of unverified contacts whose time is over."""
-        return [(row[0], row[1]) for row in await self._store.read(EXPIRED, before, most)]
-
     async def extend(self, workspace_id: str, contact_id: str, expires_at: int, if_before: int) -> None:
         """Gives an unverified contact more time, unless it has much left: it is not written at every message."""
         await self._store.write(EXTEND, workspace_id, contact_id, expires_at, if_before)
 
     async def count(self, workspace_id: str) -> int:
         return int((await self._store.read(COUNT, workspace_id))[0][0])
+
+    async def with_overrides(self, workspace_id: str, most: int) -> list[Contact]:
+        """Some of the newest contacts that have HTTP overrides. Raises CannotUnseal."""
+        return [self._from_row(row) for row in await self._store.read(SAMPLE_WITH_OVERRIDES, workspace_id, most)]
 
     async def merged_into(self, workspace_id: str, contact_id: str) -> list[Contact]:
         return [self._from_row(row) for row in await self._store.read(LIST_MERGED, workspace_id, contact_id)]

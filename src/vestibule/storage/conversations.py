@@ -65,6 +65,20 @@ LIST = statement(
     ORDER BY c.updated_at DESC, c.id DESC LIMIT $7
     """,
 )
+# For staff: all of a workspace. $2 empty: any status; $3: only those that people answer; ($4, $5): the page before.
+LIST_ALL = statement(
+    "conversations.list_all",
+    f"""
+    SELECT {_CONVERSATION} FROM conversations
+    WHERE workspace_id = $1 AND ($2 = '' OR status = $2) AND ($3 = FALSE OR handed_off = TRUE)
+        AND (updated_at < $4 OR (updated_at = $4 AND id < $5))
+    ORDER BY updated_at DESC, id DESC LIMIT $6
+    """,
+)
+OF_CONTACT = statement(
+    "conversations.of_contact",
+    f"SELECT {_CONVERSATION} FROM conversations WHERE workspace_id = $1 AND contact_id = $2 ORDER BY updated_at, id",
+)
 # Takes the next `$3` numbers and shows the change; locks the row until the transaction ends, so messages keep order.
 TAKE_NUMBERS = statement(
     "conversations.take_numbers",
@@ -106,6 +120,10 @@ ANSWER_TO = statement(
     SELECT {_MESSAGE} FROM messages WHERE workspace_id = $1 AND conversation_id = $2 AND answers = $3
     ORDER BY seq LIMIT 1
     """,
+)
+OF_TYPE = statement(
+    "messages.of_type",
+    "SELECT public_id FROM messages WHERE workspace_id = $1 AND conversation_id = $2 AND type = $3",
 )
 VOTE = statement(
     "messages.vote",
@@ -164,6 +182,20 @@ async def list_page(
     return [conversation_from(row) for row in rows]
 
 
+async def list_all(
+    store: Store, workspace_id: str, *, status: str, handed_off: bool, before: tuple[int, str] | None, most: int
+) -> list[Conversation]:
+    """Conversations of a workspace, newest activity first; `status` empty: any."""
+    at, last_id = before or (2**62, "")
+    rows = await store.read(LIST_ALL, workspace_id, status, handed_off, at, last_id, most)
+    return [conversation_from(row) for row in rows]
+
+
+async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[Conversation]:
+    """All of a contact's, the last active one last."""
+    return [conversation_from(row) for row in await store.read(OF_CONTACT, workspace_id, contact_id)]
+
+
 async def history(store: Store, workspace_id: str, conversation_id: str, *, after: int = 0) -> list[Message]:
     """Oldest first."""
     return [message_from(row) for row in await store.read(HISTORY, workspace_id, conversation_id, after)]
@@ -210,6 +242,11 @@ def update(conversation: Conversation) -> Query:
         conversation.contact_id,
         conversation.verified,
     )
+
+
+def of_type(workspace_id: str, conversation_id: str, kind: str) -> Query:
+    """The public ids of all messages of a type."""
+    return query(OF_TYPE, workspace_id, conversation_id, kind)
 
 
 def insert_message(message: Message) -> Query:

@@ -9,7 +9,7 @@ from vestibule.storage.store import Query, Store, query
 BIND = statement(
     "device_scopes.bind",
     """
-    INSERT INTO device_scopes (workspace_id, token_id, scope, created_at) VALUES ($1, $2, $3, $4)
+    INSERT INTO device_scopes (workspace_id, token_id, scope, contact_id, created_at) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (workspace_id, token_id, scope) DO NOTHING RETURNING scope
     """,
 )
@@ -23,17 +23,17 @@ class DeviceScopes:
         self._store = store
         self._bound: set[tuple[str, str]] = set()
 
-    async def bind(self, workspace_id: str, token_id: str, scope: str) -> None:
+    async def bind(self, workspace_id: str, token_id: str, scope: str, contact_id: str) -> None:
         """Notes that this token has shown the scope: later calls name only a conversation, and must come from the same
         device. Written once per token."""
         if (token_id, scope) in self._bound:
             return
-        await self._store.write(BIND, workspace_id, token_id, scope, now_ms())
+        await self._store.write(BIND, workspace_id, token_id, scope, contact_id, now_ms())
         if len(self._bound) >= _MOST_REMEMBERED:
             self._bound.clear()
         self._bound.add((token_id, scope))
 
 
-def bind_query(workspace_id: str, token_id: str, scope: str, now: int) -> Query:
+def bind_query(workspace_id: str, token_id: str, scope: str, contact_id: str, now: int) -> Query:
     """The same as part of a larger unit of work."""
-    return query(BIND, workspace_id, token_id, scope, now)
+    return query(BIND, workspace_id, token_id, scope, contact_id, now)

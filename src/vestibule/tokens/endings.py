@@ -27,9 +27,12 @@ class TokenEndings:
         self._tokens: set[tuple[str, str]] = set()
         self._contacts: dict[tuple[str, str], int] = {}
         self._since = 0
+        self._known = False
 
     def check(self, claims: ContactClaims) -> None:
-        """Raises InvalidContactToken for a token that was ended."""
+        """Raises InvalidContactToken for a token that was ended, StorageUnavailable while no ending is known yet."""
+        if not self._known:
+            raise StorageUnavailable(detail="the ended tokens were not read yet", step="ended")
         before = self._contacts.get((claims.org_id, claims.sub), 0)
         if claims.iat * SECOND_MS < before or (claims.org_id, claims.jti) in self._tokens:
             raise InvalidContactToken(detail="ended", step="ended")
@@ -44,6 +47,7 @@ class TokenEndings:
                 key = (ending.workspace_id, ending.contact_id)
                 self._contacts[key] = max(ending.issued_before, self._contacts.get(key, 0))
         self._since = began - _OVERLAP_MS
+        self._known = True
 
     async def run(self) -> None:
         """Asks for new endings until cancelled."""

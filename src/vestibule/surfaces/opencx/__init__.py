@@ -8,6 +8,8 @@ from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.surfaces.opencx.authenticate_user import routes
 from vestibule.surfaces.opencx.dialect import opencx_error
+from vestibule.surfaces.opencx.widget.executing import Executing
+from vestibule.surfaces.opencx.widget.files import Files
 from vestibule.surfaces.opencx.widget.reading import Reading
 from vestibule.surfaces.opencx.widget.sending import Sending
 from vestibule.surfaces.opencx.widget.writing import Writing
@@ -30,5 +32,7 @@ def widget_surface(runtime: Runtime, runner: Runner) -> Surface:
         *Reading(runtime).routes(),
         *Writing(runtime, runner).routes(),
         *Sending(runtime, runner).routes(),
+        *Executing(runtime).routes(),
+        *Files(runtime).routes(),
     ]
-    return Surface("opencx_widget", ("/backend/widget/v2",), opencx_error, handlers, _WIDGET)
+    return Surface("opencx_widget", ("/backend/widget/v2", "//backend/widget/v2"), opencx_error, handlers, _WIDGET)

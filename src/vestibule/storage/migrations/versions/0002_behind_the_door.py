@@ -46,6 +46,8 @@ TABLES = (
     )
     """,
     "CREATE INDEX conversations_of_contact ON conversations (workspace_id, contact_id, updated_at)",
+    # For people who look at all conversations of a workspace, newest activity first.
+    "CREATE INDEX conversations_by_activity ON conversations (workspace_id, updated_at, id)",
     """
     CREATE TABLE messages (
         workspace_id TEXT NOT NULL,
@@ -83,16 +85,19 @@ TABLES = (
     )
     """,
     "CREATE INDEX responder_jobs_lease ON responder_jobs (leased_until)",
-    # Which scopes an unverified visitor's token has shown: what ties a conversation to a device.
+    # Which scopes an unverified visitor's token has shown: what ties a conversation to a device. The contact, so that
+    # its rows are found when it is erased.
     """
     CREATE TABLE device_scopes (
         workspace_id TEXT NOT NULL,
         token_id TEXT NOT NULL,
         scope TEXT NOT NULL,
+        contact_id TEXT NOT NULL,
         created_at BIGINT NOT NULL,
         PRIMARY KEY (workspace_id, token_id, scope)
     )
     """,
+    "CREATE INDEX device_scopes_of_contact ON device_scopes (workspace_id, contact_id)",
     # Tokens ended before their time: of a contact issued before a moment, or one by its id.
     """
     CREATE TABLE token_endings (

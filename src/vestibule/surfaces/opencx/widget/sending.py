@@ -9,28 +9,29 @@ from typing import Any
 
 import msgspec
 
-from vestibule.conversations.messages import Appended, Draft, append
+from vestibule.conversations.files import Reference, attachments_of
+from vestibule.conversations.messages import Appended, Draft
 from vestibule.conversations.neutralise import neutralise
 from vestibule.conversations.opening import open_conversation
-from vestibule.conversations.visitor import Visitor, ensure_contact
+from vestibule.conversations.visitor import Visitor
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField
 from vestibule.identity import profile_rules as rules
-from vestibule.model.claims import HttpOverrides
-from vestibule.model.conversation import Attachment, Conversation, Document, Message, Sender, Trust
+from vestibule.model.action import MessageOverrides
+from vestibule.model.conversation import Conversation, Document, Message, Sender, Trust
+from vestibule.responder.overrides import check_message_overrides
+from vestibule.responder.posting import post
 from vestibule.responder.question import JobInput
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
-from vestibule.storage.responder_jobs import Job
 from vestibule.surfaces.opencx.widget.caller import visitor
 from vestibule.surfaces.opencx.widget.reading import PREFIX
 from vestibule.surfaces.opencx.widget.shapes import Session, session_of
 from vestibule.surfaces.opencx.widget.writing import LONGEST_TEXT, read_body, refuse_nul, require_uuid
 
 _ENCODER = msgspec.json.Encoder()
-_MOST_ATTACHMENTS = 10
 _MOST_INITIAL = 20
 _LONGEST_LANGUAGE = 35  # BCP 47's longest well-known tags
 # Longer than any responder may take: the client sets no time-out, and what comes later comes by polling.
@@ -38,10 +39,9 @@ _WAIT_SECONDS = 100.0
 
 
 class SentAttachment(msgspec.Struct, frozen=True):
+    """The widget sends name, size and type as well, which are not read: they are known since the upload."""
+
     id: str
-    name: str
-    size: int
-    type: str
     url: str
 
 
@@ -105,28 +105,27 @@ class Sending:
         conversation = await open_conversation(self._runtime, author, payload.session_id)
         appended = await self._append(author, conversation, payload)
         message = appended.messages[-1]
-        if appended.job is not None:
-            self._runner.start(appended.job)
         answer = await self._wait(appended, message)
         return json_reply(201, _ENCODER.encode(await self._told(appended, answer)))
 
     async def _append(self, author: Visitor, conversation: Conversation, payload: Send) -> Appended:
-        """The visitor's message, and before it the greetings that the widget had only shown until now."""
+        """The visitor's message, and before it the greetings that the widget had only shown until now. Of a file only
+        its address is believed."""
+        references = [Reference(item.id, item.url) for item in payload.attachments or ()]
+        # By the page's word only, and at the beginning only: nobody puts words into the AI's mouth (question.py).
         greetings = [
-            Draft(Sender.AI, Trust.SYSTEM, text=greeting.content, public_id=greeting.uuid.lower())
+            Draft(Sender.AI, Trust.UNVERIFIED, text=greeting.content, public_id=greeting.uuid)
             for greeting in payload.initial_messages or ()
+            if conversation.next_seq == 1
         ]
         draft = Draft(
             Sender.USER,
             author.trust,
             text=payload.content,
-            public_id=payload.uuid.lower(),
-            attachments=tuple(
-                Attachment(item.id, item.name, item.size, item.type, item.url) for item in payload.attachments or ()
-            ),
+            public_id=payload.uuid,
+            attachments=await attachments_of(self._runtime, author, references, field="attachments.url"),
             custom_data=payload.custom_data or None,
         )
-        responder = await self._runtime.tenancy.responder(author.workspace_id)
         given = JobInput(
             method=author.method.value,
             auth_time=author.auth_time,
@@ -137,18 +136,7 @@ class Sending:
             query_params=payload.query_params or {},
             body_properties=payload.body_properties or {},
         )
-
-        def make_job(current: Conversation, message: Message) -> Job | None:
-            return self._runner.new_job(message, given) if responder.answers and not current.handed_off else None
-
-        def change(current: Conversation) -> Conversation:
-            language = payload.language or current.language
-            mode = None if payload.exit_mode_prompt else current.mode_id
-            return msgspec.structs.replace(current, language=language, mode_id=mode)
-
-        if conversation.next_seq == 1:
-            await ensure_contact(self._runtime, author)
-        return await append(self._runtime, conversation, [*greetings, draft], change=change, make_job=make_job)
+        return await post(self._runtime, self._runner, author, conversation, drafts=[*greetings, draft], given=given)
 
     async def _wait(self, appended: Appended, message: Message) -> Message | None:
         if appended.job is None and not appended.duplicate:
@@ -188,13 +176,8 @@ def _response(answer: Message) -> _Response:
 def _check(payload: Send) -> None:
     require_uuid("uuid", payload.uuid)
     rules.text("content", payload.content, LONGEST_TEXT)
-    attachments = payload.attachments or ()
-    if not payload.content.strip() and not attachments:
+    if not payload.content.strip() and not payload.attachments:
         raise InvalidField("content", "must not be empty without attachments")
-    if len(attachments) > _MOST_ATTACHMENTS:
-        raise InvalidField("attachments", f"must have at most {_MOST_ATTACHMENTS} members")
-    for item in attachments:
-        _check_attachment(item)
     if len(payload.initial_messages or ()) > _MOST_INITIAL:
         raise InvalidField("initial_messages", f"must have at most {_MOST_INITIAL} members")
     for greeting in payload.initial_messages or ():
@@ -205,14 +188,10 @@ def _check(payload: Send) -> None:
     refuse_nul("custom_data", payload.custom_data)
     refuse_nul("clientContext", payload.clientContext)
     refuse_nul("body_properties", payload.body_properties)
-    overrides = HttpOverrides(query_params=payload.query_params or {}, headers=payload.headers or {})
-    # Named as on this wire: `headers.X`, `query_params.X`.
-    rules.http_overrides("", overrides)
-
-
-def _check_attachment(item: SentAttachment) -> None:
-    for field, value in (("id", item.id), ("name", item.name), ("type", item.type)):
-        rules.text(f"attachments.{field}", value, 256)
-    rules.text("attachments.url", item.url, rules.LONGEST_URL)
-    if item.size < 0:
-        raise InvalidField("attachments.size", "must not be negative")
+    check_message_overrides(
+        MessageOverrides(
+            headers=payload.headers or {},
+            query_params=payload.query_params or {},
+            body_properties=payload.body_properties or {},
+        )
+    )

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from vestibule.conversations.neutralise import neutralise
+from vestibule.conversations.visibility import is_internal
 from vestibule.model.conversation import Conversation, Message, Sender
 
-_HIDDEN_TYPES = frozenset({"agent_comment"})
 _NOTHING: dict[str, Any] = {"type": "none"}
 
 
@@ -94,7 +94,7 @@ def session_of(conversation: Conversation) -> Session:
 
 def history_of(messages: list[Message]) -> list[HistoryRow]:
     """The rows a visitor may see, oldest first: the widget appends what is new in the order it comes."""
-    return [_row(message) for message in messages if message.type not in _HIDDEN_TYPES]
+    return [_row(message) for message in messages if not is_internal(message)]
 
 
 def _row(message: Message) -> HistoryRow:

@@ -136,9 +136,7 @@ class Writing:
         feedback = rules.text("feedback", payload.feedback, LONGEST_TEXT) if payload.feedback else None
         public_id = payload.system_message_uuid or new_id()
         require_uuid("system_message_uuid", public_id)
-        await course.rate(
-            self._runtime, conversation, score=payload.score, feedback=feedback, public_id=public_id.lower()
-        )
+        await course.rate(self._runtime, conversation, score=payload.score, feedback=feedback, public_id=public_id)
         return json_reply(200, b'{"success":true}')
 
     async def checkpoint(self, request: Request) -> Reply:
