@@ -6,7 +6,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+from vestibule.administration import retention
+from vestibule.administration.desk import desk_of
 from vestibule.clock import elapsed
 from vestibule.edge.access_log import AccessLog
 from vestibule.edge.http import ClientGone, Receive, Request, Scope, Send
@@ -14,15 +17,22 @@ from vestibule.edge.surface import Surface
 from vestibule.errors import VestibuleError
 from vestibule.identity.resolution import Resolver
 from vestibule.limits import RateLimiter
+from vestibule.live import Live
+from vestibule.outbound.client import Outbound
 from vestibule.registry import SURFACES
+from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.sealing import Sealer
 from vestibule.settings import Settings
 from vestibule.storage.contacts import Contacts
+from vestibule.storage.device_scopes import DeviceScopes
+from vestibule.storage.file_store import DiskFileStore
+from vestibule.storage.installation import UnverifiedSecret
 from vestibule.storage.opening import open_store
 from vestibule.tenancy import Tenancy
 from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
+from vestibule.tokens.endings import TokenEndings
 from vestibule.tokens.signing_keys import REFRESH_SECONDS, SigningKeys, ensure_first
 
 _log = logging.getLogger(__name__)
@@ -38,7 +48,7 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
     return Runtime(
         settings=settings,
         store=store,
-        tenancy=Tenancy(store),
+        tenancy=Tenancy(store, sealer),
         api_keys=ApiKeys(store),
         signing_keys=signing_keys,
         contact_tokens=ContactTokens(
@@ -47,22 +57,34 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         contacts=contacts,
         resolver=Resolver(contacts),
         rate_limiter=RateLimiter(store),
+        token_endings=TokenEndings(store),
+        device_scopes=DeviceScopes(store),
+        sealer=sealer,
+        live=Live(),
+        outbound=Outbound(allowed_private=settings.private_hosts, ca_file=settings.ca_file or None),
+        unverified_secret=UnverifiedSecret(store, sealer),
+        files=DiskFileStore(Path(settings.files_directory)),
     )
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[Runtime]:
+async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Runtime, Runner]]:
     """A runtime with its background tasks, ended in order."""
     runtime = await make_runtime(settings, sealer)
+    runner = Runner(runtime)
     with contextlib.suppress(VestibuleError):  # a database that is down does not keep the process from starting
         await runtime.signing_keys.refresh()
+        await runtime.token_endings.refresh()
     tasks = [
         asyncio.create_task(_keep_keys(runtime, sealer)),
         asyncio.create_task(runtime.rate_limiter.run()),
         asyncio.create_task(runtime.api_keys.run()),
+        asyncio.create_task(runtime.token_endings.run()),
+        asyncio.create_task(runner.run()),
+        asyncio.create_task(retention.run(desk_of(runtime))),
     ]
     try:
-        yield runtime
+        yield runtime, runner
     finally:
         for task in tasks:
             task.cancel()
@@ -70,6 +92,8 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[Runtime]:
         with contextlib.suppress(VestibuleError):
             await runtime.rate_limiter.flush()
             await runtime.api_keys.flush()
+        await runner.close()
+        await runtime.outbound.close()
         await runtime.store.close()
 
 
@@ -101,7 +125,7 @@ class Application:
         if scope["type"] == "http":
             await self._answer(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._live(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = elapsed()
@@ -123,10 +147,12 @@ class Application:
                 return surface
         return self._surfaces[-1][1]
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        async with running(self._settings, self._sealer) as runtime:
-            surfaces = [make(runtime) for make in SURFACES]
+        async with running(self._settings, self._sealer) as (runtime, runner):
+            # The server calls it before it waits for answers under way: a stream of events does not end by itself.
+            scope.setdefault("state", {})["end_streams"] = runtime.live.end
+            surfaces = [make(runtime, runner) for make in SURFACES]
             self._surfaces = [
                 (tuple(prefix.rstrip("/") + "/" for prefix in surface.prefixes), surface) for surface in surfaces
             ]

@@ -53,6 +53,6 @@ async def authenticate(
     claims = await method.verify(credential)
     decision = await runtime.resolver.resolve(claims)
     token = runtime.contact_tokens.issue(
-        claims.workspace_id, decision.contact.id, verified=True, method=claims.method, auth_time_ms=claims.proven_at
+        claims.workspace_id, decision.contact.id, method=claims.method, auth_time_ms=claims.proven_at
     )
     return Authenticated(decision.contact, token, decision.outcome, decision.fields)

@@ -8,22 +8,30 @@ private, may carry a token, a key or a part of one.
     ├── InvalidRequest            the caller sent something that cannot be used
     │   ├── MalformedBody         malformed_body        not the JSON that was asked for
     │   ├── InvalidField          invalid_field         one named member is wrong
+    │   ├── ScopeRequired         scope_required        an unverified visitor must name a conversation scope
+    │   ├── InvalidArguments      invalid_arguments     an action cannot be called with these values
+    │   ├── InvalidDeclaration    invalid_declaration   a file that an operator applies, with everything wrong in it
     │   ├── AmbiguousCredentials  ambiguous_credentials more than one credential in a request
     │   ├── BodyTooLarge          body_too_large
     │   ├── BodyTooSlow           body_too_slow
     │   ├── UnsupportedMedia      unsupported_media_type
+    │   ├── UnsupportedFile       unsupported_file_type an uploaded file of a kind that is not taken
     │   ├── NoSuchPath            no_such_path
     │   └── MethodNotAllowed      method_not_allowed
     ├── NotAuthenticated          the credential does not prove anything
     │   ├── MissingCredentials    missing_credentials
     │   ├── InvalidApiKey         invalid_api_key       unknown, malformed, expired and revoked look alike
+    │   ├── InvalidWidgetToken    invalid_widget_token  no workspace has this widget token
     │   └── InvalidContactToken   invalid_token         likewise
     ├── NotAllowed                proven, but not permitted
     │   ├── InsufficientScope     insufficient_scope
+    │   ├── TrustRequired         trust_required        an action asks for a verified contact
+    │   ├── Reauthentication…     reauthentication_required  … who signed in recently
     │   └── WorkspaceDisabled     workspace_disabled
     ├── NotFound                  not_found
     ├── Conflict                  it contradicts what is known
     │   ├── AlreadyExists         already_exists
+    │   ├── ConversationClosed    conversation_closed   nothing can be written into it any more
     │   └── ContactBusy           contact_busy          the same contact is being changed by too many at once
     ├── RateLimited               rate_limited
     ├── Upstream                  somebody else's server did not do what was asked of it
@@ -77,6 +85,29 @@ class InvalidField(InvalidRequest):
         super().__init__(f"{field}: {problem}", detail=detail, step=step)
 
 
+class ScopeRequired(InvalidRequest):
+    code = "scope_required"
+    sentence = (
+        "An unverified visitor must name a conversation scope (external_id), so that they see this device's"
+        " conversations only."
+    )
+
+
+class InvalidArguments(InvalidRequest):
+    code = "invalid_arguments"
+    sentence = "The action cannot be called with these values."
+
+
+class InvalidDeclaration(InvalidRequest):
+    """`problems` are all that was found, one line each."""
+
+    code = "invalid_declaration"
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
 class AmbiguousCredentials(InvalidRequest):
     code = "ambiguous_credentials"
     sentence = "Send exactly one Authorization header."
@@ -95,6 +126,11 @@ class BodyTooSlow(InvalidRequest):
 class UnsupportedMedia(InvalidRequest):
     code = "unsupported_media_type"
     sentence = "Send JSON with Content-Type: application/json, in UTF-8 and not compressed."
+
+
+class UnsupportedFile(InvalidRequest):
+    code = "unsupported_file_type"
+    sentence = "Files of this kind are not accepted: send a picture, PDF, spreadsheet, text, audio or video file."
 
 
 class NoSuchPath(InvalidRequest):
@@ -128,6 +164,11 @@ class InvalidApiKey(NotAuthenticated):
     sentence = "The API key is not valid."
 
 
+class InvalidWidgetToken(NotAuthenticated):
+    code = "invalid_widget_token"
+    sentence = "The widget token is not valid."
+
+
 class InvalidContactToken(NotAuthenticated):
     code = "invalid_token"
     sentence = "The contact token is not valid."
@@ -148,6 +189,16 @@ class InsufficientScope(NotAllowed):
         super().__init__(f"The API key lacks the scope {scope}.")
 
 
+class TrustRequired(NotAllowed):
+    code = "trust_required"
+    sentence = "This needs a verified contact."
+
+
+class ReauthenticationRequired(NotAllowed):
+    code = "reauthentication_required"
+    sentence = "This needs a contact who signed in recently."
+
+
 class WorkspaceDisabled(NotAllowed):
     code = "workspace_disabled"
     sentence = "This workspace is disabled."
@@ -166,6 +217,11 @@ class Conflict(VestibuleError):
 class AlreadyExists(Conflict):
     code = "already_exists"
     sentence = "This exists already."
+
+
+class ConversationClosed(Conflict):
+    code = "conversation_closed"
+    sentence = "This conversation is closed."
 
 
 class ContactBusy(Conflict):

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vestibule.edge.surface import Surface
+from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
-from vestibule.surfaces import native, opencx, well_known
+from vestibule.surfaces import files, native, opencx, well_known
 from vestibule.verification.server_to_server import ServerToServer
 
 VERIFICATION_METHODS = (ServerToServer,)
 
 # The last one answers for everything that no other prefix claims.
-SURFACES: tuple[Callable[[Runtime], Surface], ...] = (opencx.surface, native.surface, well_known.surface)
+SURFACES: tuple[Callable[[Runtime, Runner], Surface], ...] = (
+    opencx.widget_surface,
+    opencx.surface,
+    native.surface,
+    files.surface,
+    well_known.surface,
+)

@@ -6,12 +6,19 @@ from dataclasses import dataclass
 
 from vestibule.identity.resolution import Resolver
 from vestibule.limits import RateLimiter
+from vestibule.live import Live
+from vestibule.outbound.client import Outbound
+from vestibule.sealing import Sealer
 from vestibule.settings import Settings
 from vestibule.storage.contacts import Contacts
+from vestibule.storage.device_scopes import DeviceScopes
+from vestibule.storage.file_store import FileStore
+from vestibule.storage.installation import UnverifiedSecret
 from vestibule.storage.store import Store
 from vestibule.tenancy import Tenancy
 from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
+from vestibule.tokens.endings import TokenEndings
 from vestibule.tokens.signing_keys import SigningKeys
 
 
@@ -28,3 +35,10 @@ class Runtime:
     contacts: Contacts
     resolver: Resolver
     rate_limiter: RateLimiter
+    token_endings: TokenEndings
+    device_scopes: DeviceScopes
+    sealer: Sealer
+    live: Live
+    outbound: Outbound
+    unverified_secret: UnverifiedSecret
+    files: FileStore

@@ -168,6 +168,25 @@ class Settings:
     rate_limit_bad_keys: int = _setting(
         _whole(1, 1_000_000_000), "10", "Wrong API keys a minute per client address, before 401 becomes 429."
     )
+    unverified_retention: int = _setting(
+        _duration("1m", "3650d"), "90d", "An unverified contact is purged when nothing was written for this long."
+    )
+    purge_interval: int = _setting(_duration("1s", "1d"), "5m", "How often expired unverified contacts are purged.")
+    private_hosts: tuple[Network, ...] = _setting(
+        _networks, "", "Private networks that outbound calls may reach, as CIDR; none by default."
+    )
+    ca_file: str = _setting(_text, "", "Further certificate authorities for outbound calls, a PEM file.")
+    files_directory: str = _setting(_text, "vestibule-files", "Where uploaded files lie.")
+    max_file_bytes: int = _setting(_whole(1024, 104_857_600), "5242880", "Largest uploaded file.")
+    file_link_lifetime: int = _setting(
+        _duration("0s", "3650d"), "0s", "How long a link to a file is good; 0s: as long as the file."
+    )
+    rate_limit_uploads: int = _setting(
+        _whole(1, 1_000_000_000), "60", "Uploaded files a minute per client address and workspace."
+    )
+    rate_limit_new_visitors: int = _setting(
+        _whole(1, 1_000_000_000), "60", "New unverified visitors a minute per client address."
+    )
     max_body_bytes: int = _setting(_whole(1024, 16_777_216), "65536", "Largest request body.")
     max_header_bytes: int = _setting(_whole(1024, 1_048_576), "32768", "Largest request line and headers together.")
     header_timeout: int = _setting(_duration("100ms", "5m"), "10s", "Time for the request line and headers to arrive.")

@@ -1,27 +1,37 @@
-"""Finds the workspace that a request names, and remembers it a moment; it must not decide what may be done there."""
+"""Finds the workspace that a request names, with its settings, and remembers them a moment; it decides nothing."""
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from vestibule.clock import elapsed
+from vestibule.model.responder import ResponderSettings, WidgetSettings
 from vestibule.model.workspace import Workspace
+from vestibule.sealing import Sealer
+from vestibule.storage import workspace_settings
 from vestibule.storage import workspaces as rows
 from vestibule.storage.store import Store
 
+T = TypeVar("T")
 # A disabled workspace is refused by every worker within this (the promise is 5 s).
 _FRESH_SECONDS = 2.0
 _MOST_KNOWN = 10_000
 
+RESPONDER = "responder"
+WIDGET = "widget"
+
 
 class Tenancy:
-    """The workspaces of an installation, as one process sees them."""
+    """The workspaces of an installation, as one process sees them. Every method raises StorageUnavailable."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, sealer: Sealer) -> None:
         self._store = store
+        self._sealer = sealer
         self._by_id: dict[str, tuple[float, Workspace]] = {}
         self._by_token: dict[str, tuple[float, Workspace]] = {}
+        self._settings: dict[tuple[str, str], tuple[float, object]] = {}
 
     async def by_id(self, workspace_id: str) -> Workspace | None:
-        """Raises StorageUnavailable."""
         known = self._by_id.get(workspace_id)
         if known is not None and elapsed() - known[0] < _FRESH_SECONDS:
             return known[1]
@@ -33,6 +43,24 @@ class Tenancy:
         if known is not None and elapsed() - known[0] < _FRESH_SECONDS:
             return known[1]
         return self._remember(await rows.find_by_widget_token(self._store, token))
+
+    async def responder(self, workspace_id: str) -> ResponderSettings:
+        """Raises CannotUnseal."""
+        return await self._setting(workspace_id, RESPONDER, ResponderSettings)
+
+    async def widget(self, workspace_id: str) -> WidgetSettings:
+        """Raises CannotUnseal."""
+        return await self._setting(workspace_id, WIDGET, WidgetSettings)
+
+    async def _setting(self, workspace_id: str, kind: str, type_: type[T]) -> T:
+        known = self._settings.get((workspace_id, kind))
+        if known is not None and elapsed() - known[0] < _FRESH_SECONDS and isinstance(known[1], type_):
+            return known[1]
+        found = await workspace_settings.find(self._store, self._sealer, workspace_id, kind, type_) or type_()
+        if len(self._settings) >= _MOST_KNOWN:
+            self._settings.clear()
+        self._settings[workspace_id, kind] = (elapsed(), found)
+        return found
 
     def _remember(self, workspace: Workspace | None) -> Workspace | None:
         if workspace is not None:

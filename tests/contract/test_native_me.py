@@ -11,6 +11,7 @@ import jwt
 import pytest
 
 from tests.fixtures.front_door import Installation, Workspace
+from vestibule.administration import contacts
 from vestibule.ids import is_id
 
 FULL: dict[str, Any] = {
@@ -114,7 +115,7 @@ class TestMe:
         token, contact_id = workspace.sign_in("ada@example.com")
         assert workspace.me(token).status_code == 200
         installation = workspace.installation
-        assert installation.run(installation.desk.contacts.delete(workspace.id, contact_id))
+        assert installation.run(contacts.erase(installation.desk, workspace.id, contact_id))
         problem(workspace.me(token), 401, "invalid_token")
         again, new_id = workspace.sign_in("ada@example.com")
         assert new_id != contact_id

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 
 import msgspec
 
-from vestibule.administration import api_keys, workspaces
+from vestibule.administration import actions, api_keys, responders, workspaces
 from vestibule.administration.desk import Desk
 from vestibule.clock import now_ms
 from vestibule.errors import CannotUnseal
+from vestibule.model.responder import ResponderKind
+from vestibule.model.workspace import Workspace
+from vestibule.responder.overrides import recommended_locks
 from vestibule.settings import unknown_variables
 from vestibule.storage import installation
 from vestibule.storage.signing_keys import list_all
 from vestibule.tokens.signing_keys import Status, status_of
+
+_SAMPLED_CONTACTS = 200
+_MOST_NAMED = 20
 
 
 class Grade(enum.StrEnum):
@@ -36,7 +43,10 @@ async def check_up(desk: Desk) -> list[Finding]:
         _public_url(desk),
         _variables(),
         _secret_backup(desk),
+        _private_hosts(desk),
+        _files_directory(desk),
         *await _api_keys(desk),
+        *await _of_each_workspace(desk),
     ]
 
 
@@ -78,6 +88,79 @@ def _secret_backup(desk: Desk) -> Finding:
         return Finding("secret_backup", Grade.GOOD, "The secret keys come from the settings.")
     message = "The secret key lies in a file of its own; without it sealed values are lost. Back it up, apart."
     return Finding("secret_backup", Grade.UNWISE, message)
+
+
+def _private_hosts(desk: Desk) -> Finding:
+    networks = desk.settings.private_hosts
+    if networks:
+        listed = ", ".join(map(str, networks))
+        message = f"Bots, models and actions may call private networks, also without TLS: {listed}. Meant for tests."
+        return Finding("private_hosts", Grade.UNWISE, message)
+    return Finding("private_hosts", Grade.GOOD, "Calls out reach public addresses only.")
+
+
+def _files_directory(desk: Desk) -> Finding:
+    directory = desk.settings.files_directory
+    if not Path(directory).is_absolute():
+        message = f"{directory} is another place for each directory that a server or a command is started in."
+        return Finding("files_directory", Grade.UNWISE, message)
+    return Finding("files_directory", Grade.GOOD, f"Files lie in {directory}.")
+
+
+async def _of_each_workspace(desk: Desk) -> list[Finding]:
+    findings: list[Finding] = []
+    for workspace in await workspaces.list_all(desk):
+        try:
+            findings += await _responder(desk, workspace)
+            findings += await _locks(desk, workspace)
+        except CannotUnseal:
+            message = f"{_called(workspace)}: its settings cannot be opened: check secret_keys."
+            findings.append(Finding("workspace_settings", Grade.BAD, message))
+    for check, message in (
+        ("responder", "Every responder can work as it is set."),
+        ("action_locks", "No page can replace what a contact is given."),
+    ):
+        if not any(found.check == check for found in findings):
+            findings.append(Finding(check, Grade.GOOD, message))
+    return findings
+
+
+def _called(workspace: Workspace) -> str:
+    return f"{workspace.name} ({workspace.id})"
+
+
+async def _responder(desk: Desk, workspace: Workspace) -> list[Finding]:
+    settings = await responders.read(desk, workspace.id)
+    findings = [
+        Finding("responder", Grade.BAD, f"{_called(workspace)}: {problem.message}.")
+        for problem in responders.problems_of(desk, settings)
+    ]
+    if settings.kind is ResponderKind.WEBHOOK and len(settings.secrets) > 1:
+        message = (
+            f"{_called(workspace)}: an old webhook secret still signs. Once the bot takes the new one: "
+            "vestibule responder set --forget-old-secret"
+        )
+        findings.append(Finding("responder", Grade.UNWISE, message))
+    return findings
+
+
+async def _locks(desk: Desk, workspace: Workspace) -> list[Finding]:
+    """A name that the customer's backend sets for a contact, and that the contact's browser may replace, is a wish and
+    no rule: a visitor may set another account's number."""
+    if not await actions.list_all(desk, workspace.id):
+        return []
+    policy = await actions.policy(desk, workspace.id)
+    names: set[str] = set()
+    for contact in await desk.contacts.with_overrides(workspace.id, _SAMPLED_CONTACTS):
+        if contact.http_action_overrides is not None:
+            names.update(recommended_locks(contact.http_action_overrides, policy))
+    if not names:
+        return []
+    message = (
+        f"{_called(workspace)}: the page may replace what your backend sets for a contact. Unless it shall, declare "
+        f"[policy] locked.message = {sorted(names)[:_MOST_NAMED]}"
+    )
+    return [Finding("action_locks", Grade.UNWISE, message)]
 
 
 async def _api_keys(desk: Desk) -> list[Finding]:

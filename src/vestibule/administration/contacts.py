@@ -6,9 +6,22 @@ import msgspec
 
 from vestibule.administration.desk import Desk
 from vestibule.clock import now_ms
+from vestibule.conversations.files import delete_files_of
 from vestibule.errors import Conflict, ContactBusy, NotFound
 from vestibule.identity.email import email_key
 from vestibule.model.contact import Contact
+from vestibule.model.conversation import Conversation, Message, StoredFile
+from vestibule.storage import conversations as threads
+from vestibule.storage import erasure, files, token_endings
+from vestibule.storage.store import Work
+from vestibule.storage.token_endings import Ending
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What is kept about one contact beside its profile."""
+
+    conversations: list[tuple[Conversation, list[Message]]]
+    files: list[StoredFile]
 
 
 async def get(desk: Desk, workspace_id: str, contact_id: str) -> Contact:
@@ -30,18 +43,42 @@ async def find(desk: Desk, workspace_id: str, id_or_email: str) -> Contact:
 
 
 async def export(desk: Desk, workspace_id: str, contact_id: str) -> list[Contact]:
-    """Everything kept about a person: the contact, then those merged into it. Raises NotFound."""
+    """The contacts that a person is: the contact, then those merged into it. Raises NotFound."""
     contact = await get(desk, workspace_id, contact_id)
     return [contact, *await _merged(desk, contact)]
 
 
-async def erase(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
-    """Deletes a person: the contact and those merged into it; their tokens open nothing any more. The erased ids are
-    the receipt. Raises NotFound."""
+async def held(desk: Desk, contact: Contact) -> Held:
+    """The chats and files of one contact."""
+    found = await threads.of_contact(desk.store, contact.workspace_id, contact.id)
+    chats = [(thread, await threads.history(desk.store, thread.workspace_id, thread.id)) for thread in found]
+    return Held(chats, await files.of_contact(desk.store, contact.workspace_id, contact.id))
+
+
+async def sign_out(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
+    """Ends every token that a person holds, of the contact and of those merged into it, on all devices; every worker
+    refuses them within 5 s. The ids are the receipt. Raises NotFound."""
     contacts = await export(desk, workspace_id, contact_id)
-    for contact in reversed(contacts):
-        await desk.contacts.delete(workspace_id, contact.id)
+    now = now_ms()
+    for contact in contacts:
+        await token_endings.insert(desk.store, Ending(workspace_id, contact.id, "", now), now)
     return [contact.id for contact in contacts]
+
+
+async def erase(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
+    """Deletes a person: the contact and those merged into it, with their chats, files and devices; their tokens open
+    nothing any more. The erased ids are the receipt. Raises NotFound."""
+    # The tokens first: nobody shall come back under a name that is being forgotten.
+    erased = await sign_out(desk, workspace_id, contact_id)
+    for person in erased:
+        await delete_files_of(desk.store, desk.files, workspace_id, person)
+
+    def work() -> Work[None]:
+        for person in erased:
+            yield from erasure.erase(workspace_id, person)
+
+    await desk.store.transact(work)
+    return erased
 
 
 async def merge(desk: Desk, workspace_id: str, contact_id: str, into_id: str) -> Contact:

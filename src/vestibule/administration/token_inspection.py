@@ -37,7 +37,7 @@ async def inspect(desk: Desk, token: str) -> Inspection:
     checks = [_check(name) for name in ("form", "header", "signature", "claims", "exp")]
     contact = await desk.contacts.find_leading(checked.org_id, checked.sub)
     checks.append(_check("contact", "" if contact is not None else "its contact is gone"))
-    left = (checked.exp * 1000 - now_ms()) // 1000
+    left = (checked.exp * 1000 - now_ms()) // 1000 if checked.exp is not None else None
     return Inspection(valid=contact is not None, checks=checks, claims=claims | {"seconds_left": left})
 
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from vestibule.cli import api_keys, checking, contacts, serving, signing_keys, workspaces
+from vestibule.cli import (
+    actions,
+    api_keys,
+    checking,
+    contacts,
+    conversations,
+    responders,
+    serving,
+    signing_keys,
+    workspaces,
+)
 
 app = typer.Typer(
     name="vestibule",
@@ -20,6 +30,11 @@ app.command("doctor")(checking.doctor_command)
 app.add_typer(workspaces.app, name="workspace")
 app.add_typer(api_keys.app, name="api-key")
 app.add_typer(contacts.app, name="contact")
+app.add_typer(conversations.app, name="conversation")
+app.add_typer(responders.app, name="responder")
+app.add_typer(actions.app, name="action")
+app.add_typer(responders.widget_app, name="widget")
+app.add_typer(conversations.retention_app, name="retention")
 app.add_typer(signing_keys.app, name="signing-keys")
 app.add_typer(checking.token_app, name="token")
 

@@ -7,6 +7,9 @@ from typing import Annotated
 import typer
 
 from vestibule.administration import contacts
+from vestibule.administration.contacts import Held
+from vestibule.administration.desk import Desk
+from vestibule.cli import conversations
 from vestibule.cli.opening import InWorkspace, Json, at_the_desk
 from vestibule.cli.output import Value, print_json, print_result, rfc3339
 from vestibule.model.claims import HttpOverrides
@@ -30,9 +33,28 @@ def show(
 
 @app.command("export")
 def export(contact: ContactId, workspace: InWorkspace) -> None:
-    """Print everything kept about a person as JSON, including contacts merged into theirs."""
-    found = at_the_desk(lambda desk: contacts.export(desk, workspace, contact), as_json=True)
-    print_json({"contact": _shown(found[0]), "merged": [_shown(other) for other in found[1:]]})
+    """Print everything kept about a person as JSON, with chats and files, and with contacts merged into theirs."""
+
+    async def act(desk: Desk) -> list[dict[str, Value]]:
+        found = await contacts.export(desk, workspace, contact)
+        return [_exported(other, await contacts.held(desk, other)) for other in found]
+
+    first, *merged = at_the_desk(act, as_json=True)
+    print_json({"contact": first, "merged": merged})
+
+
+@app.command("sign-out")
+def sign_out(
+    contact: Annotated[str, typer.Argument(help="The contact's id or verified e-mail.")],
+    workspace: InWorkspace,
+    as_json: Json = False,
+) -> None:
+    """End every token of a contact, on all devices; every worker refuses them within 5 seconds."""
+
+    async def act(desk: Desk) -> list[str]:
+        return await contacts.sign_out(desk, workspace, (await contacts.find(desk, workspace, contact)).id)
+
+    print_result({"signed_out": at_the_desk(act, as_json=as_json)}, as_json=as_json)
 
 
 @app.command("erase")
@@ -42,7 +64,7 @@ def erase(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete a person and everything merged into theirs. This cannot be undone."""
+    """Delete a person and everything merged into theirs, with chats and files. This cannot be undone."""
     if not yes and not as_json:
         typer.confirm(f"Erase contact {contact}?", abort=True)
     erased = at_the_desk(lambda desk: contacts.erase(desk, workspace, contact), as_json=as_json)
@@ -68,6 +90,19 @@ def unmerge(contact: ContactId, workspace: InWorkspace, as_json: Json = False) -
     print_result(_shown(changed), as_json=as_json)
 
 
+def _exported(contact: Contact, held: Held) -> dict[str, Value]:
+    return {
+        **_shown(contact),
+        "conversations": [
+            {**conversations.shown(thread), "messages": [conversations.message_shown(message) for message in messages]}
+            for thread, messages in held.conversations
+        ],
+        "files": [
+            {"id": file.id, "name": file.name, "media_type": file.media_type, "size": file.size} for file in held.files
+        ],
+    }
+
+
 def _shown(contact: Contact) -> dict[str, Value]:
     return {
         "id": contact.id,
@@ -79,6 +114,7 @@ def _shown(contact: Contact) -> dict[str, Value]:
         "avatar_url": contact.avatar_url,
         "language": contact.language,
         "custom_data": contact.custom_data or {},
+        "non_verified_custom_data": contact.non_verified_custom_data or {},
         "chat_context": contact.chat_context,
         "http_action_overrides": _names(contact.http_action_overrides),
         "identities": {"email": contact.email_key, "phone": contact.phone_key, "external_id": contact.external_id},

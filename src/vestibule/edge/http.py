@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import parse_qs
 
-from vestibule.errors import BodyTooLarge, BodyTooSlow, UnsupportedMedia
+from vestibule.clock import elapsed
+from vestibule.errors import BodyTooLarge, BodyTooSlow, InvalidField, UnsupportedMedia
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -61,10 +64,28 @@ class Request:
         client = self.scope.get("client")
         return client[0] if client else ""
 
+    def query(self, name: str) -> str | None:
+        """A parameter of the query. Raises InvalidField where it is repeated (ASVS 15.3.7) or no text."""
+        raw: bytes = self.scope.get("query_string", b"")
+        if not raw:
+            return None
+        try:
+            values = parse_qs(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
+        except ValueError:
+            raise InvalidField(name, "cannot be read from the query") from None
+        found = values.get(name, [])
+        if len(found) > 1:
+            raise InvalidField(name, "must be given once")
+        return found[0] if found else None
+
     async def body(self, *, most: int, within: float) -> bytes:
         """The whole body: JSON by its own word, at most `most` bytes, within `within` seconds. Raises UnsupportedMedia,
         BodyTooLarge, BodyTooSlow."""
         self._require_json()
+        return await self.raw_body(most=most, within=within)
+
+    async def raw_body(self, *, most: int, within: float) -> bytes:
+        """The whole body, whatever it is. Raises BodyTooLarge, BodyTooSlow."""
         length = self.headers(b"content-length")
         if length and int(length[0]) > most:
             raise BodyTooLarge(detail=f"announces {length[0].decode()} bytes", step="body")
@@ -91,12 +112,63 @@ class Request:
         self._all_read = True
         return body
 
+    async def pieces(self, *, most: int, within: float, slowest: int) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives: at most `most` bytes, no pause longer than `within` seconds, and on the whole no
+        slower than `slowest` bytes a second. Raises BodyTooLarge, BodyTooSlow."""
+        length = self.headers(b"content-length")
+        if length and int(length[0]) > most:
+            raise BodyTooLarge(detail=f"announces {length[0].decode()} bytes", step="body")
+        began, received, more = elapsed(), 0, True
+        while more:
+            left = began + within + received / slowest - elapsed()
+            try:
+                async with asyncio.timeout(min(within, left)):
+                    message = await self._receive()
+            except TimeoutError:
+                raise BodyTooSlow(detail=f"{received} bytes so far", step="body") from None
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            piece: bytes = message.get("body", b"")
+            received += len(piece)
+            if received > most:
+                raise BodyTooLarge(detail=f"more than {most} bytes", step="body")
+            more = message.get("more_body", False)
+            self._all_read = not more
+            yield piece
+
+    async def discard(self, *, most: int, within: float) -> None:
+        """Reads on and forgets, within bounds: a browser that is still sending does not see the answer, only that the
+        connection broke."""
+        length = self.headers(b"content-length")
+        # Nobody waits for a client that could not finish anyway, or that waits for leave to begin.
+        if (length and int(length[0]) > most) or self.headers(b"expect"):
+            return
+        received = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while not self._all_read and received <= most:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientGone
+                    received += len(message.get("body", b""))
+                    self._all_read = not message.get("more_body", False)
+
+    async def gone(self) -> None:
+        """Returns when the client has hung up; what it still sends is not kept."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    @property
+    def is_compressed(self) -> bool:
+        """A compressed body is not unpacked: a few bytes could become gigabytes, and no client here compresses what it
+        sends."""
+        return any(value.strip().lower() != b"identity" for value in self.headers(b"content-encoding"))
+
     def _require_json(self) -> None:
         types = self.headers(b"content-type")
         if len(types) != 1 or not _is_json(types[0]):
             raise UnsupportedMedia(step="content_type")
-        # Not unpacked: a few bytes could become gigabytes, and no JSON client here compresses what it sends.
-        if any(value.strip().lower() != b"identity" for value in self.headers(b"content-encoding")):
+        if self.is_compressed:
             raise UnsupportedMedia(detail="compressed", step="content_encoding")
 
 
@@ -122,11 +194,9 @@ class Reply:
 
     async def send(self, send: Send, request_id: bytes, *, close: bool = False) -> None:
         """`close`: the connection ends with this answer."""
-        headers = [
-            (b"content-length", str(len(self.body)).encode()),
-            (b"x-request-id", request_id),
-            *self.headers,
-        ]
+        headers = [(b"x-request-id", request_id), *self.headers]
+        if self.status not in {204, 304}:  # RFC 9110 section 8.6
+            headers.append((b"content-length", str(len(self.body)).encode()))
         if close:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from vestibule import errors
 from vestibule.edge.http import Header, Reply
@@ -16,6 +17,7 @@ _STATUSES: tuple[tuple[type[errors.VestibuleError], HTTPStatus], ...] = (
     (errors.BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (errors.BodyTooSlow, HTTPStatus.REQUEST_TIMEOUT),
     (errors.UnsupportedMedia, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+    (errors.UnsupportedFile, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (errors.InvalidRequest, HTTPStatus.BAD_REQUEST),
     (errors.NotAuthenticated, HTTPStatus.UNAUTHORIZED),
     (errors.NotAllowed, HTTPStatus.FORBIDDEN),
@@ -30,10 +32,25 @@ _STATUSES: tuple[tuple[type[errors.VestibuleError], HTTPStatus], ...] = (
 Dialect = Callable[[errors.VestibuleError], Reply]
 
 
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What went wrong (RFC 9457). `code` is stable; `field` is the path of the member at fault, where one is."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    field: str | UnsetType = UNSET
+
+
 def status_of(error: errors.VestibuleError) -> HTTPStatus:
+    return status_of_type(type(error))
+
+
+def status_of_type(kind: type[errors.VestibuleError]) -> HTTPStatus:
     """The status of an error's family; the first match counts, so leaves stand before their families."""
     for family, status in _STATUSES:
-        if isinstance(error, family):
+        if issubclass(kind, family):
             return status
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
@@ -68,18 +85,16 @@ def rate_headers(limit: int, remaining: int, reset: int) -> tuple[Header, ...]:
 
 
 def problem(error: errors.VestibuleError) -> Reply:
-    """The dialect of the native and admin API: `type`, `title`, `status`, `code`, `detail`, and `field` where one is
-    at fault."""
+    """The dialect of the native and admin API."""
     status = status_of(error)
-    body: dict[str, str | int] = {
-        "type": f"urn:vestibule:problem:{error.code}",
-        "title": status.phrase,
-        "status": status.value,
-        "code": error.code,
-        "detail": error.message,
-    }
-    if isinstance(error, errors.InvalidField):
-        body["field"] = error.field
+    body = Problem(
+        type=f"urn:vestibule:problem:{error.code}",
+        title=status.phrase,
+        status=status.value,
+        code=error.code,
+        detail=error.message,
+        field=error.field if isinstance(error, errors.InvalidField) else UNSET,
+    )
     headers = (
         (b"content-type", b"application/problem+json"),
         (b"cache-control", b"no-store"),

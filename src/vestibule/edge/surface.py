@@ -15,7 +15,9 @@ from typing import Any
 from starlette.convertors import Convertor
 from starlette.routing import compile_path
 
+from vestibule.edge.cors import Cors
 from vestibule.edge.http import ClientGone, Handler, Reply, Request
+from vestibule.edge.operation import Operation
 from vestibule.edge.problem import Dialect
 from vestibule.errors import MethodNotAllowed, NoSuchPath, VestibuleError
 
@@ -25,11 +27,13 @@ _log = logging.getLogger("vestibule.errors")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`path` may hold parameters, as in `/v1/conversations/{conversation_id}`."""
+    """`path` may hold parameters, as in `/v1/conversations/{conversation_id}`. `operation` is its documentation, on a
+    surface that publishes one."""
 
     method: str
     path: str
     handler: Handler
+    operation: Operation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,9 @@ class Surface:
     prefixes: tuple[str, ...]
     dialect: Dialect
     routes: Sequence[Route]
+    cors: Cors | None = None
+    # Who knows a path below it may open what is there, so the log shows no such path.
+    secret_paths: bool = False
     _exact: dict[str, dict[str, Handler]] = field(default_factory=dict, init=False)
     _patterns: list[Pattern] = field(default_factory=list, init=False)
 
@@ -57,6 +64,15 @@ class Surface:
 
     async def answer(self, request: Request) -> Reply:
         """The reply to any request below the prefixes; every error becomes one of the dialect's."""
+        if self.secret_paths:
+            request.facts["path"] = f"{self.prefixes[0]}/…"
+        if self.cors is None:
+            return await self._reply(request)
+        reply = self.cors.preflight(request) or await self._reply(request)
+        reply.headers += self.cors.on_every_reply()
+        return reply
+
+    async def _reply(self, request: Request) -> Reply:
         try:
             return await self._handler(request)(request)
         except VestibuleError as error:

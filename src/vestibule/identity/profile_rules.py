@@ -79,6 +79,7 @@ def custom_data(field: str, value: CustomData) -> CustomData:
 
 def http_overrides(field: str, value: HttpOverrides) -> HttpOverrides:
     """Overrides whose names and values can stand in a request without changing its frame."""
+    prefix = f"{field}." if field else ""
     maps = {
         "query_params": value.query_params,
         "path_params": value.path_params,
@@ -87,14 +88,14 @@ def http_overrides(field: str, value: HttpOverrides) -> HttpOverrides:
     }
     for kind, members in maps.items():
         if len(members) > MOST_OVERRIDES:
-            raise InvalidField(f"{field}.{kind}", f"must have at most {MOST_OVERRIDES} members")
+            raise InvalidField(f"{prefix}{kind}", f"must have at most {MOST_OVERRIDES} members")
         for name, member in members.items():
-            text(_member(f"{field}.{kind}", name), member, LONGEST_OVERRIDE)
+            text(_member(f"{prefix}{kind}", name), member, LONGEST_OVERRIDE)
     seen: set[str] = set()
     for name, member in value.headers.items():
-        _header(_member(f"{field}.headers", name), name, member)
+        _header(_member(f"{prefix}headers", name), name, member)
         if name.lower() in seen:
-            raise InvalidField(f"{field}.headers", "must not name a header twice in different letter case")
+            raise InvalidField(f"{prefix}headers", "must not name a header twice in different letter case")
         seen.add(name.lower())
     return value
 

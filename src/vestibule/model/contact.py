@@ -17,7 +17,8 @@ class Provenance(msgspec.Struct, frozen=True):
 class Contact(msgspec.Struct, frozen=True):
     """One contact. `email`, `phone` are for display; `email_key`, `phone_key`, `external_id` find verified contacts.
 
-    An unverified contact has no keys at all, whatever its visitor typed. `version` counts the writes.
+    An unverified contact has no keys at all, whatever its visitor typed, and its custom data lies in a column of its
+    own (DESIGN rule 2.8). `expires_at`: when an unverified contact is purged. `version` counts the writes.
     """
 
     workspace_id: str
@@ -39,6 +40,8 @@ class Contact(msgspec.Struct, frozen=True):
     http_action_overrides: HttpOverrides | None = None
     provenance: dict[str, Provenance] = {}
     merged_into: str | None = None
+    non_verified_custom_data: CustomData | None = None
+    expires_at: int | None = None
 
 
 # The profile values that carry a provenance, in the order in which people read them.

@@ -38,5 +38,6 @@ def configure_logging(level: str, log: AccessLog) -> None:
     root = logging.getLogger()
     root.handlers = [LineHandler(log)]
     root.setLevel(_LEVELS[level])
-    for noisy in ("uvicorn.access", "httpx", "httpcore", "asyncio"):
+    # Below warnings, "openai" would log whole conversations.
+    for noisy in ("uvicorn.access", "httpx", "httpx2", "httpcore", "openai", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

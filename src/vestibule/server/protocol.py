@@ -34,6 +34,12 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_made(transport)
         self._arm()
 
+    def shutdown(self) -> None:
+        super().shutdown()
+        end_streams = self.app_state.get("end_streams")
+        if end_streams is not None:
+            end_streams()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         super().connection_lost(exc)

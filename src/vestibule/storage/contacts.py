@@ -13,7 +13,8 @@ from vestibule.storage.store import Row, Store, UniqueViolation, Value, Work, qu
 
 _COLUMNS = (
     "workspace_id, id, version, verified, created_at, updated_at, email_key, phone_key, external_id, name, email,"
-    " phone, avatar_url, language, custom_data, chat_context, sealed_http_overrides, provenance, merged_into"
+    " phone, avatar_url, language, custom_data, chat_context, sealed_http_overrides, provenance, merged_into,"
+    " non_verified_custom_data, expires_at"
 )
 
 FIND_BY_ID = statement(
@@ -30,7 +31,8 @@ INSERT = statement(
     "contacts.insert",
     f"""
     INSERT INTO contacts ({_COLUMNS})
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+        $21)
     ON CONFLICT DO NOTHING RETURNING $slot, id
     """,
 )
@@ -40,7 +42,8 @@ UPDATE = statement(
     """
     UPDATE contacts SET version = $3 + 1, verified = $4, created_at = $5, updated_at = $6, email_key = $7,
         phone_key = $8, external_id = $9, name = $10, email = $11, phone = $12, avatar_url = $13, language = $14,
-        custom_data = $15, chat_context = $16, sealed_http_overrides = $17, provenance = $18, merged_into = $19
+        custom_data = $15, chat_context = $16, sealed_http_overrides = $17, provenance = $18, merged_into = $19,
+        non_verified_custom_data = $20, expires_at = $21
     WHERE workspace_id = $1 AND id = $2 AND version = $3 RETURNING $slot, id
     """,
 )
@@ -53,7 +56,21 @@ POINT = statement(
     "contacts.point",
     "UPDATE contacts SET merged_into = $3, updated_at = $4 WHERE workspace_id = $1 AND id = $2 RETURNING id",
 )
-DELETE = statement("contacts.delete", "DELETE FROM contacts WHERE workspace_id = $1 AND id = $2 RETURNING id")
+EXTEND = statement(
+    "contacts.extend",
+    """
+    UPDATE contacts SET expires_at = $3 WHERE workspace_id = $1 AND id = $2 AND verified = FALSE AND expires_at < $4
+    RETURNING id
+    """,
+)
+# The newest few thousand contacts, not all: it is a sample, and costs the same in every workspace.
+SAMPLE_WITH_OVERRIDES = statement(
+    "contacts.sample_with_overrides",
+    f"""
+    SELECT {_COLUMNS} FROM (SELECT * FROM contacts WHERE workspace_id = $1 ORDER BY id DESC LIMIT 2000) AS newest
+    WHERE sealed_http_overrides IS NOT NULL LIMIT $2
+    """,
+)
 COUNT = statement("contacts.count", "SELECT COUNT(*) FROM contacts WHERE workspace_id = $1")
 LIST_MERGED = statement(
     "contacts.list_merged", f"SELECT {_COLUMNS} FROM contacts WHERE workspace_id = $1 AND merged_into = $2 ORDER BY id"
@@ -110,11 +127,16 @@ class Contacts:
 
         return await self._store.transact(work)
 
-    async def delete(self, workspace_id: str, contact_id: str) -> bool:
-        return bool(await self._store.write(DELETE, workspace_id, contact_id))
+    async def extend(self, workspace_id: str, contact_id: str, expires_at: int, if_before: int) -> None:
+        """Gives an unverified contact more time, unless it has much left: it is not written at every message."""
+        await self._store.write(EXTEND, workspace_id, contact_id, expires_at, if_before)
 
     async def count(self, workspace_id: str) -> int:
         return int((await self._store.read(COUNT, workspace_id))[0][0])
+
+    async def with_overrides(self, workspace_id: str, most: int) -> list[Contact]:
+        """Some of the newest contacts that have HTTP overrides. Raises CannotUnseal."""
+        return [self._from_row(row) for row in await self._store.read(SAMPLE_WITH_OVERRIDES, workspace_id, most)]
 
     async def merged_into(self, workspace_id: str, contact_id: str) -> list[Contact]:
         return [self._from_row(row) for row in await self._store.read(LIST_MERGED, workspace_id, contact_id)]
@@ -153,6 +175,8 @@ class Contacts:
             sealed,
             to_json(contact.provenance),
             contact.merged_into,
+            to_json(contact.non_verified_custom_data) if contact.non_verified_custom_data is not None else None,
+            contact.expires_at,
         )
 
     def _from_row(self, row: Row) -> Contact:
@@ -180,6 +204,8 @@ class Contacts:
             http_action_overrides=overrides,
             provenance=_PROVENANCE.decode(row[17]),
             merged_into=row[18],
+            non_verified_custom_data=_CUSTOM_DATA.decode(row[19]) if row[19] is not None else None,
+            expires_at=row[20],
         )
 
 

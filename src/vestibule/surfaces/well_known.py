@@ -10,6 +10,7 @@ from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.problem import problem
 from vestibule.edge.surface import Route, Surface
 from vestibule.errors import NoSigningKey
+from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.storage.opening import READ_VERSION
 
@@ -18,7 +19,7 @@ from vestibule.storage.opening import READ_VERSION
 _KEYS_FRESH_SECONDS = 300
 
 
-def surface(runtime: Runtime) -> Surface:
+def surface(runtime: Runtime, _runner: Runner) -> Surface:
     return Surface("well_known", ("/",), problem, routes(runtime))
 
 

@@ -5,6 +5,10 @@ A contact token is a JWT that anyone can check with our published keys (RFC 7519
     header   {"alg": "ES256", "kid": …, "typ": "contact+jwt"}         its own type, RFC 8725 section 3.11
     claims   iss, aud (one workspace), sub (the contact), iat, exp, jti,
              org_id (the workspace), contact {id, verified}, method, auth_time
+
+An unverified visitor's token has no `exp`: the OpenCX widget keeps it in the browser for ever and never asks for
+another one (contracts/opencx.md section 0.6). It opens what this device made, nothing else, and can be ended. It may
+carry what the visitor said of themselves in `said`, so that nothing need be stored before they write.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from joserfc.errors import JoseError
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import InvalidContactToken
 from vestibule.ids import new_id
-from vestibule.model.claims import Method
+from vestibule.model.claims import CustomData, Method
 from vestibule.tokens.compact_jws import header_text, sign_compact
 from vestibule.tokens.signing_keys import ALGORITHM, SigningKey, SigningKeys
 
@@ -35,19 +39,28 @@ class ContactOfToken(msgspec.Struct, frozen=True):
     verified: bool
 
 
-class ContactClaims(msgspec.Struct, frozen=True):
+class Said(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an unverified visitor said of themselves."""
+
+    name: str | None = None
+    email: str | None = None
+    custom_data: CustomData | None = None
+
+
+class ContactClaims(msgspec.Struct, frozen=True, omit_defaults=True):
     """The claims of a contact token; times in seconds, as JWT has them."""
 
     iss: str
     aud: str
     sub: str
     iat: int
-    exp: int
     jti: str
     org_id: str
     contact: ContactOfToken
     method: Method
     auth_time: int
+    exp: int | None = None
+    said: Said | None = None
 
 
 _CLAIMS = msgspec.json.Decoder(ContactClaims)
@@ -66,26 +79,44 @@ class ContactTokens:
         self._keys = keys
         self._issuer = issuer
         self._lifetime = lifetime_ms // SECOND_MS
-        self._headers: dict[str, dict[str, str]] = {}
         self._known: dict[bytes, tuple[ContactClaims, str]] = {}
 
-    def issue(self, workspace_id: str, contact_id: str, *, verified: bool, method: Method, auth_time_ms: int) -> str:
-        """A token for the contact. Raises NoSigningKey."""
-        key = self._keys.current()
+    def issue(self, workspace_id: str, contact_id: str, *, method: Method, auth_time_ms: int) -> str:
+        """A token for a verified contact. Raises NoSigningKey."""
         now = now_ms() // SECOND_MS
         claims = ContactClaims(
             iss=self._issuer,
             aud=audience_of(workspace_id),
             sub=contact_id,
             iat=now,
-            exp=now + self._lifetime,
             jti=new_id(),
             org_id=workspace_id,
-            contact=ContactOfToken(contact_id, verified),
+            contact=ContactOfToken(contact_id, verified=True),
             method=method,
             auth_time=auth_time_ms // SECOND_MS,
+            exp=now + self._lifetime,
         )
-        return sign_compact(key, TYPE, _ENCODER.encode(claims))
+        return self._sign(claims)
+
+    def issue_unverified(self, workspace_id: str, contact_id: str, said: Said | None) -> str:
+        """A token for an unverified visitor. Raises NoSigningKey."""
+        now = now_ms() // SECOND_MS
+        claims = ContactClaims(
+            iss=self._issuer,
+            aud=audience_of(workspace_id),
+            sub=contact_id,
+            iat=now,
+            jti=new_id(),
+            org_id=workspace_id,
+            contact=ContactOfToken(contact_id, verified=False),
+            method=Method.UNVERIFIED,
+            auth_time=now,
+            said=said,
+        )
+        return self._sign(claims)
+
+    def _sign(self, claims: ContactClaims) -> str:
+        return sign_compact(self._keys.current(), TYPE, _ENCODER.encode(claims))
 
     async def check(self, token: str) -> ContactClaims:
         """The claims of a token that is ours, whole and in time. Raises InvalidContactToken."""
@@ -95,13 +126,13 @@ class ContactTokens:
         # be published and the time not over, each time.
         fingerprint = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
         known = self._known.get(fingerprint)
-        if known is None or known[1] not in self._keys.published:
+        if known is None or known[1] not in self._keys.known:
             known = await self._verify(token)
             if len(self._known) >= _CACHED_TOKENS:
                 del self._known[next(iter(self._known))]
             self._known[fingerprint] = known
         claims = known[0]
-        if claims.exp * SECOND_MS <= now_ms():
+        if claims.exp is not None and claims.exp * SECOND_MS <= now_ms():
             self._known.pop(fingerprint, None)
             raise InvalidContactToken(detail="expired", step="exp")
         return claims
@@ -119,6 +150,10 @@ class ContactTokens:
             raise InvalidContactToken(detail=type(error).__name__, step="signature") from None
         if claims.iss != self._issuer or claims.aud != audience_of(claims.org_id) or claims.sub != claims.contact.id:
             raise InvalidContactToken(detail="issuer, audience or subject", step="claims")
+        if claims.contact.verified is (claims.method is Method.UNVERIFIED) or (
+            claims.contact.verified and not claims.exp
+        ):
+            raise InvalidContactToken(detail="trust and method do not go together", step="claims")
         return claims, key.id
 
     async def _key_of(self, header: str) -> SigningKey:

@@ -81,6 +81,9 @@ class SigningKeys:
         self._looking = asyncio.Lock()
         self._signing: SigningKey | None = None
         self.published: dict[str, SigningKey] = {}
+        # Also those that have ended: an unverified visitor's token has no end (contact_token.py), so what it was signed
+        # with is recognised for ever, unless it is withdrawn.
+        self.known: dict[str, SigningKey] = {}
         self.jwks: bytes = b""  # empty until the keys were read: an empty set would be believed, and cached
 
     async def refresh(self) -> None:
@@ -97,15 +100,15 @@ class SigningKeys:
             self._load(found, now)
 
     async def for_kid(self, kid: str) -> SigningKey | None:
-        """The published key of this name. A name not known yet may be a new key that another process signs with
+        """The key of this name, unless withdrawn. A name not known yet may be a new key that another process signs with
         already, so it is looked for; a flood of made-up names costs one read in `_UNKNOWN_EVERY_SECONDS`."""
-        if kid not in self.published:
+        if kid not in self.known:
             asked_at = elapsed()
             async with self._looking:
                 if self._refreshed_at < asked_at:
                     await asyncio.sleep(max(0.0, self._refreshed_at + _UNKNOWN_EVERY_SECONDS - elapsed()))
                     await self.refresh()
-        return self.published.get(kid)
+        return self.known.get(kid)
 
     def current(self) -> SigningKey:
         """The key that signs. Raises NoSigningKey."""
@@ -117,16 +120,18 @@ class SigningKeys:
 
     def _load(self, found: list[SigningKeyRow], now: int) -> None:
         published: dict[str, SigningKey] = {}
+        known: dict[str, SigningKey] = {}
         self._signing = None
         for row in found:
             status = status_of(row, found, now)
-            if status in {Status.WITHDRAWN, Status.ENDED}:
+            if status is Status.WITHDRAWN:
                 continue
-            key = self.published.get(row.id) or self._open(row)
-            published[row.id] = key
+            key = known[row.id] = self.known.get(row.id) or self._open(row)
+            if status is not Status.ENDED:
+                published[row.id] = key
             if status is Status.SIGNING and key.private is not None:
                 self._signing = key
-        self.published = published
+        self.published, self.known = published, known
         public = KeySet([key.public for key in published.values()])
         self.jwks = msgspec.json.encode(public.as_dict(private=False))
         self._loaded = tuple(found)

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+from vestibule.edge.cors import Cors
 from vestibule.edge.problem import problem
 from vestibule.edge.surface import Surface
+from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
-from vestibule.surfaces.native.me import routes
+from vestibule.surfaces.native import me
+from vestibule.surfaces.native.conversations import Conversations
+from vestibule.surfaces.native.description import described
+from vestibule.surfaces.native.events import Events
+from vestibule.surfaces.native.files import Files
+from vestibule.surfaces.native.messages import Messages
+
+_PAGES = Cors(
+    methods=("GET", "POST"),
+    headers=("Authorization", "Content-Type", "If-None-Match", "Last-Event-ID"),
+    exposed=("ETag", "Location"),
+)
 
 
-def surface(runtime: Runtime) -> Surface:
-    return Surface("native", ("/v1",), problem, routes(runtime))
+def surface(runtime: Runtime, runner: Runner) -> Surface:
+    """For pages and apps of the customer's own; a contact token may live in a browser."""
+    routes = [
+        *me.routes(runtime),
+        *Conversations(runtime).routes(),
+        *Messages(runtime, runner).routes(),
+        *Events(runtime).routes(),
+        *Files(runtime).routes(),
+    ]
+    return Surface("native", ("/v1",), problem, described(runtime, routes), _PAGES)

@@ -1,44 +1,51 @@
-"""`GET /v1/me` and `/v1/conversations`: the bearer of a contact token sees themselves; it shows no other contact."""
+"""`GET /v1/me`: the bearer of a contact token sees themselves; it shows no other contact."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import msgspec
 
-from vestibule.edge.bearer import bearer
+from vestibule.clock import SECOND_MS
+from vestibule.conversations.visitor import unverified_contact
 from vestibule.edge.http import Reply, Request, json_reply
+from vestibule.edge.operation import Answer, Operation
 from vestibule.edge.surface import Route
-from vestibule.errors import InvalidContactToken, WorkspaceDisabled
-from vestibule.model.claims import CustomData
+from vestibule.errors import InvalidContactToken
+from vestibule.model.claims import CustomData, Method
 from vestibule.model.contact import Contact
 from vestibule.runtime import Runtime
+from vestibule.surfaces.native.caller import claims_of
+from vestibule.surfaces.native.shapes import Time, rfc3339
 from vestibule.tokens.contact_token import ContactClaims
 
 
 class ValueSource(msgspec.Struct, frozen=True):
-    """Where a value came from, and when (RFC 3339, UTC)."""
+    """Where a value came from, and when."""
 
-    source: str
-    at: str
+    source: Method
+    at: Time
 
 
+# Without `chat_context` and `http_action_overrides`, which are between the customer's backend and the responder and may
+# hold credentials.
 class Me(msgspec.Struct, frozen=True):
-    """The contact as the contact may see it: without `chat_context` and `http_action_overrides`, which are between the
-    customer's backend and the responder and may hold credentials."""
+    """The contact as the contact may see it. `provenance` tells of each value where it came from. Of an unverified
+    visitor it is what they said with this very token; custom data without proof is in `non_verified_custom_data`, and
+    never in `custom_data`."""
 
     id: str
     workspace_id: str
     verified: bool
-    method: str
-    authenticated_at: str
+    method: Method
+    authenticated_at: Time
     name: str | None
     email: str | None
     phone: str | None
     avatar_url: str | None
     language: str | None
     custom_data: CustomData
+    non_verified_custom_data: CustomData
     provenance: dict[str, ValueSource]
 
 
@@ -48,30 +55,26 @@ _ENCODER = msgspec.json.Encoder()
 
 def routes(runtime: Runtime) -> Sequence[Route]:
     async def me(request: Request) -> Reply:
-        contact, claims = await _contact(runtime, request)
+        claims = await claims_of(runtime, request)
+        contact = await _contact(runtime, claims)
+        request.facts["contact"] = contact.id
         return json_reply(200, _ENCODER.encode(_me(contact, claims)))
 
-    async def conversations(request: Request) -> Reply:
-        await _contact(runtime, request)
-        return json_reply(200, b'{"items":[],"next":null}')
-
-    return [Route("GET", "/v1/me", me), Route("GET", "/v1/conversations", conversations)]
+    return [Route("GET", "/v1/me", me, _ME)]
 
 
-async def _contact(runtime: Runtime, request: Request) -> tuple[Contact, ContactClaims]:
+async def _contact(runtime: Runtime, claims: ContactClaims) -> Contact:
     """The contact that a good token names, followed to where it was merged; a token of an erased contact is as good as
     none."""
-    claims = await runtime.contact_tokens.check(bearer(request))
-    workspace = await runtime.tenancy.by_id(claims.org_id)
-    if workspace is None:
-        raise InvalidContactToken(detail="its workspace is gone", step="workspace")
-    if workspace.disabled_at is not None:
-        raise WorkspaceDisabled(step="workspace")
+    if not claims.contact.verified:
+        # From the token and not from the row: whoever says the same e-mail has the same row, and would be shown what
+        # another device's visitor said of themselves (DESIGN rule 2.4).
+        said_at = claims.auth_time * SECOND_MS
+        return unverified_contact(claims.org_id, claims.sub, claims.said, retention_ms=0, now=said_at)
     contact = await runtime.contacts.find_leading(claims.org_id, claims.sub)
     if contact is None:
         raise InvalidContactToken(detail="its contact is gone", step="contact")
-    request.facts |= {"workspace": claims.org_id, "contact": contact.id}
-    return contact, claims
+    return contact
 
 
 def _me(contact: Contact, claims: ContactClaims) -> Me:
@@ -79,21 +82,25 @@ def _me(contact: Contact, claims: ContactClaims) -> Me:
         id=contact.id,
         workspace_id=contact.workspace_id,
         verified=contact.verified and claims.contact.verified,
-        method=claims.method.value,
-        authenticated_at=_rfc3339(claims.auth_time * 1000),
+        method=claims.method,
+        authenticated_at=rfc3339(claims.auth_time * SECOND_MS),
         name=contact.name,
         email=contact.email,
         phone=contact.phone,
         avatar_url=contact.avatar_url,
         language=contact.language,
         custom_data=contact.custom_data or {},
+        non_verified_custom_data=contact.non_verified_custom_data or {},
         provenance={
-            name: ValueSource(origin.source.value, _rfc3339(origin.at))
+            name: ValueSource(origin.source, rfc3339(origin.at))
             for name, origin in contact.provenance.items()
             if name not in _HIDDEN
         },
     )
 
 
-def _rfc3339(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+_ME = Operation(
+    name="getMe",
+    summary="Show the contact that the token stands for",
+    answers=(Answer(about="The contact.", type=Me),),
+)

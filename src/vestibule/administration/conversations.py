@@ -1,0 +1,75 @@
+"""What staff do in conversations: look, take, reply, resolve; it must not speak as the visitor or the responder."""
+
+from __future__ import annotations
+
+from vestibule.administration import workspaces
+from vestibule.administration.desk import Desk
+from vestibule.conversations import course
+from vestibule.errors import InvalidField, NotFound
+from vestibule.identity import profile_rules
+from vestibule.model.conversation import Conversation, Message, Status
+from vestibule.storage import conversations as rows
+
+LONGEST_REPLY = 32_768
+_LONGEST_NAME = 100
+
+
+async def list_page(
+    desk: Desk,
+    workspace_id: str,
+    *,
+    status: Status | None = None,
+    handed_off: bool = False,
+    after: Conversation | None = None,
+    most: int = 50,
+) -> list[Conversation]:
+    """The latest first; `handed_off`: only those that people answer; `after`: what follows it. Raises NotFound."""
+    await workspaces.get(desk, workspace_id)
+    return await rows.list_all(
+        desk.store,
+        workspace_id,
+        status=status.value if status is not None else "",
+        handed_off=handed_off,
+        before=(after.updated_at, after.id) if after is not None else None,
+        most=most,
+    )
+
+
+async def get(desk: Desk, workspace_id: str, conversation_id: str) -> Conversation:
+    """Raises NotFound."""
+    found = await rows.get(desk.store, workspace_id, conversation_id)
+    if found is None:
+        raise NotFound("There is no such conversation.")
+    return found
+
+
+async def history(desk: Desk, conversation: Conversation) -> list[Message]:
+    """Every row, oldest first, internal ones as well."""
+    return await rows.history(desk.store, conversation.workspace_id, conversation.id)
+
+
+async def reply(desk: Desk, workspace_id: str, conversation_id: str, *, text: str, name: str) -> Message:
+    """Raises NotFound, InvalidField, ConversationClosed."""
+    if not text.strip():
+        raise InvalidField("text", "must not be empty")
+    profile_rules.text("text", text, LONGEST_REPLY)
+    conversation = await get(desk, workspace_id, conversation_id)
+    return (await course.reply(desk, conversation, text=text, name=_name(name))).messages[-1]
+
+
+async def take(desk: Desk, workspace_id: str, conversation_id: str, *, name: str) -> Conversation:
+    """Raises NotFound, InvalidField, ConversationClosed."""
+    conversation = await get(desk, workspace_id, conversation_id)
+    return (await course.take(desk, conversation, name=_name(name))).conversation
+
+
+async def resolve(desk: Desk, workspace_id: str, conversation_id: str) -> Conversation:
+    """Raises NotFound."""
+    return await course.resolve(desk, await get(desk, workspace_id, conversation_id), by="agent")
+
+
+def _name(name: str) -> str:
+    name = name.strip()
+    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise InvalidField("name", f"must have 1 to {_LONGEST_NAME} printable characters")
+    return name

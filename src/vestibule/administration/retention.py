@@ -1,0 +1,101 @@
+"""Forgets unverified contacts whose time is over, with everything of theirs; it must not touch a verified one.
+
+Their tokens are not ended: the widget keeps them for ever and would never ask for another (contracts/opencx.md section
+0.6). Who comes back is a visitor without a past.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+
+import msgspec
+
+from vestibule.administration.desk import Desk
+from vestibule.clock import SECOND_MS, now_ms
+from vestibule.conversations.files import delete_files_of
+from vestibule.errors import VestibuleError
+from vestibule.storage import erasure
+from vestibule.storage.erasure import Expired
+from vestibule.storage.store import Work
+
+_BATCH = 50
+# Between two batches, so that visitors' own writes find their turn.
+_BREATH_SECONDS = 0.2
+_JITTER = 0.3
+_log = logging.getLogger(__name__)
+
+
+class Purged(msgspec.Struct, frozen=True):
+    """What was forgotten. `kept`: contacts whose time would be over, but somebody has written since."""
+
+    contacts: int = 0
+    conversations: int = 0
+    files: int = 0
+    kept: int = 0
+
+    def __add__(self, other: Purged) -> Purged:
+        return Purged(
+            self.contacts + other.contacts,
+            self.conversations + other.conversations,
+            self.files + other.files,
+            self.kept + other.kept,
+        )
+
+
+async def purge(desk: Desk, *, dry_run: bool = False) -> Purged:
+    """Forgets everybody whose time is over now; a dry run only counts them. Raises StorageUnavailable."""
+    now = now_ms()
+    total, last = Purged(), None
+    while batch := await erasure.expired(desk.store, now, last, _BATCH):
+        for found in batch:
+            total += await _purge_one(desk, found, now, dry_run=dry_run)
+        last = batch[-1]
+        await asyncio.sleep(0 if dry_run else _BREATH_SECONDS)
+    return total
+
+
+async def run(desk: Desk) -> None:
+    """Purges again and again until cancelled. Every process does; what one has deleted, the others do not find."""
+    while True:
+        # Never at the same moment as the other processes of an installation, which were started together.
+        await asyncio.sleep(desk.settings.purge_interval / SECOND_MS * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311
+        try:
+            purged = await purge(desk)
+        except VestibuleError as error:
+            _log.warning("expired contacts cannot be purged: %s", error.code)
+        except Exception:
+            _log.exception("purging failed unexpectedly")
+        else:
+            if purged.contacts:
+                _log.info("purged %s contacts with %s conversations", purged.contacts, purged.conversations)
+
+
+async def _purge_one(desk: Desk, found: Expired, now: int, *, dry_run: bool) -> Purged:
+    workspace_id, contact_id = found.workspace_id, found.contact_id
+    people = [contact_id, *(other.id for other in await desk.contacts.merged_into(workspace_id, contact_id))]
+    active = max([await erasure.last_activity(desk.store, workspace_id, person) for person in people])
+    retention = desk.settings.unverified_retention
+    if active + retention > now:
+        # A reply of ours does not wind the visitor's clock, and is a reason to keep what it replies to.
+        if not dry_run:
+            await desk.contacts.extend(workspace_id, contact_id, active + retention, active + retention)
+        return Purged(kept=1)
+    if dry_run:
+        return Purged(contacts=len(people))
+
+    def work() -> Work[int | None]:
+        conversations = yield from erasure.erase_if_expired(workspace_id, contact_id, now)
+        if conversations is None:  # somebody has come back meanwhile
+            return None
+        for person in people[1:]:
+            conversations += yield from erasure.erase(workspace_id, person)
+        return conversations
+
+    # Files first: what is cut short is found again.
+    files = sum([await delete_files_of(desk.store, desk.files, workspace_id, person) for person in people])
+    conversations = await desk.store.transact(work)
+    if conversations is None:
+        return Purged(kept=1)
+    return Purged(contacts=len(people), conversations=conversations, files=files)

@@ -1,0 +1,167 @@
+"""Appends messages, in order and once; it must not answer them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from vestibule.clock import now_ms
+from vestibule.conversations.visibility import is_internal
+from vestibule.errors import AlreadyExists, ConversationClosed, NotFound
+from vestibule.ids import new_id
+from vestibule.live import Live
+from vestibule.model.conversation import Attachment, Conversation, Document, Message, Sender, Trust
+from vestibule.storage import conversations as rows
+from vestibule.storage import responder_jobs
+from vestibule.storage.responder_jobs import Job
+from vestibule.storage.store import Store, UniqueViolation, Work
+
+_SHOWN_OF_LAST = 200
+
+
+class Keeper(Protocol):
+    """Where conversations are kept, and who waits for them to change: a server's runtime, or an operator's desk."""
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def live(self) -> Live: ...
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """A message before it has a place in a conversation."""
+
+    sender: Sender
+    trust: Trust
+    text: str | None = None
+    public_id: str = ""
+    type: str = "message"
+    sender_name: str | None = None
+    sender_avatar_url: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    action_calls: tuple[Document, ...] = ()
+    payload: Document | None = None
+    custom_data: Document | None = None
+    answers: int | None = None
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """The conversation as it is now, and the messages with their places. `duplicate`: they were there before."""
+
+    conversation: Conversation
+    messages: tuple[Message, ...]
+    duplicate: bool = False
+    job: Job | None = None
+
+
+Change = Callable[[Conversation], Conversation]
+MakeJob = Callable[[Conversation, Message], Job | None]
+
+
+async def append(
+    keeper: Keeper,
+    conversation: Conversation,
+    drafts: Sequence[Draft],
+    *,
+    change: Change | None = None,
+    make_job: MakeJob | None = None,
+    closed_too: bool = False,
+) -> Appended:
+    """Stores messages behind each other, a change of the conversation and a work item for the last message, all or
+    nothing. If the last draft's public id is taken, the call is a duplicate: nothing is stored again. Others whose id
+    is taken were stored by an earlier call, and are left out.
+
+    Raises ConversationClosed, NotFound, AlreadyExists, StorageUnavailable.
+    """
+
+    async def store(placed: Sequence[Draft]) -> Appended:
+        return await keeper.store.transact(
+            lambda: append_work(conversation, placed, change=change, make_job=make_job, closed_too=closed_too)
+        )
+
+    try:
+        appended = await store(drafts)
+    except (UniqueViolation, ConversationClosed) as error:
+        # A client that repeats itself after the conversation was closed is told what it would have been told before.
+        known = await _find(keeper, conversation, drafts[-1]) if drafts else None
+        if known is not None:
+            return Appended(conversation, (known,), duplicate=True)
+        if isinstance(error, ConversationClosed):
+            raise
+        try:
+            appended = await store(await _unknown_of(keeper, conversation, drafts))
+        except UniqueViolation:
+            raise AlreadyExists("Two messages cannot have the same id.", step="append") from None
+    keeper.live.changed(conversation.workspace_id, conversation.id)
+    return appended
+
+
+async def _unknown_of(keeper: Keeper, conversation: Conversation, drafts: Sequence[Draft]) -> list[Draft]:
+    return [draft for draft in drafts if await _find(keeper, conversation, draft) is None]
+
+
+async def _find(keeper: Keeper, conversation: Conversation, draft: Draft) -> Message | None:
+    if not draft.public_id:
+        return None
+    return await rows.find_message(keeper.store, conversation.workspace_id, conversation.id, draft.public_id)
+
+
+def append_work(
+    conversation: Conversation,
+    drafts: Sequence[Draft],
+    *,
+    change: Change | None = None,
+    make_job: MakeJob | None = None,
+    closed_too: bool = False,
+) -> Work[Appended]:
+    """`append` as part of a larger unit of work."""
+    taken = yield rows.take_numbers(conversation.workspace_id, conversation.id, len(drafts), now_ms())
+    if not taken:  # erased since it was read
+        raise NotFound("There is no such conversation.", step="append")
+    current = rows.conversation_from(taken[0])
+    if not current.is_open and not closed_too:
+        raise ConversationClosed(step="append")
+    first = current.next_seq - len(drafts)
+    # The time that the row has now, not the one at which we began to wait for it: it never runs backwards.
+    sent_at = current.updated_at
+    messages = tuple(_placed(current, draft, first + index, sent_at) for index, draft in enumerate(drafts))
+    for message in messages:
+        yield rows.insert_message(message)
+    changed = change(current) if change is not None else current
+    shown = [message.text for message in messages if message.text and _is_shown(message)]
+    if shown:
+        changed = msgspec.structs.replace(changed, last_message=shown[-1][:_SHOWN_OF_LAST])
+    if changed != current:
+        yield rows.update(changed)
+    job = make_job(changed, messages[-1]) if make_job is not None and messages else None
+    if job is not None:
+        yield responder_jobs.insert(job)
+    return Appended(changed, messages, job=job)
+
+
+def _is_shown(message: Message) -> bool:
+    return message.sender is not Sender.SYSTEM and not is_internal(message)
+
+
+def _placed(conversation: Conversation, draft: Draft, seq: int, sent_at: int) -> Message:
+    return Message(
+        workspace_id=conversation.workspace_id,
+        conversation_id=conversation.id,
+        seq=seq,
+        public_id=draft.public_id or new_id(),
+        type=draft.type,
+        sender=draft.sender,
+        text=draft.text,
+        sent_at=sent_at,
+        trust=draft.trust,
+        sender_name=draft.sender_name,
+        sender_avatar_url=draft.sender_avatar_url,
+        attachments=draft.attachments,
+        action_calls=draft.action_calls,
+        payload=draft.payload,
+        custom_data=draft.custom_data,
+        answers=draft.answers,
+    )

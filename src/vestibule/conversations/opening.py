@@ -1,0 +1,104 @@
+"""Opens conversations for a visitor: one by id, or a page of them; everything passes `visibility.sees`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from vestibule.conversations.visibility import Viewer, sees
+from vestibule.conversations.visitor import Visitor
+from vestibule.errors import InvalidContactToken, InvalidField, NotFound
+from vestibule.ids import is_id
+from vestibule.model.conversation import Conversation
+from vestibule.runtime import Runtime
+from vestibule.storage import conversations as rows
+
+_PAGE = 50
+_CURSOR = re.compile(r"([0-9]{1,16})\.([0-9a-f-]{36})")
+_NOT_HERE = "There is no such conversation."
+
+
+async def open_conversation(runtime: Runtime, visitor: Visitor, conversation_id: str) -> Conversation:
+    """The conversation, if it exists for this visitor. Raises NotFound, in the same words whether it is somebody
+    else's or nobody's; InvalidContactToken where the visitor's contact is gone."""
+    if not is_id(conversation_id):
+        raise NotFound(_NOT_HERE, step="conversation")
+    found = await rows.find(
+        runtime.store,
+        visitor.workspace_id,
+        conversation_id,
+        viewer_contact=visitor.contact_id,
+        token_id=visitor.token_id,
+    )
+    if found is None:
+        raise NotFound(_NOT_HERE, step="conversation")
+    if not found.viewer_known and visitor.verified:
+        raise InvalidContactToken(detail="its contact is gone", step="contact")
+    conversation = found.conversation
+    same_person = {conversation.contact_id} if found.owner_lead == found.viewer_lead else set()
+    viewer = Viewer(
+        workspace_id=visitor.workspace_id,
+        person_ids=frozenset({visitor.contact_id} | same_person),
+        verified=visitor.verified,
+        device_scopes=frozenset({conversation.scope} if found.on_device and conversation.scope else ()),
+    )
+    if not sees(viewer, conversation):
+        raise NotFound(_NOT_HERE, detail="not visible to this token", step="visibility")
+    return conversation
+
+
+async def list_conversations(
+    runtime: Runtime, visitor: Visitor, *, scope: str | None, cursor: str | None = None, most: int = _PAGE
+) -> tuple[list[Conversation], str | None]:
+    """A page of the visitor's conversations, newest activity first, and the cursor of the next page. An unverified
+    visitor must name a scope: the caller has refused otherwise."""
+    before = _read_cursor(cursor)
+    lead = await _lead(runtime, visitor)
+    found = await rows.list_page(
+        runtime.store,
+        visitor.workspace_id,
+        lead,
+        verified=visitor.verified,
+        scope=scope,
+        before=before,
+        most=most + 1,
+    )
+    viewer = Viewer(
+        workspace_id=visitor.workspace_id,
+        person_ids=frozenset({visitor.contact_id, *(conversation.contact_id for conversation in found)}),
+        verified=visitor.verified,
+        device_scopes=frozenset({scope} if scope else ()),
+    )
+    visible = [conversation for conversation in found[:most] if sees(viewer, conversation, scope)]
+    if visible and not visitor.verified and scope:
+        await runtime.device_scopes.bind(visitor.workspace_id, visitor.token_id, scope, visitor.contact_id)
+    last = found[most - 1] if len(found) > most else None
+    return visible, _cursor(last) if last is not None else None
+
+
+async def _lead(runtime: Runtime, visitor: Visitor) -> str:
+    """The contact whose conversations count: the token's, or the one that it was merged into."""
+    if not visitor.verified:
+        return visitor.contact_id
+    contact = await runtime.contacts.find_leading(visitor.workspace_id, visitor.contact_id)
+    if contact is None:
+        raise InvalidContactToken(detail="its contact is gone", step="contact")
+    return contact.id
+
+
+def _cursor(conversation: Conversation) -> str:
+    return base64.urlsafe_b64encode(f"{conversation.updated_at}.{conversation.id}".encode()).rstrip(b"=").decode()
+
+
+def _read_cursor(cursor: str | None) -> tuple[int, str] | None:
+    if not cursor:
+        return None
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError):
+        text = ""
+    match = _CURSOR.fullmatch(text)
+    if match is None:
+        raise InvalidField("cursor", "is not one that this service gave out")
+    return int(match[1]), match[2]

@@ -1,0 +1,59 @@
+"""Starts a conversation; it must not post into it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from vestibule.clock import now_ms
+from vestibule.conversations.visitor import Visitor, ensure_contact
+from vestibule.ids import new_id
+from vestibule.model.claims import CustomData
+from vestibule.model.conversation import Assignee, Conversation, Status
+from vestibule.runtime import Runtime
+from vestibule.storage import conversations as rows
+from vestibule.storage import device_scopes
+from vestibule.storage.store import Work, query
+
+
+async def start_conversation(
+    runtime: Runtime, visitor: Visitor, *, scope: str | None, custom_data: CustomData, channel: str = "web"
+) -> Conversation:
+    """A new conversation of the visitor's contact. Raises InvalidContactToken, StorageUnavailable."""
+    contact = await ensure_contact(runtime, visitor)
+    responder = await runtime.tenancy.responder(visitor.workspace_id)
+    now = now_ms()
+    fresh = Conversation(
+        workspace_id=visitor.workspace_id,
+        id=new_id(),
+        contact_id=contact.id,
+        verified=visitor.verified,
+        scope=scope,
+        channel=channel,
+        ticket_number=0,
+        title=None,
+        status=Status.OPEN,
+        # Without a responder people answer, from the first message on.
+        handed_off=not responder.answers,
+        assignee_kind=Assignee.AI if responder.answers else Assignee.NONE,
+        assignee_name=None,
+        assignee_avatar_url=None,
+        mode_id=None,
+        checkpoint=None,
+        custom_data=custom_data,
+        language=None,
+        last_message=None,
+        created_at=now,
+        updated_at=now,
+        version=1,
+        next_seq=1,
+    )
+
+    def work() -> Work[Conversation]:
+        numbered = yield query(rows.NEXT_TICKET, visitor.workspace_id)
+        conversation = msgspec.structs.replace(fresh, ticket_number=int(numbered[0][0]))
+        yield rows.insert(conversation)
+        if not visitor.verified and scope:
+            yield device_scopes.bind_query(visitor.workspace_id, visitor.token_id, scope, contact.id, now)
+        return conversation
+
+    return await runtime.store.transact(work)

@@ -1,0 +1,146 @@
+"""The bearer of a contact token inside conversations, and the contact row that they get when they need one; it must not
+read a request."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import uuid
+
+import msgspec
+
+from vestibule.clock import SECOND_MS, now_ms
+from vestibule.errors import InvalidContactToken
+from vestibule.identity.email import email_key
+from vestibule.model.claims import CustomData, Method
+from vestibule.model.contact import Contact, Provenance
+from vestibule.model.conversation import Trust
+from vestibule.runtime import Runtime
+from vestibule.tokens.contact_token import ContactClaims, Said
+
+# An unverified contact's clock is wound again only when this much of it has run down, so not at every message.
+_WIND_SHARE = 10
+
+
+class Visitor(msgspec.Struct, frozen=True):
+    """Who writes. `token_id` stands for the device of an unverified visitor."""
+
+    workspace_id: str
+    contact_id: str
+    verified: bool
+    token_id: str
+    method: Method
+    auth_time: int
+    said: Said | None = None
+
+    @property
+    def trust(self) -> Trust:
+        return Trust.VERIFIED if self.verified else Trust.UNVERIFIED
+
+
+def visitor_of(claims: ContactClaims) -> Visitor:
+    return Visitor(
+        workspace_id=claims.org_id,
+        contact_id=claims.sub,
+        verified=claims.contact.verified,
+        token_id=claims.jti,
+        method=claims.method,
+        auth_time=claims.auth_time,
+        said=claims.said,
+    )
+
+
+def unverified_contact_id(secret: bytes, workspace_id: str, claimed_email: str) -> str:
+    """The id of the unverified contact behind a claimed e-mail: the same each time, so that a page which names its
+    visitor on every load goes on with one contact, without a look-up by an unproven key and without a row before the
+    first message. It cannot be the id of a verified contact: those are version 7, this is version 8 (RFC 9562 5.8)."""
+    digest = hmac.digest(secret, f"{workspace_id}\0{email_key(claimed_email)}".encode(), hashlib.sha256)
+    number = int.from_bytes(digest[:16], "big") & ~(0xF << 76) & ~(0b11 << 62)
+    return str(uuid.UUID(int=number | 0x8 << 76 | 0b10 << 62))
+
+
+def unverified_contact(
+    workspace_id: str, contact_id: str, said: Said | None, *, retention_ms: int, now: int
+) -> Contact:
+    """A contact of claims. No key is set: it can never be found by what its visitor typed (DESIGN rule 2.2)."""
+    said = said or Said()
+    origin = Provenance(Method.UNVERIFIED, now)
+    custom: CustomData | None = said.custom_data or None
+    names = {"name": said.name, "email": said.email, "non_verified_custom_data": custom}
+    return Contact(
+        workspace_id=workspace_id,
+        id=contact_id,
+        version=1,
+        verified=False,
+        created_at=now,
+        updated_at=now,
+        name=said.name,
+        email=said.email,
+        non_verified_custom_data=custom,
+        provenance={name: origin for name, value in names.items() if value is not None},
+        expires_at=now + retention_ms,
+    )
+
+
+async def ensure_contact(runtime: Runtime, visitor: Visitor) -> Contact:
+    """The visitor's contact; an unverified one is made, or given more time. Raises InvalidContactToken where a verified
+    one is gone."""
+    found = await runtime.contacts.find_leading(visitor.workspace_id, visitor.contact_id)
+    retention = runtime.settings.unverified_retention
+    if found is None:
+        if visitor.verified:
+            raise InvalidContactToken(detail="its contact is gone", step="contact")
+        fresh = _of(visitor, retention)
+        await runtime.contacts.insert(fresh)
+        return fresh
+    if not found.verified and found.expires_at is not None:
+        found = await _renew(runtime, visitor, found)
+        until = now_ms() + retention
+        if found.expires_at is not None and found.expires_at < until - retention // _WIND_SHARE:
+            await runtime.contacts.extend(found.workspace_id, found.id, until, until - retention // _WIND_SHARE)
+    return found
+
+
+def _of(visitor: Visitor, retention_ms: int) -> Contact:
+    now, said_at = now_ms(), visitor.auth_time * SECOND_MS
+    contact = unverified_contact(
+        visitor.workspace_id, visitor.contact_id, visitor.said, retention_ms=retention_ms, now=now
+    )
+    # Said when the token was made, which may be long before the first message.
+    return msgspec.structs.replace(
+        contact, provenance={name: Provenance(Method.UNVERIFIED, said_at) for name in contact.provenance}
+    )
+
+
+async def _renew(runtime: Runtime, visitor: Visitor, found: Contact) -> Contact:
+    """The contact with what its visitor's page said last: a page that names its visitor does so on every load."""
+    said = _of(visitor, runtime.settings.unverified_retention)
+    newer = {
+        name: getattr(said, name)
+        for name, origin in said.provenance.items()
+        if getattr(said, name) != getattr(found, name)
+        and (name not in found.provenance or found.provenance[name].at <= origin.at)
+    }
+    if not newer or found.id != visitor.contact_id:
+        return found
+    provenance = found.provenance | {name: said.provenance[name] for name in newer}
+    renewed = msgspec.structs.replace(found, **newer, provenance=provenance, updated_at=now_ms())
+    # A write that loses a race is lost: it was a claim, and the next message makes it again.
+    return renewed if await runtime.contacts.update(renewed) else found
+
+
+async def remember_said(runtime: Runtime, workspace_id: str, contact_id: str, said: Said) -> None:
+    """Stores claims that are too large to travel in a token."""
+    now = now_ms()
+    found = await runtime.contacts.find(workspace_id, contact_id)
+    retention = runtime.settings.unverified_retention
+    fresh = unverified_contact(workspace_id, contact_id, said, retention_ms=retention, now=now)
+    if found is None:
+        await runtime.contacts.insert(fresh)
+    elif not found.verified and found.non_verified_custom_data != said.custom_data:
+        # A write that loses a race is lost: it was a claim, and the next page load says it again.
+        await runtime.contacts.update(
+            msgspec.structs.replace(
+                fresh, version=found.version, created_at=found.created_at, merged_into=found.merged_into
+            )
+        )

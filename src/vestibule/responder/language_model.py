@@ -1,0 +1,121 @@
+"""Lets any endpoint that speaks OpenAI's chat completions answer, with the workspace's actions as tools; it must not
+let what anybody says pass for what is proven.
+
+What the model is told stands in places that it can tell apart (`prompt.py`). The proof itself is not in the prompt:
+trust is checked for each call from the token (`actions.may_run`), so no words can raise it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from vestibule.clock import now_ms
+from vestibule.errors import UpstreamFailed
+from vestibule.model.action import Action
+from vestibule.model.conversation import Document
+from vestibule.model.responder import ResponderSettings
+from vestibule.responder import action_desk
+from vestibule.responder.action_desk import Policy
+from vestibule.responder.actions import (
+    ActionResult,
+    Circumstances,
+    as_tools,
+    check_arguments,
+    execute,
+    may_run,
+    prepare,
+    refused,
+)
+from vestibule.responder.assertion import Assertions
+from vestibule.responder.chat_completions import Completions, Wanted
+from vestibule.responder.effective_request import Refusal
+from vestibule.responder.prompt import HANDOFF, HANDOFF_TOOL, messages_of
+from vestibule.responder.question import Answer, Question
+from vestibule.responder.webhook import storable
+from vestibule.runtime import Runtime
+
+_MOST_CALLS = 5
+_FORM_SHOWN = Refusal("form_requested", "The visitor was shown a form for this. It is done when they send it.")
+
+
+async def ask(runtime: Runtime, settings: ResponderSettings, question: Question) -> Answer:
+    """Raises Upstream errors, StorageUnavailable."""
+    conversation = question.conversation
+    actions = await action_desk.actions_of(runtime.store, conversation.workspace_id)
+    circumstances = await action_desk.circumstances_of(
+        runtime, conversation, question.contact, *action_desk.of_question(question)
+    )
+    desk = _Desk(runtime, actions, circumstances)
+    tools = [*as_tools(actions, circumstances), HANDOFF_TOOL]
+    messages = messages_of(settings, question)
+    async with Completions(runtime.outbound, settings, conversation.workspace_id) as completions:
+        for _ in range(_MOST_CALLS + 1):
+            said, wanted = await completions.next(messages, tools)
+            text = storable(said)
+            if any(call.name == HANDOFF for call in wanted):
+                return Answer(text, handoff=True, action_calls=tuple(desk.calls))
+            if not wanted:
+                break
+            messages.append(_as_asked(text, wanted))
+            for call in wanted:
+                result = await desk.call(call)
+                messages.append({"role": "tool", "tool_call_id": call.id, "content": result.for_model()})
+    if text is None and not desk.calls:
+        # Unlike a bot of the customer's, a model has no reason to be silent.
+        raise UpstreamFailed(detail="the model said nothing", step="responder")
+    return Answer(text, handoff=text is None and not desk.form_shown, action_calls=tuple(desk.calls))
+
+
+class _Desk:
+    """The calls of one answer: at most so many, each noted for the log and for the conversation's history."""
+
+    def __init__(self, runtime: Runtime, actions: list[Action], circumstances: Circumstances) -> None:
+        self._runtime = runtime
+        self._actions = {action.name: action for action in actions}
+        self._circumstances = circumstances
+        self.calls: list[Document] = []
+        self.form_shown = False
+
+    async def call(self, wanted: Wanted) -> ActionResult:
+        action = self._actions.get(wanted.name)
+        if action is None or len(self.calls) >= _MOST_CALLS:
+            return refused(Refusal("unknown_action", "There is no such tool, or too many were called."))
+        policy = self._circumstances.policy
+        if isinstance(policy, Policy) and action.name in policy.forms and action.enabled:
+            return self._show_form(action, wanted, policy)
+        assertions = Assertions(self._runtime.signing_keys, issuer=self._runtime.settings.public_url)
+        prepared = prepare(action, wanted.arguments, self._circumstances, now=now_ms(), assertions=assertions)
+        if isinstance(prepared, Refusal):
+            result = refused(prepared)
+        else:
+            result = await execute(action, prepared, self._runtime.outbound)
+        action_desk.note(action, self._circumstances, result, by="the model")
+        self.calls.append(action_desk.as_call(action, _arguments(wanted.arguments), result))
+        return result
+
+    def _show_form(self, action: Action, wanted: Wanted, policy: Policy) -> ActionResult:
+        refusal = may_run(action, self._circumstances.on_behalf_of, now_ms())
+        checked = check_arguments(action, wanted.arguments) if refusal is None else refusal
+        if isinstance(checked, Refusal):
+            return refused(checked)
+        self.calls.append(action_desk.as_form(action, policy, _arguments(wanted.arguments)))
+        self.form_shown = True
+        return refused(_FORM_SHOWN)
+
+
+def _as_asked(text: str | None, wanted: list[Wanted]) -> dict[str, Any]:
+    calls = [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
+        for call in wanted
+    ]
+    return {"role": "assistant", "content": text, "tool_calls": calls}
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    try:
+        decoded = msgspec.json.decode(text or "{}")
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return {}
+    return decoded if isinstance(decoded, dict) else {}

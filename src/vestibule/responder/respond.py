@@ -1,0 +1,17 @@
+"""Finds the answer to a question in the way its workspace has chosen; it must not store it."""
+
+from __future__ import annotations
+
+from vestibule.model.responder import ResponderKind, ResponderSettings
+from vestibule.responder import language_model, webhook
+from vestibule.responder.question import Answer, Question
+from vestibule.runtime import Runtime
+
+
+async def respond(runtime: Runtime, settings: ResponderSettings, question: Question) -> Answer:
+    """Raises Upstream errors, CannotUnseal, StorageUnavailable."""
+    if settings.kind is ResponderKind.WEBHOOK:
+        return await webhook.ask(runtime, settings, question)
+    if settings.kind is ResponderKind.OPENAI:
+        return await language_model.ask(runtime, settings, question)
+    return Answer(handoff=True)  # switched off since the message came: people answer

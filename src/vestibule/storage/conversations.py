@@ -1,0 +1,357 @@
+"""Conversations, their messages and the responder's work items as rows; it must not decide who sees them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from vestibule.model.claims import CustomData
+from vestibule.model.conversation import Assignee, Attachment, Conversation, Document, Message, Sender, Status, Trust
+from vestibule.storage.json_columns import from_json, to_json
+from vestibule.storage.statement import statement
+from vestibule.storage.store import Query, Row, Store, Value, query
+
+_CONVERSATION = (
+    "workspace_id, id, contact_id, verified, scope, channel, ticket_number, title, status, handed_off, assignee_kind,"
+    " assignee_name, assignee_avatar_url, mode_id, checkpoint, custom_data, language, last_message, created_at,"
+    " updated_at, version, next_seq"
+)
+_OF_C = ", ".join(f"c.{name.strip()}" for name in _CONVERSATION.split(","))
+_MESSAGE = (
+    "workspace_id, conversation_id, seq, public_id, type, sender, text, sent_at, trust, sender_name, sender_avatar_url,"
+    " attachments, action_calls, payload, custom_data, answers, vote"
+)
+_WIDTH = 22
+
+NEXT_TICKET = statement(
+    "conversations.next_ticket",
+    """
+    INSERT INTO counters (workspace_id, name, value) VALUES ($1, 'ticket', 1)
+    ON CONFLICT (workspace_id, name) DO UPDATE SET value = counters.value + 1 RETURNING value
+    """,
+)
+INSERT = statement(
+    "conversations.insert",
+    f"""
+    INSERT INTO conversations ({_CONVERSATION})
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+    RETURNING id
+    """,
+)
+# One row: the conversation, who owns it, and what the viewer's token is good for. $3 is the contact of the token,
+# $4 the token's id. A merged contact stands for the one it was merged into.
+FIND = statement(
+    "conversations.find",
+    f"""
+    SELECT $slot, {_OF_C}, v.id, v.merged_into, o.merged_into,
+        EXISTS (SELECT 1 FROM device_scopes d
+                WHERE d.workspace_id = c.workspace_id AND d.token_id = $4 AND d.scope = c.scope)
+    FROM conversations c
+    LEFT JOIN contacts o ON o.workspace_id = c.workspace_id AND o.id = c.contact_id
+    LEFT JOIN contacts v ON v.workspace_id = c.workspace_id AND v.id = $3
+    WHERE c.workspace_id = $1 AND c.id = $2
+    """,
+)
+GET = statement("conversations.get", f"SELECT {_CONVERSATION} FROM conversations WHERE workspace_id = $1 AND id = $2")
+# Newest activity first; $4 empty: any scope; ($5, $6): the last row of the page before.
+LIST = statement(
+    "conversations.list",
+    f"""
+    SELECT $slot, {_OF_C} FROM conversations c
+    WHERE c.workspace_id = $1
+        AND c.contact_id IN (
+            SELECT p.id FROM contacts p WHERE p.workspace_id = $1 AND (p.id = $2 OR p.merged_into = $2))
+        AND c.verified = $3 AND ($4 = '' OR c.scope = $4)
+        AND (c.updated_at < $5 OR (c.updated_at = $5 AND c.id < $6))
+    ORDER BY c.updated_at DESC, c.id DESC LIMIT $7
+    """,
+)
+# For staff: all of a workspace. $2 empty: any status; $3: only those that people answer; ($4, $5): the page before.
+LIST_ALL = statement(
+    "conversations.list_all",
+    f"""
+    SELECT {_CONVERSATION} FROM conversations
+    WHERE workspace_id = $1 AND ($2 = '' OR status = $2) AND ($3 = FALSE OR handed_off = TRUE)
+        AND (updated_at < $4 OR (updated_at = $4 AND id < $5))
+    ORDER BY updated_at DESC, id DESC LIMIT $6
+    """,
+)
+OF_CONTACT = statement(
+    "conversations.of_contact",
+    f"SELECT {_CONVERSATION} FROM conversations WHERE workspace_id = $1 AND contact_id = $2 ORDER BY updated_at, id",
+)
+# Takes the next `$3` numbers and shows the change; locks the row until the transaction ends, so messages keep order.
+TAKE_NUMBERS = statement(
+    "conversations.take_numbers",
+    f"""
+    UPDATE conversations SET next_seq = next_seq + $3, version = version + 1,
+        updated_at = CASE WHEN updated_at < $4 THEN $4 ELSE updated_at END
+    WHERE workspace_id = $1 AND id = $2 RETURNING {_CONVERSATION}
+    """,
+)
+UPDATE = statement(
+    "conversations.update",
+    f"""
+    UPDATE conversations SET title = $3, status = $4, handed_off = $5, assignee_kind = $6, assignee_name = $7,
+        assignee_avatar_url = $8, mode_id = $9, checkpoint = $10, language = $11, last_message = $12, contact_id = $13,
+        verified = $14
+    WHERE workspace_id = $1 AND id = $2 RETURNING {_CONVERSATION}
+    """,
+)
+INSERT_MESSAGE = statement(
+    "messages.insert",
+    f"""
+    INSERT INTO messages ({_MESSAGE})
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) RETURNING seq
+    """,
+)
+FIND_MESSAGE = statement(
+    "messages.find",
+    f"SELECT {_MESSAGE} FROM messages WHERE workspace_id = $1 AND conversation_id = $2 AND public_id = $3",
+)
+HISTORY = statement(
+    "messages.history",
+    f"""
+    SELECT $slot, {_MESSAGE} FROM messages WHERE workspace_id = $1 AND conversation_id = $2 AND seq > $3 ORDER BY seq
+    """,
+)
+ANSWER_TO = statement(
+    "messages.answer_to",
+    f"""
+    SELECT {_MESSAGE} FROM messages WHERE workspace_id = $1 AND conversation_id = $2 AND answers = $3
+    ORDER BY seq LIMIT 1
+    """,
+)
+OF_TYPE = statement(
+    "messages.of_type",
+    "SELECT public_id FROM messages WHERE workspace_id = $1 AND conversation_id = $2 AND type = $3",
+)
+VOTE = statement(
+    "messages.vote",
+    """
+    UPDATE messages SET vote = $4 WHERE workspace_id = $1 AND conversation_id = $2 AND public_id = $3 AND sender = 'ai'
+    RETURNING public_id
+    """,
+)
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A conversation beside what the viewer's token is good for."""
+
+    conversation: Conversation
+    owner_lead: str | None
+    viewer_known: bool
+    viewer_lead: str | None
+    on_device: bool
+
+
+async def find(
+    store: Store, workspace_id: str, conversation_id: str, *, viewer_contact: str, token_id: str
+) -> Found | None:
+    rows = await store.read(FIND, workspace_id, conversation_id, viewer_contact, token_id)
+    if not rows:
+        return None
+    viewer_id, viewer_into, owner_into, on_device = rows[0][_WIDTH:]
+    conversation = conversation_from(rows[0])
+    return Found(
+        conversation=conversation,
+        owner_lead=owner_into or conversation.contact_id,
+        viewer_known=viewer_id is not None,
+        viewer_lead=viewer_into or viewer_contact,
+        on_device=bool(on_device),
+    )
+
+
+async def get(store: Store, workspace_id: str, conversation_id: str) -> Conversation | None:
+    rows = await store.read(GET, workspace_id, conversation_id)
+    return conversation_from(rows[0]) if rows else None
+
+
+async def list_page(
+    store: Store,
+    workspace_id: str,
+    lead_id: str,
+    *,
+    verified: bool,
+    scope: str | None,
+    before: tuple[int, str] | None,
+    most: int,
+) -> list[Conversation]:
+    """Conversations of a person, newest activity first."""
+    at, last_id = before or (2**62, "")
+    rows = await store.read(LIST, workspace_id, lead_id, verified, scope or "", at, last_id, most)
+    return [conversation_from(row) for row in rows]
+
+
+async def list_all(
+    store: Store, workspace_id: str, *, status: str, handed_off: bool, before: tuple[int, str] | None, most: int
+) -> list[Conversation]:
+    """Conversations of a workspace, newest activity first; `status` empty: any."""
+    at, last_id = before or (2**62, "")
+    rows = await store.read(LIST_ALL, workspace_id, status, handed_off, at, last_id, most)
+    return [conversation_from(row) for row in rows]
+
+
+async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[Conversation]:
+    """All of a contact's, the last active one last."""
+    return [conversation_from(row) for row in await store.read(OF_CONTACT, workspace_id, contact_id)]
+
+
+async def history(store: Store, workspace_id: str, conversation_id: str, *, after: int = 0) -> list[Message]:
+    """Oldest first."""
+    return [message_from(row) for row in await store.read(HISTORY, workspace_id, conversation_id, after)]
+
+
+async def find_message(store: Store, workspace_id: str, conversation_id: str, public_id: str) -> Message | None:
+    rows = await store.read(FIND_MESSAGE, workspace_id, conversation_id, public_id)
+    return message_from(rows[0]) if rows else None
+
+
+async def answer_to(store: Store, workspace_id: str, conversation_id: str, seq: int) -> Message | None:
+    rows = await store.read(ANSWER_TO, workspace_id, conversation_id, seq)
+    return message_from(rows[0]) if rows else None
+
+
+async def vote(store: Store, workspace_id: str, conversation_id: str, public_id: str, direction: str) -> bool:
+    return bool(await store.write(VOTE, workspace_id, conversation_id, public_id, direction))
+
+
+def insert(conversation: Conversation) -> Query:
+    return query(INSERT, *_conversation_row(conversation))
+
+
+def take_numbers(workspace_id: str, conversation_id: str, count: int, now: int) -> Query:
+    return query(TAKE_NUMBERS, workspace_id, conversation_id, count, now)
+
+
+def update(conversation: Conversation) -> Query:
+    """Writes what can change, but the counters. Only inside a transaction that holds the row (`take_numbers`)."""
+    return query(
+        UPDATE,
+        conversation.workspace_id,
+        conversation.id,
+        conversation.title,
+        conversation.status.value,
+        conversation.handed_off,
+        conversation.assignee_kind.value,
+        conversation.assignee_name,
+        conversation.assignee_avatar_url,
+        conversation.mode_id,
+        _optional(conversation.checkpoint),
+        conversation.language,
+        conversation.last_message,
+        conversation.contact_id,
+        conversation.verified,
+    )
+
+
+def of_type(workspace_id: str, conversation_id: str, kind: str) -> Query:
+    """The public ids of all messages of a type."""
+    return query(OF_TYPE, workspace_id, conversation_id, kind)
+
+
+def insert_message(message: Message) -> Query:
+    return query(
+        INSERT_MESSAGE,
+        message.workspace_id,
+        message.conversation_id,
+        message.seq,
+        message.public_id,
+        message.type,
+        message.sender.value,
+        message.text,
+        message.sent_at,
+        message.trust.value,
+        message.sender_name,
+        message.sender_avatar_url,
+        to_json(message.attachments) if message.attachments else None,
+        to_json(message.action_calls) if message.action_calls else None,
+        _optional(message.payload),
+        _optional(message.custom_data),
+        message.answers,
+        message.vote,
+    )
+
+
+def conversation_from(row: Row) -> Conversation:
+    return Conversation(
+        workspace_id=row[0],
+        id=row[1],
+        contact_id=row[2],
+        verified=bool(row[3]),
+        scope=row[4],
+        channel=row[5],
+        ticket_number=row[6],
+        title=row[7],
+        status=Status(row[8]),
+        handed_off=bool(row[9]),
+        assignee_kind=Assignee(row[10]),
+        assignee_name=row[11],
+        assignee_avatar_url=row[12],
+        mode_id=row[13],
+        checkpoint=_DOCUMENT.decode(row[14]) if row[14] is not None else None,
+        custom_data=from_json(row[15], CustomData),
+        language=row[16],
+        last_message=row[17],
+        created_at=row[18],
+        updated_at=row[19],
+        version=row[20],
+        next_seq=row[21],
+    )
+
+
+def message_from(row: Row) -> Message:
+    return Message(
+        workspace_id=row[0],
+        conversation_id=row[1],
+        seq=row[2],
+        public_id=row[3],
+        type=row[4],
+        sender=Sender(row[5]),
+        text=row[6],
+        sent_at=row[7],
+        trust=Trust(row[8]),
+        sender_name=row[9],
+        sender_avatar_url=row[10],
+        attachments=_ATTACHMENTS.decode(row[11]) if row[11] is not None else (),
+        action_calls=_DOCUMENTS.decode(row[12]) if row[12] is not None else (),
+        payload=_DOCUMENT.decode(row[13]) if row[13] is not None else None,
+        custom_data=_DOCUMENT.decode(row[14]) if row[14] is not None else None,
+        answers=row[15],
+        vote=row[16],
+    )
+
+
+def _conversation_row(conversation: Conversation) -> tuple[Value, ...]:
+    return (
+        conversation.workspace_id,
+        conversation.id,
+        conversation.contact_id,
+        conversation.verified,
+        conversation.scope,
+        conversation.channel,
+        conversation.ticket_number,
+        conversation.title,
+        conversation.status.value,
+        conversation.handed_off,
+        conversation.assignee_kind.value,
+        conversation.assignee_name,
+        conversation.assignee_avatar_url,
+        conversation.mode_id,
+        _optional(conversation.checkpoint),
+        to_json(conversation.custom_data),
+        conversation.language,
+        conversation.last_message,
+        conversation.created_at,
+        conversation.updated_at,
+        conversation.version,
+        conversation.next_seq,
+    )
+
+
+def _optional(document: Document | None) -> str | None:
+    return to_json(document) if document is not None else None
+
+
+_DOCUMENT = msgspec.json.Decoder(Document)
+_DOCUMENTS = msgspec.json.Decoder(tuple[Document, ...])
+_ATTACHMENTS = msgspec.json.Decoder(tuple[Attachment, ...])

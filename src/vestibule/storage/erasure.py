@@ -1,0 +1,75 @@
+"""Finds contacts whose time is over, and deletes everything of a contact but its files; it must not decide who is
+forgotten."""
+
+from __future__ import annotations
+
+import msgspec
+
+from vestibule.storage.statement import statement
+from vestibule.storage.store import Store, Work, query
+
+# Merged contacts go with the one they were merged into. ($2, $3): the last row of the batch before.
+EXPIRED = statement(
+    "erasure.expired",
+    """
+    SELECT expires_at, id, workspace_id FROM contacts
+    WHERE expires_at < $1 AND verified = FALSE AND merged_into IS NULL
+        AND (expires_at > $2 OR (expires_at = $2 AND id > $3))
+    ORDER BY expires_at, id LIMIT $4
+    """,
+)
+LAST_ACTIVITY = statement(
+    "erasure.last_activity", "SELECT MAX(updated_at) FROM conversations WHERE workspace_id = $1 AND contact_id = $2"
+)
+CONTACT = statement("erasure.contact", "DELETE FROM contacts WHERE workspace_id = $1 AND id = $2 RETURNING id")
+EXPIRED_CONTACT = statement(
+    "erasure.expired_contact",
+    """
+    DELETE FROM contacts WHERE workspace_id = $1 AND id = $2 AND verified = FALSE AND expires_at < $3 RETURNING id
+    """,
+)
+CONVERSATIONS = statement(
+    "erasure.conversations", "DELETE FROM conversations WHERE workspace_id = $1 AND contact_id = $2 RETURNING id"
+)
+MESSAGES = statement("erasure.messages", "DELETE FROM messages WHERE workspace_id = $1 AND conversation_id = $2")
+JOBS = statement("erasure.jobs", "DELETE FROM responder_jobs WHERE workspace_id = $1 AND conversation_id = $2")
+DEVICE_SCOPES = statement(
+    "erasure.device_scopes", "DELETE FROM device_scopes WHERE workspace_id = $1 AND contact_id = $2"
+)
+
+
+class Expired(msgspec.Struct, frozen=True):
+    expires_at: int
+    contact_id: str
+    workspace_id: str
+
+
+async def expired(store: Store, before: int, after: Expired | None, most: int) -> list[Expired]:
+    """Unverified contacts whose time was over at `before`, the longest over first."""
+    place = (after.expires_at, after.contact_id) if after is not None else (-1, "")
+    return [Expired(*row) for row in await store.read(EXPIRED, before, *place, most)]
+
+
+async def last_activity(store: Store, workspace_id: str, contact_id: str) -> int:
+    """When something last changed in a conversation of the contact; 0 if it has none."""
+    return int((await store.read(LAST_ACTIVITY, workspace_id, contact_id))[0][0] or 0)
+
+
+def erase_if_expired(workspace_id: str, contact_id: str, before: int) -> Work[int | None]:
+    """`erase`, or None and nothing deleted where the contact's time was not over at `before`."""
+    if not (yield query(EXPIRED_CONTACT, workspace_id, contact_id, before)):
+        return None
+    return (yield from erase(workspace_id, contact_id))
+
+
+def erase(workspace_id: str, contact_id: str) -> Work[int]:
+    """Deletes the contact with its conversations and all that hangs on them; how many conversations it had."""
+    yield query(CONTACT, workspace_id, contact_id)
+    # The conversations first: whoever writes into one at this moment holds its row, and is waited for; what they have
+    # written is seen, and deleted, by the statements after.
+    deleted = yield query(CONVERSATIONS, workspace_id, contact_id)
+    for (conversation_id,) in deleted:
+        yield query(MESSAGES, workspace_id, conversation_id)
+        yield query(JOBS, workspace_id, conversation_id)
+    yield query(DEVICE_SCOPES, workspace_id, contact_id)
+    return len(deleted)

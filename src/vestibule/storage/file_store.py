@@ -1,0 +1,90 @@
+"""Keeps the bytes of files behind one small interface, on disk by default; it must not know who may see them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+from typing import IO, Protocol
+
+from vestibule.errors import StorageUnavailable
+from vestibule.ids import is_id
+
+_PIECE_BYTES = 1_048_576
+
+
+class FileStore(Protocol):
+    """Where the bytes of files are. Every method raises StorageUnavailable where they cannot be reached."""
+
+    async def put(self, workspace_id: str, file_id: str, content: IO[bytes]) -> None:
+        """Keeps all of `content`, or nothing. What was kept survives a power cut."""
+
+    async def open(self, workspace_id: str, file_id: str) -> IO[bytes] | None:
+        """The file to read from any place, the caller's to close; None where there is none."""
+
+    async def delete(self, workspace_id: str, file_id: str) -> None:
+        """Forgets the file; nothing happens where there is none."""
+
+
+class DiskFileStore:
+    """A directory, with one below it for each workspace. Several processes, and machines, may share it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def put(self, workspace_id: str, file_id: str, content: IO[bytes]) -> None:
+        try:
+            await asyncio.to_thread(_write, self._path(workspace_id, file_id), content)
+        except OSError as error:
+            raise _unavailable(error, "file_put") from error
+
+    async def open(self, workspace_id: str, file_id: str) -> IO[bytes] | None:
+        try:
+            return await asyncio.to_thread(self._path(workspace_id, file_id).open, "rb")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unavailable(error, "file_open") from error
+
+    async def delete(self, workspace_id: str, file_id: str) -> None:
+        try:
+            await asyncio.to_thread(self._path(workspace_id, file_id).unlink, missing_ok=True)
+        except OSError as error:
+            raise _unavailable(error, "file_delete") from error
+
+    def _path(self, workspace_id: str, file_id: str) -> Path:
+        if not is_id(workspace_id) or not is_id(file_id):
+            raise ValueError("not ids, so they must not become a path")
+        # By the last two digits, which are random, so that no directory gets very large.
+        return self._directory / workspace_id / file_id[-2:] / file_id
+
+
+def _write(path: Path, content: IO[bytes]) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    try:
+        with open(part, "xb", opener=_private) as file:
+            shutil.copyfileobj(content, file, _PIECE_BYTES)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    # The name, too, or the row in the database could outlive it.
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _unavailable(error: OSError, step: str) -> StorageUnavailable:
+    # Without the path, and without the system's words, which quote it.
+    sentence = "Files cannot be kept or read right now; try again."
+    return StorageUnavailable(sentence, detail=type(error).__name__, step=step)

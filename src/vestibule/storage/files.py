@@ -1,0 +1,51 @@
+"""Uploaded files as rows: whose they are and what they are; their bytes lie elsewhere (`file_store.py`), and the secret
+of their link is kept as a hash."""
+
+from __future__ import annotations
+
+from vestibule.model.conversation import StoredFile
+from vestibule.storage.statement import statement
+from vestibule.storage.store import Row, Store
+
+_COLUMNS = "workspace_id, id, contact_id, secret_hash, name, media_type, size, created_at"
+
+INSERT = statement(
+    "files.insert", f"INSERT INTO files ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id"
+)
+FIND = statement("files.find", f"SELECT $slot, {_COLUMNS} FROM files WHERE workspace_id = $1 AND id = $2")
+OF_CONTACT = statement(
+    "files.of_contact", f"SELECT {_COLUMNS} FROM files WHERE workspace_id = $1 AND contact_id = $2 ORDER BY id"
+)
+DELETE = statement("files.delete", "DELETE FROM files WHERE workspace_id = $1 AND id = $2 RETURNING id")
+
+
+async def insert(store: Store, file: StoredFile) -> None:
+    await store.write(
+        INSERT,
+        file.workspace_id,
+        file.id,
+        file.contact_id,
+        file.secret_hash,
+        file.name,
+        file.media_type,
+        file.size,
+        file.created_at,
+    )
+
+
+async def find(store: Store, workspace_id: str, file_id: str) -> StoredFile | None:
+    rows = await store.read(FIND, workspace_id, file_id)
+    return _from_row(rows[0]) if rows else None
+
+
+async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[StoredFile]:
+    """In the order in which they were uploaded."""
+    return [_from_row(row) for row in await store.read(OF_CONTACT, workspace_id, contact_id)]
+
+
+async def delete(store: Store, workspace_id: str, file_id: str) -> bool:
+    return bool(await store.write(DELETE, workspace_id, file_id))
+
+
+def _from_row(row: Row) -> StoredFile:
+    return StoredFile(*row)

@@ -1,0 +1,39 @@
+"""Tokens ended before their time, as rows; it must not check one."""
+
+from __future__ import annotations
+
+import msgspec
+
+from vestibule.storage.statement import statement
+from vestibule.storage.store import Store
+
+INSERT = statement(
+    "token_endings.insert",
+    """
+    INSERT INTO token_endings (workspace_id, contact_id, token_id, issued_before, created_at)
+    VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (workspace_id, contact_id, token_id)
+    DO UPDATE SET issued_before = excluded.issued_before, created_at = excluded.created_at RETURNING created_at
+    """,
+)
+SINCE = statement(
+    "token_endings.since",
+    "SELECT workspace_id, contact_id, token_id, issued_before FROM token_endings WHERE created_at >= $1",
+)
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """`token_id` empty: every token of the contact that was issued before `issued_before` (epoch ms)."""
+
+    workspace_id: str
+    contact_id: str
+    token_id: str
+    issued_before: int
+
+
+async def insert(store: Store, ending: Ending, created_at: int) -> None:
+    await store.write(INSERT, ending.workspace_id, ending.contact_id, ending.token_id, ending.issued_before, created_at)
+
+
+async def list_since(store: Store, created_at: int) -> list[Ending]:
+    return [Ending(*row) for row in await store.read(SINCE, created_at)]

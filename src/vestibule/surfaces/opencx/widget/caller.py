@@ -1,0 +1,35 @@
+"""Who calls: the workspace of the bot token, and the visitor of the contact token; it opens nothing."""
+
+from __future__ import annotations
+
+from vestibule.conversations.visitor import Visitor, visitor_of
+from vestibule.edge.bearer import bearer
+from vestibule.edge.http import Request
+from vestibule.errors import InvalidContactToken, InvalidWidgetToken, WorkspaceDisabled
+from vestibule.model.workspace import Workspace
+from vestibule.runtime import Runtime
+
+
+async def workspace_of(runtime: Runtime, request: Request) -> Workspace:
+    """The workspace that `X-Bot-Token` names. Raises InvalidWidgetToken, WorkspaceDisabled."""
+    values = request.headers(b"x-bot-token")
+    token = values[0].decode("latin-1") if len(values) == 1 else ""
+    workspace = await runtime.tenancy.by_widget_token(token) if 0 < len(token) <= 256 else None
+    if workspace is None:
+        raise InvalidWidgetToken(step="widget_token")
+    if workspace.disabled_at is not None:
+        raise WorkspaceDisabled(step="workspace")
+    request.facts["workspace"] = workspace.id
+    return workspace
+
+
+async def visitor(runtime: Runtime, request: Request) -> Visitor:
+    """The bearer of a good contact token of that very workspace. Trust is read from the token: where the page put it
+    says nothing (DESIGN rule 2.1). Raises MissingCredentials, InvalidContactToken."""
+    workspace = await workspace_of(runtime, request)
+    claims = await runtime.contact_tokens.check(bearer(request))
+    if claims.org_id != workspace.id:
+        raise InvalidContactToken(detail="of another workspace", step="workspace")
+    runtime.token_endings.check(claims)
+    request.facts["contact"] = claims.sub
+    return visitor_of(claims)

@@ -1,0 +1,144 @@
+"""What an open widget asks for again and again: config, sessions, poll, history; nothing here writes.
+
+An idle chat polls for ever, so an unchanged history is rendered once and kept by its version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+from vestibule.conversations.opening import list_conversations, open_conversation
+from vestibule.edge.http import Reply, Request, json_reply
+from vestibule.edge.surface import Route
+from vestibule.errors import InvalidField, ScopeRequired
+from vestibule.model.conversation import Conversation
+from vestibule.runtime import Runtime
+from vestibule.storage import conversations as rows
+from vestibule.surfaces.opencx.widget.caller import visitor, workspace_of
+from vestibule.surfaces.opencx.widget.shapes import Session, history_of, session_of
+
+PREFIX = "/backend/widget/v2"
+LONGEST_SCOPE = 256
+_KEPT = 4096
+_ENCODER = msgspec.json.Encoder()
+
+
+class _Org(msgspec.Struct, frozen=True):
+    id: str
+    name: str
+
+
+class _Mode(msgspec.Struct, frozen=True):
+    id: str
+    name: str
+    slug: str | None
+
+
+class _Config(msgspec.Struct, frozen=True):
+    org: _Org
+    sessionsPollingIntervalSeconds: float  # noqa: N815 - the wire's names
+    sessionPollingIntervalSeconds: float  # noqa: N815
+    modes: tuple[_Mode, ...]
+
+
+class _Filters(msgspec.Struct, frozen=True):
+    external_id: str | None = None
+
+
+class _Sessions(msgspec.Struct, frozen=True):
+    items: list[Session]
+    next: str | None
+
+
+_FILTERS = msgspec.json.Decoder(_Filters)
+
+
+class Reading:
+    """The handlers, with what they keep."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._rendered: dict[tuple[str, str], tuple[int, bytes, bytes]] = {}
+
+    def routes(self) -> Sequence[Route]:
+        return [
+            Route("GET", f"{PREFIX}/config", self.config),
+            Route("GET", f"{PREFIX}/sessions", self.sessions),
+            Route("GET", f"{PREFIX}/poll/{{session_id}}", self.poll),
+            Route("GET", f"{PREFIX}/session/history/{{session_id}}", self.history),
+        ]
+
+    async def config(self, request: Request) -> Reply:
+        """Needs the bot token only: a stale user token must not keep the widget from showing itself."""
+        workspace = await workspace_of(self._runtime, request)
+        widget = await self._runtime.tenancy.widget(workspace.id)
+        modes = tuple(_Mode(mode.id, mode.name, mode.slug) for mode in widget.modes)
+        answer = _Config(_Org(workspace.id, workspace.name), widget.list_seconds, widget.poll_seconds, modes)
+        return json_reply(200, _ENCODER.encode(answer))
+
+    async def sessions(self, request: Request) -> Reply:
+        viewer = await visitor(self._runtime, request)
+        scope = scope_of(request.query("filters"))
+        if scope is None and not viewer.verified:
+            raise ScopeRequired(step="scope")
+        # One opaque value under two names: 4.0 sends `cursor`, its own OpenAPI and 5.x say `offset`.
+        cursor = request.query("cursor") or request.query("offset")
+        found, following = await list_conversations(self._runtime, viewer, scope=scope, cursor=cursor)
+        body = _ENCODER.encode(_Sessions([session_of(conversation) for conversation in found], following))
+        return _unless_known(request, body, hashlib.blake2b(body, digest_size=12).hexdigest().encode())
+
+    async def poll(self, request: Request) -> Reply:
+        viewer = await visitor(self._runtime, request)
+        conversation = await open_conversation(self._runtime, viewer, request.params["session_id"])
+        known = self._rendered.get((conversation.workspace_id, conversation.id))
+        if known is None or known[0] != conversation.version:
+            known = await self._render(conversation)
+        return _unless_known(request, known[2], known[1])
+
+    async def history(self, request: Request) -> Reply:
+        viewer = await visitor(self._runtime, request)
+        conversation = await open_conversation(self._runtime, viewer, request.params["session_id"])
+        messages = await rows.history(self._runtime.store, conversation.workspace_id, conversation.id)
+        return json_reply(200, _ENCODER.encode(history_of(messages)))
+
+    async def _render(self, conversation: Conversation) -> tuple[int, bytes, bytes]:
+        # The row was read before the messages: what was appended in between is in the history already, and the version
+        # is the older one, so the next poll renders again. Never the other way round.
+        messages = await rows.history(self._runtime.store, conversation.workspace_id, conversation.id)
+        body = _ENCODER.encode({"session": session_of(conversation), "history": history_of(messages)})
+        tag = hashlib.blake2b(body, digest_size=12).hexdigest().encode()
+        if len(self._rendered) >= _KEPT:
+            del self._rendered[next(iter(self._rendered))]
+        rendered = self._rendered[conversation.workspace_id, conversation.id] = (conversation.version, tag, body)
+        return rendered
+
+
+def scope_of(filters: str | None) -> str | None:
+    """The conversation scope in the widget's `filters`, a JSON text. Raises InvalidField."""
+    if not filters:
+        return None
+    try:
+        scope = _FILTERS.decode(filters).external_id
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidField("filters", 'must be a JSON object such as {} or {"external_id": "…"}') from None
+    return checked_scope("filters.external_id", scope)
+
+
+def checked_scope(field: str, scope: str | None) -> str | None:
+    """An external id, or None where it is absent or empty. Raises InvalidField."""
+    if scope is not None and (len(scope) > LONGEST_SCOPE or "\0" in scope):
+        raise InvalidField(field, f"must be a text of at most {LONGEST_SCOPE} characters")
+    return scope or None
+
+
+def _unless_known(request: Request, body: bytes, tag: bytes) -> Reply:
+    """304 where the client has this very answer (RFC 9110 section 13.1.2). Weak tags compare equal here."""
+    quoted = b'"' + tag + b'"'
+    headers = ((b"etag", quoted), (b"vary", b"Authorization"))
+    for value in request.headers(b"if-none-match"):
+        if quoted in value:
+            return Reply(304, b"", ((b"cache-control", b"no-store"), *headers))
+    return json_reply(200, body, *headers)

@@ -1,0 +1,197 @@
+"""`POST /chat/send` (contracts/opencx.md 4.5): store, then answer; it must not lose a message that it has stored."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from vestibule.conversations.files import Reference, attachments_of
+from vestibule.conversations.messages import Appended, Draft
+from vestibule.conversations.neutralise import neutralise
+from vestibule.conversations.opening import open_conversation
+from vestibule.conversations.visitor import Visitor
+from vestibule.edge.http import Reply, Request, json_reply
+from vestibule.edge.surface import Route
+from vestibule.errors import InvalidField
+from vestibule.identity import profile_rules as rules
+from vestibule.model.action import MessageOverrides
+from vestibule.model.conversation import Conversation, Document, Message, Sender, Trust
+from vestibule.responder.overrides import check_message_overrides
+from vestibule.responder.posting import post
+from vestibule.responder.question import JobInput
+from vestibule.responder.runner import Runner
+from vestibule.runtime import Runtime
+from vestibule.storage import conversations as rows
+from vestibule.surfaces.opencx.widget.caller import visitor
+from vestibule.surfaces.opencx.widget.reading import PREFIX
+from vestibule.surfaces.opencx.widget.shapes import Session, session_of
+from vestibule.surfaces.opencx.widget.writing import LONGEST_TEXT, read_body, refuse_nul, require_uuid
+
+_ENCODER = msgspec.json.Encoder()
+_MOST_INITIAL = 20
+_LONGEST_LANGUAGE = 35  # BCP 47's longest well-known tags
+# Longer than any responder may take: the client sets no time-out, and what comes later comes by polling.
+_WAIT_SECONDS = 100.0
+
+
+class SentAttachment(msgspec.Struct, frozen=True):
+    """The widget sends name, size and type as well, which are not read: they are known since the upload."""
+
+    id: str
+    url: str
+
+
+class InitialMessage(msgspec.Struct, frozen=True):
+    uuid: str
+    content: str
+
+
+class Send(msgspec.Struct, frozen=True):
+    uuid: str
+    session_id: str
+    content: str = ""
+    bot_token: str | None = None
+    attachments: tuple[SentAttachment, ...] | None = None
+    custom_data: dict[str, Any] | None = None
+    headers: dict[str, str] | None = None
+    query_params: dict[str, str] | None = None
+    body_properties: dict[str, Any] | None = None
+    clientContext: dict[str, Any] | None = None  # noqa: N815 - the wire's names
+    language: str | None = None
+    exit_mode_prompt: str | None = None
+    initial_messages: tuple[InitialMessage, ...] | None = None
+
+
+class _Value(msgspec.Struct, frozen=True):
+    error: bool
+    content: str
+
+
+class _Response(msgspec.Struct, frozen=True):
+    type: str
+    value: _Value
+    id: str
+    mightSolveUserIssue: bool  # noqa: N815
+    completelyAndFullyCoveredUserIssue: bool  # noqa: N815
+
+
+class _Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    success: bool = msgspec.field()
+    code: str | None = None
+    autopilotResponse: _Response | None = None  # noqa: N815
+    sessionIsHandedOff: bool | None = None  # noqa: N815
+    session: Session | None = None
+
+
+class Sending:
+    """The handler."""
+
+    def __init__(self, runtime: Runtime, runner: Runner) -> None:
+        self._runtime = runtime
+        self._runner = runner
+        self._decoder = msgspec.json.Decoder(Send)
+
+    def routes(self) -> Sequence[Route]:
+        return [Route("POST", f"{PREFIX}/chat/send", self.send)]
+
+    async def send(self, request: Request) -> Reply:
+        author = await visitor(self._runtime, request)
+        payload = await read_body(self._runtime, request, self._decoder)
+        _check(payload)
+        conversation = await open_conversation(self._runtime, author, payload.session_id)
+        appended = await self._append(author, conversation, payload)
+        message = appended.messages[-1]
+        answer = await self._wait(appended, message)
+        return json_reply(201, _ENCODER.encode(await self._told(appended, answer)))
+
+    async def _append(self, author: Visitor, conversation: Conversation, payload: Send) -> Appended:
+        """The visitor's message, and before it the greetings that the widget had only shown until now. Of a file only
+        its address is believed."""
+        references = [Reference(item.id, item.url) for item in payload.attachments or ()]
+        # By the page's word only, and at the beginning only: nobody puts words into the AI's mouth (question.py).
+        greetings = [
+            Draft(Sender.AI, Trust.UNVERIFIED, text=greeting.content, public_id=greeting.uuid)
+            for greeting in payload.initial_messages or ()
+            if conversation.next_seq == 1
+        ]
+        draft = Draft(
+            Sender.USER,
+            author.trust,
+            text=payload.content,
+            public_id=payload.uuid,
+            attachments=await attachments_of(self._runtime, author, references, field="attachments.url"),
+            custom_data=payload.custom_data or None,
+        )
+        given = JobInput(
+            method=author.method.value,
+            auth_time=author.auth_time,
+            client_context=payload.clientContext,
+            language=payload.language,
+            exit_mode_prompt=payload.exit_mode_prompt,
+            headers=payload.headers or {},
+            query_params=payload.query_params or {},
+            body_properties=payload.body_properties or {},
+        )
+        return await post(self._runtime, self._runner, author, conversation, drafts=[*greetings, draft], given=given)
+
+    async def _wait(self, appended: Appended, message: Message) -> Message | None:
+        if appended.job is None and not appended.duplicate:
+            return None
+        # Shielded: the client may hang up while we wait, and the answer is stored all the same.
+        with contextlib.suppress(asyncio.TimeoutError):
+            return await self._runner.answer_of(message, _WAIT_SECONDS)
+        return None
+
+    async def _told(self, appended: Appended, answer: Message | None) -> _Answer:
+        conversation = appended.conversation
+        now = await rows.get(self._runtime.store, conversation.workspace_id, conversation.id) or conversation
+        code = "duplicate_message_ignored" if appended.duplicate else None
+        if answer is None and now.handed_off:
+            code = code or "session_assigned_to_human_agent"
+        return _Answer(
+            success=True,
+            code=code,
+            autopilotResponse=_response(answer) if answer is not None else None,
+            sessionIsHandedOff=now.handed_off,
+            session=session_of(now),
+        )
+
+
+def _response(answer: Message) -> _Response:
+    """The same id as the history row's: the widget tells a reply from its repetition by the id only."""
+    payload: Document = answer.payload or {}
+    return _Response(
+        type="text",
+        value=_Value(error=False, content=neutralise(answer.text or "")),
+        id=answer.public_id,
+        mightSolveUserIssue=bool(payload.get("might_solve")),
+        completelyAndFullyCoveredUserIssue=False,
+    )
+
+
+def _check(payload: Send) -> None:
+    require_uuid("uuid", payload.uuid)
+    rules.text("content", payload.content, LONGEST_TEXT)
+    if not payload.content.strip() and not payload.attachments:
+        raise InvalidField("content", "must not be empty without attachments")
+    if len(payload.initial_messages or ()) > _MOST_INITIAL:
+        raise InvalidField("initial_messages", f"must have at most {_MOST_INITIAL} members")
+    for greeting in payload.initial_messages or ():
+        require_uuid("initial_messages.uuid", greeting.uuid)
+        rules.text("initial_messages.content", greeting.content, LONGEST_TEXT)
+    if payload.language is not None:
+        rules.text("language", payload.language, _LONGEST_LANGUAGE)
+    refuse_nul("custom_data", payload.custom_data)
+    refuse_nul("clientContext", payload.clientContext)
+    refuse_nul("body_properties", payload.body_properties)
+    check_message_overrides(
+        MessageOverrides(
+            headers=payload.headers or {},
+            query_params=payload.query_params or {},
+            body_properties=payload.body_properties or {},
+        )
+    )

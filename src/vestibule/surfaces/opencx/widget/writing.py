@@ -1,0 +1,193 @@
+"""What a visitor does in the widget: get a token, start, send, resolve, rate, vote; it must not answer by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from vestibule.conversations import course
+from vestibule.conversations.opening import open_conversation
+from vestibule.conversations.start import start_conversation
+from vestibule.conversations.visitor import remember_said, unverified_contact_id
+from vestibule.edge.client_address import address_bucket, client_address
+from vestibule.edge.http import Reply, Request, json_reply
+from vestibule.edge.strict_json import decode
+from vestibule.edge.surface import Route
+from vestibule.errors import InvalidField, ScopeRequired
+from vestibule.identity import profile_rules as rules
+from vestibule.identity.email import email_key
+from vestibule.ids import is_id, new_id
+from vestibule.model.claims import CustomData
+from vestibule.responder.runner import Runner
+from vestibule.runtime import Runtime
+from vestibule.storage import conversations as rows
+from vestibule.surfaces.opencx.widget.caller import visitor, workspace_of
+from vestibule.surfaces.opencx.widget.reading import PREFIX, checked_scope
+from vestibule.surfaces.opencx.widget.shapes import session_of
+from vestibule.tokens.contact_token import Said
+
+T = TypeVar("T")
+_ENCODER = msgspec.json.Encoder()
+# What of a visitor's claims may travel in their token; a browser keeps it, and every request carries it.
+_LONGEST_SAID = 1200
+
+
+class CreateUnverified(msgspec.Struct, frozen=True):
+    email: str | None = None
+    non_verified_name: str | None = None
+    non_verified_custom_data: CustomData | None = None
+
+
+class CreateSession(msgspec.Struct, frozen=True):
+    customData: CustomData | None = None  # noqa: N815 - the wire's name
+
+
+class ResolveSession(msgspec.Struct, frozen=True):
+    session_id: str
+
+
+class SubmitCsat(msgspec.Struct, frozen=True):
+    session_id: str
+    score: int
+    feedback: str | None = None
+    system_message_uuid: str | None = None
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    session_id: str
+    payload: dict[str, Any]
+
+
+class Vote(msgspec.Struct, frozen=True):
+    action: Literal["upvote", "downvote"]
+    sessionId: str  # noqa: N815 - the wire's names
+    messagePublicId: str  # noqa: N815
+
+
+class Writing:
+    """The handlers."""
+
+    def __init__(self, runtime: Runtime, runner: Runner) -> None:
+        self._runtime = runtime
+        self._runner = runner
+        self._create_unverified = msgspec.json.Decoder(CreateUnverified)
+        self._create_session = msgspec.json.Decoder(CreateSession)
+        self._resolve = msgspec.json.Decoder(ResolveSession)
+        self._csat = msgspec.json.Decoder(SubmitCsat)
+        self._checkpoint = msgspec.json.Decoder(Checkpoint)
+        self._vote = msgspec.json.Decoder(Vote)
+
+    def routes(self) -> Sequence[Route]:
+        return [
+            Route("POST", f"{PREFIX}/contact/create-unverified", self.create_unverified),
+            Route("POST", f"{PREFIX}/create-session", self.create_session),
+            Route("POST", f"{PREFIX}/session/resolve", self.resolve),
+            Route("POST", f"{PREFIX}/submit-csat", self.submit_csat),
+            Route("POST", f"{PREFIX}/checkpoint", self.checkpoint),
+            Route("POST", f"{PREFIX}/chat/vote", self.vote),
+        ]
+
+    async def create_unverified(self, request: Request) -> Reply:
+        """A token for a visitor who says who they are. It proves nothing, and stores nothing unless what was said is
+        too large to travel in the token."""
+        runtime = self._runtime
+        workspace = await workspace_of(runtime, request)
+        address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
+        limit = runtime.settings.rate_limit_new_visitors
+        await runtime.rate_limiter.take(workspace.id, f"new_visitors:{address}", limit)
+        said = _said(await self._body(request, self._create_unverified))
+        contact_id = new_id()
+        if said.email is not None:
+            contact_id = unverified_contact_id(await runtime.unverified_secret.get(), workspace.id, said.email)
+        carried: Said | None = said if said != Said() else None
+        if len(_ENCODER.encode(said)) > _LONGEST_SAID:
+            await remember_said(runtime, workspace.id, contact_id, said)
+            carried = None
+        token = runtime.contact_tokens.issue_unverified(workspace.id, contact_id, carried)
+        request.facts |= {"method": "unverified", "contact": contact_id}
+        return json_reply(200, _ENCODER.encode({"token": token}))
+
+    async def create_session(self, request: Request) -> Reply:
+        author = await visitor(self._runtime, request)
+        payload = await self._body(request, self._create_session)
+        custom = dict(rules.custom_data("customData", payload.customData or {}))
+        given = custom.pop("external_id", None)
+        if given is not None and not isinstance(given, str):
+            raise InvalidField("customData.external_id", "must be text")
+        scope = checked_scope("customData.external_id", given)
+        if scope is None and not author.verified:
+            raise ScopeRequired(step="scope")
+        conversation = await start_conversation(self._runtime, author, scope=scope, custom_data=custom)
+        return json_reply(201, _ENCODER.encode(session_of(conversation)))
+
+    async def resolve(self, request: Request) -> Reply:
+        author = await visitor(self._runtime, request)
+        payload = await self._body(request, self._resolve)
+        conversation = await open_conversation(self._runtime, author, payload.session_id)
+        closed = await course.resolve(self._runtime, conversation, by="contact")
+        return json_reply(200, _ENCODER.encode(session_of(closed)))
+
+    async def submit_csat(self, request: Request) -> Reply:
+        author = await visitor(self._runtime, request)
+        payload = await self._body(request, self._csat)
+        conversation = await open_conversation(self._runtime, author, payload.session_id)
+        feedback = rules.text("feedback", payload.feedback, LONGEST_TEXT) if payload.feedback else None
+        public_id = payload.system_message_uuid or new_id()
+        require_uuid("system_message_uuid", public_id)
+        await course.rate(self._runtime, conversation, score=payload.score, feedback=feedback, public_id=public_id)
+        return json_reply(200, b'{"success":true}')
+
+    async def checkpoint(self, request: Request) -> Reply:
+        author = await visitor(self._runtime, request)
+        payload = await self._body(request, self._checkpoint)
+        conversation = await open_conversation(self._runtime, author, payload.session_id)
+        refuse_nul("payload", payload.payload)
+        await course.checkpoint(self._runtime, conversation, payload.payload)
+        return json_reply(200, b'{"success":true}')
+
+    async def vote(self, request: Request) -> Reply:
+        author = await visitor(self._runtime, request)
+        payload = await self._body(request, self._vote)
+        conversation = await open_conversation(self._runtime, author, payload.sessionId)
+        done = await rows.vote(
+            self._runtime.store, conversation.workspace_id, conversation.id, payload.messagePublicId, payload.action
+        )
+        answer = {"messagePublicId": payload.messagePublicId if done else None, "success": done}
+        return json_reply(200, _ENCODER.encode(answer))
+
+    async def _body(self, request: Request, decoder: msgspec.json.Decoder[T]) -> T:
+        return await read_body(self._runtime, request, decoder)
+
+
+LONGEST_TEXT = 32_768
+
+
+async def read_body(runtime: Runtime, request: Request, decoder: msgspec.json.Decoder[T]) -> T:
+    settings = runtime.settings
+    body = await request.body(most=settings.max_body_bytes, within=settings.body_timeout / 1000)
+    return decode(body or b"{}", decoder)
+
+
+def require_uuid(field: str, value: str) -> None:
+    if not is_id(value.lower()):
+        raise InvalidField(field, "must be a UUID")
+
+
+def refuse_nul(field: str, document: Any) -> None:
+    """No database column holds a NUL character; in a document it comes as an escape."""
+    if b"\\u0000" in _ENCODER.encode(document):
+        raise InvalidField(field, "must not contain a NUL character")
+
+
+def _said(payload: CreateUnverified) -> Said:
+    name = payload.non_verified_name
+    custom = payload.non_verified_custom_data
+    if payload.email:
+        email_key(payload.email)
+    return Said(
+        name=rules.text("non_verified_name", name, rules.LONGEST_NAME) if name else None,
+        email=payload.email or None,
+        custom_data=rules.custom_data("non_verified_custom_data", custom) if custom else None,
+    )

@@ -1,0 +1,521 @@
+"""A page that speaks the OpenCX widget API call by call (pages/widget_contract), on an origin of its own, in a real
+Chromium: what each kind of visitor sees, after a reload, on a second device, in another scope; and that nothing which
+is written to them runs."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+
+from tests.conftest import TEST_SETTINGS
+from tests.fixtures.fake_bot import FakeBot
+from tests.fixtures.front_door import Installation, Workspace
+from tests.fixtures.hostile_markdown import HOSTILE, rendered
+from tests.fixtures.responding import RESPONDING_SETTINGS, answered_by_bot
+from tests.fixtures.server import RunningServer
+from tests.fixtures.widget import PREFIX, Device, bot_token, claims_of, configure, reply, unverified_token
+from vestibule.model.responder import WidgetSettings
+
+pytestmark = pytest.mark.slow
+
+PAGES = Path(__file__).parent / "pages" / "widget_contract"
+EMAIL = "ada@example.com"
+_POLL_SECONDS = 0.4
+_CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
+
+
+class Shop(ThreadingHTTPServer):
+    """A customer's site with the page on it: another origin than the API's."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(PAGES)))
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/index.html"
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+class Visit:
+    """The page on one device, with everything that went over its console and its wires."""
+
+    def __init__(self, context: BrowserContext, shop: Shop, workspace: Workspace, /, **options: Any) -> None:
+        self._options = {"apiUrl": workspace.installation.base_url, "token": bot_token(workspace), **options}
+        self._url = shop.url
+        self.page: Page = context.new_page()
+        self.page.set_default_timeout(15_000)
+        self.page.expose_function("commonmark", rendered)
+        self.complaints: list[str] = []
+        self.calls: list[tuple[str, str]] = []
+        self.requests: list[Request] = []
+        self.page.on("console", self._on_console)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
+        self.page.on("request", self._on_request)
+        self.load()
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        # What the shop does not have are pictures in messages that are none; the API's own 404 has another phrase.
+        if message.type in {"error", "warning"} and "404 (File not found)" not in message.text:
+            self.complaints.append(message.text)
+
+    def _on_request(self, request: Request) -> None:
+        path = urlsplit(request.url).path
+        if path.startswith(PREFIX):
+            self.requests.append(request)
+            self.calls.append((request.method, re.sub(r"/[0-9a-f-]{36}$", "/{id}", path.removeprefix(PREFIX))))
+
+    def load(self) -> None:
+        """As a visitor opens the page, or comes back to it."""
+        self.calls.clear()
+        self.requests.clear()
+        self.page.goto("about:blank")
+        self.page.goto(f"{self._url}#{quote(json.dumps(self._options))}")
+
+    def state(self, member: str) -> Any:
+        return self.page.evaluate(f"window.widget.{member}")
+
+    def stored(self) -> dict[str, str]:
+        found: dict[str, str] = self.page.evaluate("({...localStorage})")
+        return found
+
+    @property
+    def cards(self) -> list[str]:
+        """The ids in the list of conversations, which must be shown."""
+        expect(self.page.locator("#list")).to_be_visible()
+        return [str(card.get_attribute("data-id")) for card in self.page.locator(".card").all()]
+
+    def starts_empty(self) -> None:
+        """No conversations: straight to a new chat."""
+        expect(self.page.locator("#composer")).to_be_visible()
+        expect(self.page.locator(".bubble")).to_have_count(0)
+        assert self.state("sessions") == []
+
+    def say(self, text: str) -> str:
+        """Writes as a visitor does; the session that it went to."""
+        with self.page.expect_response(lambda response: response.url.endswith("/chat/send")) as sent:
+            self.page.get_by_role("textbox", name="Message").fill(text)
+            self.page.get_by_role("button", name="Send").click()
+        assert sent.value.status == 201
+        expect(self.page.locator(".bubble.user", has_text=text)).to_have_count(1)
+        return str(json.loads(sent.value.request.post_data or "{}")["session_id"])
+
+    def sees(self, *bubbles: tuple[str, str]) -> None:
+        """Exactly these, in this order; whatever is polled later is waited for."""
+        expect(self.page.locator(".bubble")).to_have_text([text for _, text in bubbles])
+        for index, (kind, _) in enumerate(bubbles):
+            expect(self.page.locator(".bubble").nth(index)).to_have_class(f"bubble {kind}")
+
+    def open(self, session: str) -> None:
+        self.page.locator(f".card[data-id='{session}']").click()
+        expect(self.page.locator("#chat")).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Shop]:
+    with Shop() as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory, secret_key: str) -> Iterator[Installation]:
+    directory = tmp_path_factory.mktemp("widget")
+    settings = {
+        **TEST_SETTINGS,
+        **RESPONDING_SETTINGS,
+        "VESTIBULE_DATABASE_URL": f"sqlite:///{directory}/vestibule.db",
+        "VESTIBULE_SECRET_KEYS": secret_key,
+    }
+    with RunningServer(settings, directory) as server, Installation(server) as made:
+        yield made
+    assert "unexpected error" not in server.log(), server.log()[-20_000:]
+
+
+@pytest.fixture
+def workspace(api: Installation) -> Workspace:
+    made = api.workspace()
+    configure(made, WidgetSettings(list_seconds=_POLL_SECONDS, poll_seconds=_POLL_SECONDS))
+    return made
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
+    if not found:
+        pytest.fail("no Chromium found: run scripts/system-packages chromium")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=found[0], args=_CHROMIUM_ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+class Devices:
+    """Browsers with nothing in common but the page."""
+
+    def __init__(self, browser: Browser, shop: Shop, workspace: Workspace) -> None:
+        self._browser, self._shop, self._workspace = browser, shop, workspace
+        self._contexts: list[BrowserContext] = []
+        self.visits: list[Visit] = []
+
+    def new(self) -> BrowserContext:
+        self._contexts.append(self._browser.new_context(viewport={"width": 480, "height": 720}))
+        return self._contexts[-1]
+
+    def visit(self, context: BrowserContext | None = None, /, **options: Any) -> Visit:
+        """The page opened on a new device, or on the one of `context`."""
+        self.visits.append(Visit(context or self.new(), self._shop, self._workspace, **options))
+        return self.visits[-1]
+
+    def close(self, pictures: Path) -> None:
+        for number, visit in enumerate(self.visits):
+            visit.page.screenshot(path=pictures / f"device-{number}.png")
+        for context in self._contexts:
+            context.close()
+
+
+@pytest.fixture
+def devices(browser: Browser, shop: Shop, workspace: Workspace, tmp_path: Path) -> Iterator[Devices]:
+    """Afterwards nothing may have gone wrong on any of them."""
+    made = Devices(browser, shop, workspace)
+    yield made
+    made.close(tmp_path)
+    assert [complaint for visit in made.visits for complaint in visit.complaints] == []
+
+
+def test_an_anonymous_visitor(devices: Devices, workspace: Workspace) -> None:
+    first = devices.visit()
+    first.starts_empty()
+    assert first.calls[:3] == [("GET", "/config"), ("POST", "/contact/create-unverified"), ("GET", "/sessions")]
+    assert [request.post_data for request in first.requests if request.method == "POST"] == ["{}"]
+    assert workspace.contacts() == []
+    key = f"opencx-widget:org-token-{bot_token(workspace)}"
+    stored = first.stored()
+    assert set(stored) == {f"{key}:contact-token", f"{key}:external-contact-id"}
+    token, scope = stored[f"{key}:contact-token"], stored[f"{key}:external-contact-id"]
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", scope)
+
+    session = first.say("hello")
+    assert [row[0] for row in workspace.contacts()] == [claims_of(token)["sub"]]
+    reply(workspace, session, "**Hello**, and [welcome](https://shop.example/)")
+    first.sees(("user", "hello"), ("agent", "Hello, and welcome"))
+    expect(first.page.locator(".bubble.agent strong")).to_have_text("Hello")
+    expect(first.page.locator(".bubble.agent a")).to_have_attribute("href", "https://shop.example/")
+    expect(first.page.locator(".name")).to_have_text("Grace")
+
+    # The page again: the stored token is used as it is.
+    first.load()
+    assert first.cards == [session]
+    expect(first.page.locator(".card strong")).to_have_text("Hello")
+    assert ("POST", "/contact/create-unverified") not in first.calls
+    assert first.stored() == stored
+    first.open(session)
+    first.sees(("user", "hello"), ("agent", "Hello, and welcome"))
+
+    devices.visit().starts_empty()
+
+
+def test_the_first_message_goes_as_the_stock_widget_sends_it(devices: Devices, workspace: Workspace) -> None:
+    first = devices.visit(
+        sessionCustomData={"page": "/cart"},
+        messageCustomData={"button": "help"},
+        context={"cart": 2},
+        language="de",
+        initialMessages=["Welcome", "How can we **help**?"],
+    )
+    expect(first.page.locator(".bubble.ai")).to_have_count(2)
+    session = first.say("hello")
+    made = next(at for at, call in enumerate(first.calls) if call == ("POST", "/create-session"))
+    after = [call for call in first.calls[made + 1 :] if call != ("GET", "/poll/{id}")]
+    assert ("GET", "/poll/{id}") in first.calls[made + 1 :]
+    assert {("GET", "/sessions"), ("POST", "/chat/send")} <= set(after)
+    sent = next(request for request in first.requests if request.url.endswith("/chat/send"))
+    body = json.loads(sent.post_data or "")
+    assert [greeting["content"] for greeting in body["initial_messages"]] == ["Welcome", "How can we **help**?"]
+    assert sent.headers["x-bot-token"] == body["bot_token"] == bot_token(workspace)
+    first.sees(("ai", "Welcome"), ("ai", "How can we help?"), ("user", "hello"))
+    # Polled again and again, and still each message once: by its id alone.
+    time.sleep(3 * _POLL_SECONDS)
+    first.sees(("ai", "Welcome"), ("ai", "How can we help?"), ("user", "hello"))
+
+    first.load()
+    first.open(session)
+    first.sees(("ai", "Welcome"), ("ai", "How can we help?"), ("user", "hello"))
+
+
+def test_the_browser_asks_before_it_calls(devices: Devices, workspace: Workspace) -> None:
+    """The page is of another origin, so every call was granted by a preflight."""
+    visit = devices.visit()
+    visit.say("hello")
+    lines = [json.loads(line) for line in workspace.installation.server.log().splitlines() if line.startswith("{")]
+    asked = {line["path"] for line in lines if line.get("http_method") == "OPTIONS" and line["status"] == 204}
+    assert {f"{PREFIX}/config", f"{PREFIX}/sessions", f"{PREFIX}/create-session", f"{PREFIX}/chat/send"} <= asked
+
+
+def test_a_visitor_who_fills_in_the_form(devices: Devices) -> None:
+    first = devices.visit(collectUserData=True)
+    expect(first.page.locator("#welcome")).to_be_visible()
+    assert first.calls == [("GET", "/config")]
+    fill_in(first)
+    first.starts_empty()
+    [introduced] = [request for request in first.requests if request.method == "POST"]
+    assert json.loads(introduced.post_data or "") == {"email": EMAIL, "non_verified_name": "Ada"}
+    session = first.say("hello")
+
+    first.load()
+    assert first.cards == [session]
+    expect(first.page.locator("#welcome")).to_be_hidden()
+
+    second = devices.visit(collectUserData=True)
+    expect(second.page.locator("#welcome")).to_be_visible()
+    fill_in(second)
+    second.starts_empty()
+
+
+def fill_in(visit: Visit) -> None:
+    visit.page.get_by_label("Name").fill("Ada")
+    visit.page.get_by_label("E-mail").fill(EMAIL)
+    visit.page.get_by_role("button", name="Start").click()
+
+
+def test_a_visitor_whom_the_page_names(devices: Devices, workspace: Workspace) -> None:
+    data = {"email": EMAIL, "name": "Ada", "customData": {"plan": "gold"}}
+    first = devices.visit(user={"data": data})
+    first.starts_empty()
+    before = first.state("contactToken")
+    session = first.say("hello")
+
+    first.load()
+    assert first.cards == [session]
+    assert ("POST", "/contact/create-unverified") in first.calls
+    assert first.state("contactToken") != before
+    assert claims_of(first.state("contactToken"))["sub"] == claims_of(before)["sub"]
+    assert len(workspace.contacts()) == 1
+    first.open(session)
+    first.say("again")
+    reply(workspace, session, "I am here.")
+    first.sees(("user", "hello"), ("user", "again"), ("agent", "I am here."))
+
+    devices.visit(user={"data": data}).starts_empty()
+
+
+def test_a_verified_visitor(devices: Devices, workspace: Workspace) -> None:
+    first = devices.visit(user={"token": workspace.sign_in(EMAIL)[0]})
+    first.starts_empty()
+    assert [call for call in first.calls if call != ("GET", "/sessions")] == [("GET", "/config")]
+    assert first.requests[0].headers["authorization"].startswith("Bearer ")
+    assert first.stored() == {}
+    session = first.say("hello")
+    assert first.stored() == {}
+
+    second = devices.visit(user={"token": workspace.sign_in(EMAIL)[0]})
+    assert second.cards == [session]
+    second.open(session)
+    second.say("from my phone")
+    reply(workspace, session, "I am here.")
+    for device in (first, second):
+        device.sees(("user", "hello"), ("user", "from my phone"), ("agent", "I am here."))
+
+    devices.visit(user={"token": workspace.sign_in("bob@example.com")[0]}).starts_empty()
+    devices.visit(user={"data": {"email": EMAIL}}).starts_empty()
+
+
+def test_two_scopes_of_a_verified_visitor(devices: Devices, workspace: Workspace) -> None:
+    token = workspace.sign_in(EMAIL)[0]
+    first = devices.visit(user={"token": token, "externalId": "A"})
+    in_a = first.say("about A")
+    second = devices.visit(user={"token": token, "externalId": "B"})
+    second.starts_empty()
+    in_b = second.say("about B")
+
+    first.load()
+    assert first.cards == [in_a]
+    second.load()
+    assert second.cards == [in_b]
+    assert devices.visit(user={"token": token}).cards == [in_b, in_a]
+
+
+def test_two_scopes_of_a_visitor_whom_the_page_names(devices: Devices) -> None:
+    data = {"email": EMAIL}
+    device = devices.new()
+    first = devices.visit(device, user={"data": data, "externalId": "A"})
+    in_a = first.say("about A")
+    second = devices.visit(device, user={"data": data, "externalId": "B"})
+    second.starts_empty()
+    in_b = second.say("about B")
+    first.load()
+    assert first.cards == [in_a]
+    second.load()
+    assert second.cards == [in_b]
+
+
+def test_an_unverified_token_in_the_place_of_a_verified_one(browser: Browser, shop: Shop, workspace: Workspace) -> None:
+    """Pasted from the storage of one browser into the options of another, it opens no list."""
+    owner = Device(workspace, unverified_token(workspace, email=EMAIL), "A")
+    session = owner.start()
+    owner.say(session, "secret")
+    devices = Devices(browser, shop, workspace)
+    thief = devices.visit(user={"token": owner.token})
+    expect(thief.page.locator("#composer")).to_be_visible()
+    assert thief.state("sessions") == []
+    assert "secret" not in thief.page.content()
+    # Chromium says so itself on its console.
+    assert all("400" in complaint for complaint in thief.complaints)
+    thief.page.context.close()
+
+
+def test_a_stale_user_token_leaves_the_widget_standing(browser: Browser, shop: Shop, workspace: Workspace) -> None:
+    devices = Devices(browser, shop, workspace)
+    visit = devices.visit(user={"token": "stale"})
+    expect(visit.page.get_by_role("heading", name="test")).to_be_visible()
+    expect(visit.page.locator("#composer")).to_be_visible()
+    visit.page.context.close()
+
+
+def test_the_end_of_a_chat_and_its_rating(devices: Devices) -> None:
+    visit = devices.visit()
+    session = visit.say("hello")
+    visit.page.get_by_role("button", name="Resolve").click()
+    expect(visit.page.locator("#survey")).to_be_visible()
+    expect(visit.page.locator("#composer")).to_be_hidden()
+    visit.page.get_by_role("button", name="4", exact=True).click()
+    expect(visit.page.locator("#outcome")).to_have_text("Rated 4 of 5")
+    visit.load()
+    expect(visit.page.locator(".card")).to_have_attribute("data-open", "false")
+    visit.open(session)
+    expect(visit.page.locator("#outcome")).to_have_text("Rated 4 of 5")
+    expect(visit.page.locator("#survey")).to_be_hidden()
+    visit.page.get_by_role("button", name="New conversation").click()
+    assert visit.say("another matter") != session
+
+
+def test_a_closed_chat_is_not_polled_in_a_loop(devices: Devices) -> None:
+    """Contract 0.5: while it is closed, every change of the session object makes the widget poll at once."""
+    visit = devices.visit()
+    visit.say("hello")
+    visit.page.get_by_role("button", name="Resolve").click()
+    expect(visit.page.locator("#survey")).to_be_visible()
+    time.sleep(_POLL_SECONDS)
+    before = visit.state("polls")
+    time.sleep(5 * _POLL_SECONDS)
+    assert 2 <= visit.state("polls") - before <= 7
+
+
+def test_an_open_chat_asks_for_unchanged_answers_without_writing(devices: Devices, workspace: Workspace) -> None:
+    visit = devices.visit()
+    session = visit.say("hello")
+    sql = "SELECT version, updated_at FROM conversations WHERE id = $1"
+    before = workspace.installation.rows(sql, session)
+    polled = visit.state("polls")
+    visit.page.wait_for_function(f"window.widget.polls > {polled + 3}")
+    assert workspace.installation.rows(sql, session) == before
+
+
+def test_a_bots_answer_is_shown_once(devices: Devices, workspace: Workspace) -> None:
+    """It comes with the send and by polling, under one id."""
+    with FakeBot() as bot:
+        answered_by_bot(workspace, bot)
+        visit = devices.visit()
+        visit.say("hello")
+        visit.sees(("user", "hello"), ("ai", "You said: hello"))
+        visit.say("again")
+        time.sleep(3 * _POLL_SECONDS)
+        visit.sees(("user", "hello"), ("ai", "You said: hello"), ("user", "again"), ("ai", "You said: again"))
+
+
+@pytest.mark.parametrize("renderer", ["careless", "commonmark"])
+def test_nothing_that_is_written_to_a_visitor_runs(devices: Devices, workspace: Workspace, renderer: str) -> None:
+    """Contract 0.10, with every text that an attacker might get an agent or a model to send."""
+    owner = Device(workspace, unverified_token(workspace, email=EMAIL), "A")
+    session = owner.start()
+    owner.say(session, "hello")
+    for text in HOSTILE.values():
+        reply(workspace, session, text)
+    visit = devices.visit(user={"data": {"email": EMAIL}, "externalId": "A"}, renderer=renderer)
+    page = visit.page
+    # Links are followed as far as the door: a script would run before it.
+    page.route(
+        "**/*",
+        lambda route: route.abort("aborted") if route.request.is_navigation_request() else route.continue_(),
+    )
+    for card in (True, False):
+        if not card:
+            visit.open(session)
+            expect(page.locator(".bubble.agent")).to_have_count(len(HOSTILE))
+        scripts = (
+            "script, iframe, svg, math, object, embed, form, input, base, style, video, template, marquee, details"
+        )
+        assert page.locator("#list, #chat").locator(scripts).count() == 0
+        inside = "document.querySelectorAll('#list *, #chat *')"
+        handlers = f"[...{inside}].flatMap((e) => e.getAttributeNames().filter((name) => name.startsWith('on')))"
+        assert page.evaluate(handlers) == []
+        links = "[...document.querySelectorAll('#list a, #chat a')]"
+        assert set(page.evaluate(f"{links}.map((link) => link.protocol)")) <= {"http:", "https:"}
+        page.evaluate(f"{links}.forEach((link) => link.click())")
+        pictures = "[...document.querySelectorAll('#list img, #chat img')]"
+        assert set(page.evaluate(f"{pictures}.map((one) => new URL(one.src).protocol)")) <= {"http:", "https:"}
+    time.sleep(1)
+    assert page.evaluate("window.pwned") is None
+    assert [page.evaluate("window.pwned") for page in page.context.pages] == [None]
+    assert page.locator(".bubble.agent", has_text="<script>window.pwned=1</script>").count() > 0
+
+
+@pytest.mark.parametrize("renderer", ["careless", "commonmark"])
+def test_the_page_would_run_them(devices: Devices, renderer: str) -> None:
+    """The other side of the test above: they do run, if nobody neutralises them."""
+    visit = devices.visit(renderer=renderer)
+    for name in ("img onerror", "iframe srcdoc", "link", "link, decimal entity", "link by reference"):
+        visit.load()
+        visit.starts_empty()
+        visit.page.evaluate("(text) => bubble('agent', text, 'Mallory')", HOSTILE[name])
+        visit.page.wait_for_function("document.querySelector('.bubble.agent')?.innerHTML")
+        visit.page.evaluate("document.querySelectorAll('.bubble a').forEach((link) => link.click())")
+        visit.page.wait_for_function("window.pwned")
+
+
+def test_what_a_visitor_writes_is_shown_as_text(devices: Devices) -> None:
+    visit = devices.visit()
+    session = visit.say("<img src=x onerror=window.pwned=1> **not bold**")
+    visit.load()
+    expect(visit.page.locator(f".card[data-id='{session}']")).to_contain_text(
+        "<img src=x onerror=window.pwned=1> not bold"
+    )
+    visit.open(session)
+    visit.sees(("user", "<img src=x onerror=window.pwned=1> **not bold**"))
+    assert visit.page.evaluate("window.pwned") is None
+
+
+def test_code_looks_like_code(devices: Devices, workspace: Workspace) -> None:
+    visit = devices.visit(renderer="commonmark")
+    session = visit.say("hello")
+    reply(
+        workspace, session, 'Try `a < b && c`, then:\n\n```html\n<p title="x">R&amp;D</p>\n```\n\nThat is 1 < 2 & more.'
+    )
+    expect(visit.page.locator(".agent code").first).to_have_text("a < b && c")
+    shown = visit.page.locator(".agent pre").inner_text().replace("\u200b", "")
+    assert shown.strip() == '<p title="x">R&amp;D</p>'
+    expect(visit.page.locator(".agent p").last).to_have_text("That is 1 < 2 & more.")
