@@ -499,6 +499,13 @@ class TestForm:
         trade.model.script = [call("update_order", {"order_id": "7"}), say("Please complete the form.")]
         return self.asked(device)
 
+    def test_cannot_fill_in_a_path_that_is_locked_for_pages(self, trade: Trade) -> None:
+        self.show(trade, more='locked.message = ["order_id"]')
+        device = anonymous(trade.workspace)
+        given = self.asked(device)
+        refused(self.execute(device, **given), 400, "invalid_arguments", names="path.order_id")
+        assert trade.shop.received == []
+
     def test_of_an_unverified_visitor_is_refused_once_trust_is_asked_for(self, trade: Trade) -> None:
         self.show(trade)
         device = anonymous(trade.workspace)

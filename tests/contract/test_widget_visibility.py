@@ -177,6 +177,20 @@ def test_scopes_are_compared_to_the_letter(workspace: Workspace, near: str) -> N
     assert visitor.listed(near) == []
 
 
+@pytest.mark.parametrize("conversation", ["verified, scoped", "unverified"])
+def test_trust_counts_also_within_one_contact(workspace: Workspace, conversation: str) -> None:
+    """However it came about that a contact has conversations of both kinds: neither kind of token sees the other's."""
+    case = Case(workspace, conversation, "owner", "same")
+    other = Device(workspace, case.token(workspace, EMAIL, verified=conversation == "unverified"), SCOPES["same"])
+    other.start()
+    sql = "UPDATE conversations SET contact_id = $1 WHERE id = $2"
+    workspace.installation.rows(sql, other.contact_id, case.session)
+    refused(other.poll(case.session), 404, "not_found")
+    assert case.session not in other.listed()
+    assert case.session not in other.listed(SCOPES["same"])
+    refused(other.send(case.session), 404, "not_found")
+
+
 def test_merged_contacts_are_one_person(workspace: Workspace) -> None:
     """An operator's merge joins what both made through a verified method, for tokens of either."""
     old, new = (Device(workspace, workspace.sign_in(email)[0]) for email in (EMAIL, OTHER_EMAIL))

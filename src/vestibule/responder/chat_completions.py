@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from vestibule.errors import Upstream, UpstreamFailed, UpstreamTimeout
+from vestibule.errors import UpstreamFailed, UpstreamTimeout
 from vestibule.model.responder import ResponderSettings
 from vestibule.outbound.client import Outbound
 
@@ -76,7 +76,10 @@ class Completions:
         except openai.APITimeoutError:
             raise UpstreamTimeout(detail="the model did not answer in time", step="responder") from None
         except openai.OpenAIError as error:
-            raise _reason(error) from None
+            # The class and status only: the SDK's message may quote the key or the conversation. What the door out
+            # raises comes through the SDK as it is.
+            detail = f"{type(error).__name__} {getattr(error, 'status_code', '')}".strip()
+            raise UpstreamFailed(detail=detail, step="responder") from None
         except (json.JSONDecodeError, AttributeError, TypeError, ValueError) as error:
             # Pieces that are not of the shape that the SDK's types promise; it does not check them.
             detail = f"the model's answer is not of the expected form: {type(error).__name__}"
@@ -100,17 +103,6 @@ def _add(calls: dict[int, Wanted], part: Any) -> None:
     if part.function is not None:
         call.name = call.name or part.function.name or ""
         call.arguments += part.function.arguments or ""
-
-
-def _reason(error: Exception) -> Upstream:
-    """The class and status only: the SDK's message may quote the key or the conversation."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, Upstream):
-            return cause
-        cause = cause.__cause__
-    status = getattr(error, "status_code", None)
-    return UpstreamFailed(detail=f"{type(error).__name__} {status or ''}".strip(), step="responder")
 
 
 def _load_sdk() -> None:
