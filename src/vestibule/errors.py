@@ -26,7 +26,7 @@ private, may carry a token, a key or a part of one.
     ├── NotAllowed                proven, but not permitted
     │   ├── InsufficientScope     insufficient_scope
     │   ├── TrustRequired         trust_required        an action asks for a verified contact
-    │   ├── Reauthentication…     reauthentication_required  … who signed in recently
+    │   ├── ReauthenticationRequired  reauthentication_required  … who signed in recently
     │   └── WorkspaceDisabled     workspace_disabled
     ├── NotFound                  not_found
     ├── Conflict                  it contradicts what is known

@@ -185,7 +185,7 @@ class Settings:
         _whole(1, 1_000_000_000), "60", "Uploaded files a minute per client address and workspace."
     )
     rate_limit_new_visitors: int = _setting(
-        _whole(1, 1_000_000_000), "60", "New unverified visitors a minute per client address."
+        _whole(1, 1_000_000_000), "600", "New unverified visitors a minute per client address and workspace."
     )
     max_body_bytes: int = _setting(_whole(1024, 16_777_216), "65536", "Largest request body.")
     max_header_bytes: int = _setting(_whole(1024, 1_048_576), "32768", "Largest request line and headers together.")

@@ -51,7 +51,7 @@ from vestibule.tokens.signing_keys import SigningKeys, ensure_first
 
 ISSUER = "https://vestibule.example"
 NOW = 1_800_000_000_000
-CONTACT = OnBehalfOf("contact-1", method=Method.SERVER_TO_SERVER, auth_time=NOW, external_user_id="u-1")
+CONTACT = OnBehalfOf("contact-1", verified=True, method=Method.SERVER_TO_SERVER, auth_time=NOW, external_user_id="u-1")
 VISITOR = OnBehalfOf("contact-2", verified=False, method=Method.UNVERIFIED, auth_time=NOW)
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 

@@ -28,6 +28,7 @@ TREE = list(below(VestibuleError))
 def make(kind: type[VestibuleError]) -> VestibuleError:
     arguments: dict[type[VestibuleError], tuple[object, ...]] = {
         errors.InvalidField: ("name", "is wrong"),
+        errors.InvalidDeclaration: (["port is wrong"],),
         errors.MethodNotAllowed: (("GET",),),
         errors.InsufficientScope: ("widget:authenticate",),
         errors.RateLimited: (100, 7),

@@ -11,7 +11,6 @@ import msgspec
 
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import InvalidContactToken
-from vestibule.identity.email import email_key
 from vestibule.model.claims import CustomData, Method
 from vestibule.model.contact import Contact, Provenance
 from vestibule.model.conversation import Trust
@@ -54,7 +53,9 @@ def unverified_contact_id(secret: bytes, workspace_id: str, claimed_email: str) 
     """The id of the unverified contact behind a claimed e-mail: the same each time, so that a page which names its
     visitor on every load goes on with one contact, without a look-up by an unproven key and without a row before the
     first message. It cannot be the id of a verified contact: those are version 7, this is version 8 (RFC 9562 5.8)."""
-    digest = hmac.digest(secret, f"{workspace_id}\0{email_key(claimed_email)}".encode(), hashlib.sha256)
+    # ASCII only, so that no folding joins what two people wrote (identity/email.py).
+    claimed = claimed_email.lower() if claimed_email.isascii() else claimed_email
+    digest = hmac.digest(secret, f"{workspace_id}\0{claimed}".encode(), hashlib.sha256)
     number = int.from_bytes(digest[:16], "big") & ~(0xF << 76) & ~(0b11 << 62)
     return str(uuid.UUID(int=number | 0x8 << 76 | 0b10 << 62))
 

@@ -195,6 +195,8 @@ def _check_head(call: Call, status: int, headers: list[tuple[str, str]]) -> None
         if name == "content-encoding" and value.lower() not in {"", "identity"}:
             # We asked for none (RFC 9110 section 12.5.3): a small body may decode to any size.
             raise UpstreamFailed(detail="the body is compressed, which was not asked for", step="encoding")
+        if name == "content-length" and value.isdecimal() and int(value) > call.most_bytes and call.method != "HEAD":
+            raise UpstreamTooLarge(detail=f"announces more than {call.most_bytes} bytes", step=call.step)
 
 
 async def _read_body(call: Call, response: httpcore.Response) -> bytes:

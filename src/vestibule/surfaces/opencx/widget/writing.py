@@ -17,7 +17,7 @@ from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, ScopeRequired
 from vestibule.identity import profile_rules as rules
-from vestibule.identity.email import email_key
+from vestibule.identity.email import LONGEST as LONGEST_EMAIL
 from vestibule.ids import is_id, new_id
 from vestibule.model.claims import CustomData
 from vestibule.responder.runner import Runner
@@ -184,10 +184,10 @@ def refuse_nul(field: str, document: Any) -> None:
 def _said(payload: CreateUnverified) -> Said:
     name = payload.non_verified_name
     custom = payload.non_verified_custom_data
-    if payload.email:
-        email_key(payload.email)
+    # Any text: it proves nothing and finds nobody, and the widget would show a refusal to nobody either.
+    email = rules.text("email", payload.email.strip(), LONGEST_EMAIL) if payload.email else ""
     return Said(
         name=rules.text("non_verified_name", name, rules.LONGEST_NAME) if name else None,
-        email=payload.email or None,
+        email=email or None,
         custom_data=rules.custom_data("non_verified_custom_data", custom) if custom else None,
     )
