@@ -25,6 +25,42 @@ TEST_SETTINGS = {
 }
 
 
+# `make test-quick` has a minute: of the tests that run on both engines it takes SQLite's, but for those which are about
+# the engines, and it leaves these files to `make test`.
+_ABOUT_THE_ENGINES = frozenset({"test_store.py", "test_storage_statements.py"})
+_LONG_FILES = frozenset(
+    {
+        "test_actions_end_to_end.py",
+        "test_cli_conversations.py",
+        "test_cross_device.py",
+        "test_hostile_json.py",
+        "test_hostile_transport.py",
+        "test_native_conversations.py",
+        "test_native_openapi.py",
+        "test_outbound.py",
+        "test_rate_limits.py",
+        "test_responder.py",
+        "test_retention.py",
+        "test_schemathesis.py",
+        "test_signing_keys.py",
+        "test_stored_html.py",
+        "test_unverified_contacts.py",
+        "test_unverified_reads_verified.py",
+        "test_widget_files.py",
+    }
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        on_postgresql = parameters is not None and "postgresql" in parameters.params.values()
+        long = item.path.name in _LONG_FILES
+        if long or (on_postgresql and item.path.name not in _ABOUT_THE_ENGINES):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One PostgreSQL server for each test worker: nothing to agree on between them, and it starts in a second."""

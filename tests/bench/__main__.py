@@ -1,0 +1,157 @@
+"""`python -m tests.bench`: starts everything, measures, prints, and leaves nothing behind; it must not be a test: a
+slow machine makes no run fail, wrong answers do."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import platform
+import signal
+import sys
+import tempfile
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from tests.bench import load, plans, servers
+from tests.bench.measuring import Candidate, OfPgbench, OverHttp, Refusals, visit
+from tests.bench.pgbench import Pgbench
+from tests.bench.processes import Cores, choose_cores, memory, on_core
+from tests.bench.report import Report, as_json, print_report
+from tests.bench.scenarios import HELLO, MANY, ONE, POSTGRESQL, SCENARIOS, SQLITE, Requests, Scenario
+from tests.fixtures.postgres import PostgresServer
+
+_SLICE, _QUICK_SLICE = 1.0, 0.4
+_ROUNDS, _QUICK_ROUNDS = 5, 3
+_ROWS, _QUICK_ROWS = 200_000, 50_000
+_QUIET_PERCENT = 15.0
+# PostgreSQL's own default; the tests' fixture is content with less.
+_POSTGRES_SETTINGS = {"shared_buffers": "128MB"}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    scenarios: tuple[Scenario, ...]
+    pgbench: bool
+    rounds: int
+    seconds: float
+    rows: int
+    json: Path | None
+
+
+def main() -> int:
+    options = _options()
+    # So that what has been started is also ended when a job runner ends this.
+    signal.signal(signal.SIGTERM, _end)
+    refusals = Refusals()
+    before = psutil.cpu_percent(interval=1.0)
+    with contextlib.ExitStack() as stack:
+        report, faults = _measure(options, choose_cores(), refusals, stack)
+    after = psutil.cpu_percent(interval=1.0)
+    if max(before, after) > _QUIET_PERCENT:
+        report.remarks.append(
+            f"others used {before:.0f} % of the machine before and {after:.0f} % after this run:"
+            " throughput, latency and start times say little, and every ratio is less sure"
+        )
+    if refusals.count:
+        faults.append(f"{refusals.count} answers were not 2xx; the first: {refusals.first!r}")
+    print_report(report)
+    if options.json is not None:
+        options.json.write_text(json.dumps({**as_json(report), "faults": faults}, indent=1), encoding="utf-8")
+    for fault in faults:
+        print(f"FAILED   {fault}")
+    return 1 if faults else 0
+
+
+def _measure(
+    options: Options, cores: Cores, refusals: Refusals, stack: contextlib.ExitStack
+) -> tuple[Report, list[str]]:
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vestibule-bench-")))
+    needed = {scenario.server for scenario in options.scenarios}
+    postgres = PostgresServer(_POSTGRES_SETTINGS)
+    with on_core(cores.others):
+        stack.enter_context(postgres)
+    link = stack.enter_context(load.generator(cores.others))
+    running: dict[str, servers.Running] = {}
+    if HELLO in needed:
+        running[HELLO] = stack.enter_context(servers.hello_server(cores.server, directory / "hello.log"))
+    for name, url in ((SQLITE, f"sqlite:///{directory}/bench.db"), (POSTGRESQL, postgres.new_database())):
+        if name in needed:
+            _say(f"starting Vestibule on {name}, four times")
+            running[name] = stack.enter_context(
+                servers.vestibule_server(name, url, directory / f"on-{name}", cores.server)
+            )
+    _populate(options.scenarios, running, link)
+    candidates: list[Candidate] = [
+        OverHttp(scenario, running[scenario.server], postgres.pid, link, refusals) for scenario in options.scenarios
+    ]
+    if options.pgbench:
+        pgbench = Pgbench(postgres.new_database(), directory / "pgbench", cores.others)
+        pgbench.prepare()
+        candidates += [OfPgbench(pgbench, MANY), OfPgbench(pgbench, ONE)]
+    _say(f"{options.rounds} rounds of {len(candidates)} slices of {options.seconds:g} s")
+    rows = visit(
+        candidates, rounds=options.rounds, seconds=options.seconds, progress=lambda number: _say(f"round {number} done")
+    )
+    memories = {name: memory(server.pid) for name, server in running.items()}
+    faults = [difference for server in running.values() if (difference := server.differences())]
+    growths = []
+    for name, url in ((SQLITE, f"sqlite:///{directory}/plans.db"), (POSTGRESQL, postgres.new_database())):
+        if name in needed and options.rows:
+            _say(f"{options.rows:,} contacts on {name}, for the plans")
+            growths.append(plans.measure(name, url, options.rows))
+    remarks = [f"Python {platform.python_version()}, one worker; {cores}"]
+    return Report(remarks, rows, tuple(running.values()), memories, growths), faults
+
+
+def _populate(scenarios: tuple[Scenario, ...], running: dict[str, servers.Running], link: Connection) -> None:
+    done: set[tuple[str, Requests]] = set()
+    for scenario in scenarios:
+        population = scenario.population
+        if population is not None and (scenario.server, population) not in done:
+            done.add((scenario.server, population))
+            _say(f"sending {population.__name__.replace('_', ' ')} to {scenario.server}")
+            servers.populate(running[scenario.server], population, link)
+
+
+def _options() -> Options:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measures, as ratios within one run.")
+    parser.add_argument("--quick", action="store_true", help="short slices, few rounds: a look, not a measurement")
+    parser.add_argument("--rounds", type=int, help=f"{_ROUNDS} by default")
+    parser.add_argument("--seconds", type=float, help=f"length of a slice, {_SLICE:g} by default")
+    parser.add_argument("--only", action="append", metavar="TEXT", help="scenarios whose server/name/callers has TEXT, such as postgresql or mixed/16; repeatable; hello world stays")  # fmt: skip  # noqa: E501
+    parser.add_argument("--no-pgbench", action="store_true", help="leave the database's floor out")
+    parser.add_argument("--rows", type=int, help=f"contacts to show the plans with, {_ROWS:,} by default; 0 leaves them out; 1000000 and more take minutes")  # fmt: skip  # noqa: E501
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
+    given = parser.parse_args()
+    wanted = tuple(
+        scenario
+        for scenario in SCENARIOS
+        if not given.only or scenario.server == HELLO or any(text in scenario.key for text in given.only)
+    )
+    if all(scenario.server == HELLO for scenario in wanted):
+        parser.error("no scenario is called that: " + ", ".join(scenario.key for scenario in SCENARIOS))
+    return Options(
+        scenarios=wanted,
+        pgbench=not given.no_pgbench,
+        rounds=max(1, given.rounds or (_QUICK_ROUNDS if given.quick else _ROUNDS)),
+        seconds=max(0.1, given.seconds or (_QUICK_SLICE if given.quick else _SLICE)),
+        rows=given.rows if given.rows is not None else (_QUICK_ROWS if given.quick else _ROWS),
+        json=given.json,
+    )
+
+
+def _say(sentence: str) -> None:
+    print(f"{sentence} …", file=sys.stderr, flush=True)
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""The list of what is measured over HTTP, and the requests it is made of; it must not send or measure anything.
+
+A new surface adds a function that yields requests, and its lines in `SCENARIOS`.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from tests.bench.chats import get, open_chat
+
+HELLO, SQLITE, POSTGRESQL = "hello", "sqlite", "postgresql"
+ONE, MANY = 1, 16
+PEOPLE = 20_000
+# Four of five returning people come as they were. They are others than those who changed, so that a request is known
+# to change something, or nothing, without knowing which ones went before it.
+STEADY = PEOPLE * 4 // 5
+CHATS = 200
+PHONES = 10_000  # more than any cache of parsed numbers holds
+_SHARE_NEW = 0.2
+_SHARE_CHANGED = 0.2
+
+# The example of the seed (opencx-authenticate-user), with people of our own.
+_BODY = """{
+"email": "%s",
+"name": "%s",
+"avatar_url": "https://example.com/avatar.png",
+"phone": "%s",
+"language": "en",
+"customData": {
+"customKey": "customValue"
+},
+"chat_context": "<string>",
+"http_action_overrides": {
+"query_params": {},
+"path_params": {},
+"body_params": {},
+"headers": {}
+}
+}"""
+_NAME = "John Doe"
+_PHONE = "+1234567890"
+
+
+class Effect(enum.StrEnum):
+    """What a request leaves in the database, to be compared with what is there in the end."""
+
+    NONE = "none"
+    CHANGED = "changed"
+    NEW = "new"
+
+
+@dataclass(slots=True)
+class Target:
+    """An installation as its requests need it. `numbers` make new people and names, each once."""
+
+    port: int
+    api_key: str
+    widget_token: str = ""
+    chats: list[tuple[str, str]] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    random: random.Random = field(default_factory=lambda: random.Random(20_000))
+
+
+Request = tuple[Effect, bytes]
+Requests = Callable[[Target], Iterator[Request]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`requests` never ends; `population`, sent once per server and before anything is measured, does."""
+
+    name: str
+    server: str
+    callers: int
+    requests: Requests
+    population: Requests | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.server}/{self.name}/{self.callers}"
+
+
+def hello(target: Target) -> Iterator[Request]:
+    head = f"GET / HTTP/1.1\r\nhost: 127.0.0.1:{target.port}\r\nuser-agent: bench\r\naccept: */*\r\n\r\n"
+    return itertools.repeat((Effect.NONE, head.encode()))
+
+
+def people(target: Target) -> Iterator[Request]:
+    return ((Effect.NEW, _post(target, _person(number))) for number in range(PEOPLE))
+
+
+def people_with_phones(target: Target) -> Iterator[Request]:
+    return ((Effect.NEW, _phoned(target, number)) for number in range(PHONES))
+
+
+def unchanged(target: Target) -> Iterator[Request]:
+    while True:
+        yield Effect.NONE, _post(target, _person(target.random.randrange(STEADY)))
+
+
+def changed(target: Target) -> Iterator[Request]:
+    while True:
+        person = _person(target.random.randrange(STEADY, PEOPLE))
+        yield Effect.CHANGED, _post(target, person, f"{_NAME} {next(target.numbers)}")
+
+
+def new(target: Target) -> Iterator[Request]:
+    while True:
+        yield Effect.NEW, _post(target, f"new.{next(target.numbers)}@example.com")
+
+
+def mixed(target: Target) -> Iterator[Request]:
+    """80 % returning people, of whom 80 % come as they were."""
+    of_unchanged, of_changed, of_new = unchanged(target), changed(target), new(target)
+    while True:
+        if target.random.random() < _SHARE_NEW:
+            yield next(of_new)
+        elif target.random.random() < _SHARE_CHANGED:
+            yield next(of_changed)
+        else:
+            yield next(of_unchanged)
+
+
+def unchanged_with_phones(target: Target) -> Iterator[Request]:
+    """Like `unchanged`, but the seed's one phone number, which is none, is replaced by a good one for each person."""
+    while True:
+        yield Effect.NONE, _phoned(target, target.random.randrange(PHONES))
+
+
+def poll(target: Target) -> Iterator[Request]:
+    """Open chats ask whether there is anything new, and there is not."""
+    return _of_chats(target, lambda session: f"/poll/{session}")
+
+
+def sessions(target: Target) -> Iterator[Request]:
+    """The list of a verified person's chats."""
+    return _of_chats(target, lambda _: "/sessions?filters=%7B%7D")
+
+
+def _of_chats(target: Target, path: Callable[[str], str]) -> Iterator[Request]:
+    if not target.chats:
+        people_ = (_person(number) for number in range(STEADY - CHATS, STEADY))
+        target.chats = [open_chat(target.port, target.api_key, target.widget_token, person) for person in people_]
+    rendered = [get(target.port, token, target.widget_token, path(session)) for token, session in target.chats]
+    return ((Effect.NONE, request) for request in itertools.cycle(rendered))
+
+
+def _phoned(target: Target, number: int) -> bytes:
+    return _post(target, f"phoned.{number}@example.com", phone=f"+1201{2_000_000 + number}")
+
+
+def _person(number: int) -> str:
+    return f"person.{number}@example.com"
+
+
+def _post(target: Target, email: str, name: str = _NAME, phone: str = _PHONE) -> bytes:
+    body = _BODY % (email, name, phone)
+    return (
+        f"POST /widget/authenticate-user HTTP/1.1\r\nhost: 127.0.0.1:{target.port}\r\nuser-agent: bench\r\n"
+        f"accept: */*\r\nauthorization: Bearer {target.api_key}\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
+MIXED = "authenticate-user, mixed"
+
+
+def _authenticate_user(server: str) -> tuple[Scenario, ...]:
+    return (
+        Scenario(MIXED, server, MANY, mixed, people),
+        Scenario(MIXED, server, ONE, mixed, people),
+        Scenario("authenticate-user, unchanged", server, MANY, unchanged, people),
+        Scenario("authenticate-user, changed", server, MANY, changed, people),
+        Scenario("authenticate-user, new", server, MANY, new, people),
+        Scenario("poll, nothing new", server, MANY, poll, people),
+        Scenario("list of chats", server, MANY, sessions, people),
+    )
+
+
+SCENARIOS = (
+    Scenario("hello world", HELLO, MANY, hello),
+    Scenario("hello world", HELLO, ONE, hello),
+    *_authenticate_user(SQLITE),
+    *_authenticate_user(POSTGRESQL),
+    Scenario("authenticate-user, unchanged, own phones", POSTGRESQL, MANY, unchanged_with_phones, people_with_phones),
+)

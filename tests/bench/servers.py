@@ -1,0 +1,170 @@
+"""Starts what is measured over HTTP, times how soon it is ready and populates it; it must not measure under load."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import itertools
+import os
+import secrets
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from tests.bench import load
+from tests.bench.processes import on_core
+from tests.bench.scenarios import HELLO, Effect, Requests, Target
+from tests.fixtures.server import Guard, RunningServer, ServerFailed, free_port
+from vestibule.storage.opening import sqlite_path
+
+_ROOT = Path(__file__).parents[2]
+_RESTARTS = 3
+_POPULATING_CALLERS = 64
+_FIRST_PORTION = 1_000
+_READY_SECONDS = 15.0
+_TOTALS = "SELECT COUNT(*), COALESCE(SUM(version - 1), 0) FROM contacts"
+
+
+@dataclass(slots=True)
+class Running:
+    """A server under measurement. `effects` count what all requests so far should have left in the database."""
+
+    name: str
+    pid: int
+    target: Target
+    effects: Counter[Effect] = field(default_factory=Counter)
+    database_url: str = ""
+    workspace_id: str = ""
+    ready_first: float = 0.0
+    ready_again: list[float] = field(default_factory=list)
+
+    def differences(self) -> str:
+        """How the database differs from what the requests should have made of it; empty where it does not."""
+        if not self.database_url:
+            return ""
+        contacts, rewrites = _totals(self.database_url)
+        expected = (self.effects[Effect.NEW], self.effects[Effect.CHANGED])
+        if (contacts, rewrites) == expected:
+            return ""
+        return f"{self.name}: {contacts} contacts and {rewrites} rewrites are stored, {expected} were sent"
+
+
+@contextlib.contextmanager
+def hello_server(core: int | None, log: Path) -> Iterator[Running]:
+    """The floor, under the same uvicorn with the same options as `vestibule serve`."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "tests.bench.hello:app", "--port", str(port), "--loop", "uvloop"]
+    command += ["--http", "httptools", "--ws", "none", "--lifespan", "off", "--no-access-log", "--no-server-header"]
+    command += ["--no-proxy-headers", "--log-level", "warning"]
+    with on_core(core), log.open("ab") as output:
+        process = subprocess.Popen(
+            command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    guard = Guard(signal.SIGTERM, -process.pid)
+    try:
+        _wait_for_hello(process, port, log)
+        yield Running(HELLO, process.pid, Target(port, ""))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        guard.release()
+
+
+def _wait_for_hello(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+            connection.request("GET", "/")
+            if connection.getresponse().read() == b"Hello, world!":
+                return
+        time.sleep(0.02)
+    raise ServerFailed(f"hello world does not answer\n{log.read_text(encoding='utf-8', errors='replace')}")
+
+
+@contextlib.contextmanager
+def vestibule_server(name: str, database_url: str, directory: Path, core: int | None) -> Iterator[Running]:
+    """`vestibule serve` with one worker and its default settings, with a workspace whose key meets no rate limit."""
+    directory.mkdir()
+    settings = {"VESTIBULE_DATABASE_URL": database_url, "VESTIBULE_SECRET_KEYS": secrets.token_urlsafe(32)}
+    server = RunningServer(settings, directory)
+    try:
+        first = _start(server, core)
+        again = []
+        for _ in range(_RESTARTS):
+            server.stop()
+            again.append(_start(server, core))
+        workspace = server.cli("workspace", "create", "bench")
+        workspace_id = workspace["workspace_id"]
+        options = ("--workspace", workspace_id, "--scope", "widget:authenticate", "--rate-limit", "1000000000")
+        key = server.cli("api-key", "create", *options)["api_key"]
+        yield Running(
+            name,
+            server.pid,
+            Target(server.port, key, workspace["widget_token"]),
+            database_url=database_url,
+            workspace_id=workspace_id,
+            ready_first=first,
+            ready_again=again,
+        )
+    finally:
+        server.stop()
+
+
+def populate(running: Running, requests: Requests, link: Connection) -> None:
+    """Sends a population, the way everybody else comes in. Raises ServerFailed where one is refused."""
+    pairs = list(requests(running.target))
+    for portion in (pairs[:_FIRST_PORTION], pairs[_FIRST_PORTION:]):
+        rendered = [request for _, request in portion]
+        order = load.Order(running.target.port, rendered, _POPULATING_CALLERS, seconds=120.0)
+        outcome = load.run(link, order)
+        running.effects.update(effect for effect, _ in portion[: outcome.sent])
+        if outcome.refused or outcome.sent != len(portion):
+            raise ServerFailed(f"{running.name}: {outcome.refused} refused, first {outcome.first_refusal!r}")
+        if sqlite_path(running.database_url) is None:
+            # As autovacuum does within a minute; until then PostgreSQL plans for the empty table it once saw.
+            asyncio.run(_on_postgresql(running.database_url, "ANALYZE contacts"))
+
+
+def take(running: Running, requests: Requests, count: int) -> tuple[list[Effect], list[bytes]]:
+    """The next `count` requests, apart from what they will leave behind."""
+    pairs = list(itertools.islice(requests(running.target), count))
+    return [effect for effect, _ in pairs], [rendered for _, rendered in pairs]
+
+
+def _start(server: RunningServer, core: int | None) -> float:
+    """Starts it; the seconds from spawning until /readyz says 200, asked every 20 ms."""
+    with on_core(core):
+        began = time.perf_counter()
+        server.start()
+        return time.perf_counter() - began
+
+
+def _totals(database_url: str) -> tuple[int, int]:
+    path = sqlite_path(database_url)
+    if path is None:
+        [(contacts, rewrites)] = asyncio.run(_on_postgresql(database_url, _TOTALS))
+    else:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            contacts, rewrites = connection.execute(_TOTALS).fetchone()
+    return int(contacts), int(rewrites)
+
+
+async def _on_postgresql(database_url: str, sql: str) -> list[Any]:
+    connection = await asyncpg.connect(database_url)
+    try:
+        return list(await connection.fetch(sql))
+    finally:
+        await connection.close()
