@@ -91,7 +91,7 @@ class RateLimiter:
         for key, bucket in list(self._buckets.items()):
             if bucket.pending and bucket.syncing is None:
                 await self._meet(bucket, None)
-            elif bucket.minute < minute - 1:
+            elif 0 <= bucket.minute < minute - 1 and bucket.syncing is None:  # else somebody is about to count on it
                 del self._buckets[key]
         if minute - self._purged >= _PURGE_EVERY_MINUTES:
             self._purged = minute
