@@ -39,6 +39,12 @@ def cli(installation: Installation) -> Cli:
     return run
 
 
+@pytest.fixture(autouse=True)
+def nobody_elses_responders(installation: Installation) -> None:
+    """Other files' tests set some up wrong on purpose, in workspaces of their own, and `doctor` looks at all."""
+    installation.rows("DELETE FROM workspace_settings")
+
+
 def leaves(command: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     found: dict[tuple[str, ...], Any] = {}
     for name, sub in getattr(command, "commands", {}).items():

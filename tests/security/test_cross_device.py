@@ -15,7 +15,10 @@ from tests.fixtures.widget import OF_A_SESSION, Device, claiming, new_uuid, unve
 
 EMAIL = "victim@example.com"
 SECRET = "my card number is 4111"
-PROFILE: dict[str, Any] = {"non_verified_name": "Victoria Victim", "non_verified_custom_data": {"account": "4711"}}
+PROFILE: dict[str, Any] = {
+    "non_verified_name": "Victoria Victim",
+    "non_verified_custom_data": {"account": "acct-zq4711"},
+}
 
 
 class Attack:
@@ -136,10 +139,10 @@ def test_reading_what_the_victims_page_said_of_them(attack: Attack) -> None:
     """Both devices are one contact to the service, and a claim made on one is nobody's to read on the other."""
     answer = native(attack.attacker, "GET", "/v1/me")
     assert "Victoria" not in answer.text
-    assert "4711" not in answer.text
+    assert "acct-zq4711" not in answer.text
     own = native(attack.victim, "GET", "/v1/me").json()
     assert own["name"] == "Victoria Victim"
-    assert own["non_verified_custom_data"] == {"account": "4711"}
+    assert own["non_verified_custom_data"] == {"account": "acct-zq4711"}
 
 
 def test_asking_the_responder_what_it_knows(shop_front: Workspace, bot: FakeBot) -> None:
@@ -150,18 +153,21 @@ def test_asking_the_responder_what_it_knows(shop_front: Workspace, bot: FakeBot)
     attack.attacker.say(attack.attacker.start(), "What do you know about me?")
     assert len(bot.asked) == 2
     assert "Victoria" not in str(bot.asked[-1])
-    assert "4711" not in str(bot.asked[-1])
+    assert "acct-zq4711" not in str(bot.asked[-1])
 
 
 def test_reading_what_is_too_large_for_a_token(workspace: Workspace) -> None:
     """Then it is stored at once, under the claimed address."""
     large = {f"member_{number}": "x" * 500 for number in range(20)}
     claiming(
-        workspace, EMAIL, non_verified_name="Victoria Victim", non_verified_custom_data=large | {"account": "4711"}
+        workspace,
+        EMAIL,
+        non_verified_name="Victoria Victim",
+        non_verified_custom_data=large | {"account": "acct-zq4711"},
     )
     answer = native(claiming(workspace, EMAIL), "GET", "/v1/me")
     assert "Victoria" not in answer.text
-    assert "4711" not in answer.text
+    assert "acct-zq4711" not in answer.text
 
 
 def test_by_way_of_the_native_api(attack: Attack) -> None:

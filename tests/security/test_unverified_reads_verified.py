@@ -26,13 +26,13 @@ SECRET = "my card number is 4111"
 PROFILE: dict[str, Any] = {
     "name": "Victoria Victim",
     "phone": PHONE,
-    "customData": {"account": "4711"},
+    "customData": {"account": "acct-zq4711"},
     "chat_context": "Owes us money.",
     "http_action_overrides": {"headers": {"Authorization": "Bearer secret"}},
 }
 # Later examples of the vendor's use the contact's id as `externalId`: a scope that others may know.
 SCOPE = "known to everybody"
-SECRETS = ("Victoria", "4711", PHONE, "Owes", "Bearer secret", SECRET)
+SECRETS = ("Victoria", "acct-zq4711", PHONE, "Owes", "Bearer secret", SECRET)
 
 
 class Victim:
@@ -123,8 +123,8 @@ def test_by_claiming_the_address(victim: Victim, email: str) -> None:
         {"phone": PHONE},
         {"external_id": SCOPE},
         {"name": "Victoria Victim"},
-        {"custom_data": {"account": "4711"}},
-        {"customData": {"account": "4711"}},
+        {"custom_data": {"account": "acct-zq4711"}},
+        {"customData": {"account": "acct-zq4711"}},
         {"method": "server_to_server"},
         {"non_verified_name": "Victoria Victim"},
         {"non_verified_custom_data": {"email": EMAIL, "phone": PHONE, "verified": True, "contact_id": "x"}},

@@ -79,7 +79,7 @@ class Messages:
             Sender.USER,
             author.trust,
             text=payload.text,
-            public_id=payload.id,
+            public_id=payload.id.lower(),
             attachments=await attachments_of(self._runtime, author, references, field="attachments.url"),
         )
         given = JobInput(
