@@ -56,11 +56,12 @@ GET = statement("conversations.get", f"SELECT {_CONVERSATION} FROM conversations
 LIST = statement(
     "conversations.list",
     f"""
-    SELECT $slot, {_OF_C} FROM conversations c
-    WHERE c.workspace_id = $1
-        AND c.contact_id IN (
-            SELECT p.id FROM contacts p WHERE p.workspace_id = $1 AND (p.id = $2 OR p.merged_into = $2))
-        AND c.verified = $3 AND ($4 = '' OR c.scope = $4)
+    SELECT $slot, {_OF_C}
+    FROM (
+        SELECT CAST($2 AS TEXT) AS id
+        UNION ALL SELECT p.id FROM contacts p WHERE p.workspace_id = $1 AND p.merged_into = $2
+    ) AS person CROSS JOIN conversations c
+    WHERE c.workspace_id = $1 AND c.contact_id = person.id AND c.verified = $3 AND ($4 = '' OR c.scope = $4)
         AND (c.updated_at < $5 OR (c.updated_at = $5 AND c.id < $6))
     ORDER BY c.updated_at DESC, c.id DESC LIMIT $7
     """,

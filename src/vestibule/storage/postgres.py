@@ -74,7 +74,14 @@ class PostgresStore:
             command_timeout=self._timeout,
             # No statement here sets session state, so there is nothing to reset (26 µs and a round trip saved).
             reset=_keep,
-            server_settings={"application_name": "vestibule", "timezone": "UTC"},
+            server_settings={
+                "application_name": "vestibule",
+                "timezone": "UTC",
+                # Every hot statement goes by a key. On a table without statistics the planner may prefer to read a
+                # whole workspace, and a prepared statement keeps that plan until the table was analysed.
+                "enable_seqscan": "off",
+                "enable_bitmapscan": "off",
+            },
         )
         with _unavailable("open"):
             await self._pool

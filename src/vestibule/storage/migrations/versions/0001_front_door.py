@@ -80,12 +80,14 @@ TABLES = (
         sealed_http_overrides TEXT,
         provenance TEXT NOT NULL,
         merged_into TEXT,
-        PRIMARY KEY (workspace_id, id),
-        UNIQUE (workspace_id, email_key),
-        UNIQUE (workspace_id, phone_key),
-        UNIQUE (workspace_id, external_id)
+        PRIMARY KEY (workspace_id, id)
     )
     """,
+    # Only where there is a key: an index over the others' NULLs looks to PostgreSQL, before it has statistics, like a
+    # good way to find a contact by its workspace alone.
+    "CREATE UNIQUE INDEX contacts_email ON contacts (workspace_id, email_key) WHERE email_key IS NOT NULL",
+    "CREATE UNIQUE INDEX contacts_phone ON contacts (workspace_id, phone_key) WHERE phone_key IS NOT NULL",
+    "CREATE UNIQUE INDEX contacts_external ON contacts (workspace_id, external_id) WHERE external_id IS NOT NULL",
     """
     CREATE TABLE rate_totals (
         workspace_id TEXT NOT NULL,

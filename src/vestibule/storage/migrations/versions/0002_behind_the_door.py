@@ -147,7 +147,7 @@ TABLES = (
     "ALTER TABLE contacts ADD COLUMN non_verified_custom_data TEXT",
     "ALTER TABLE contacts ADD COLUMN expires_at BIGINT",
     "CREATE INDEX contacts_expiring ON contacts (expires_at)",
-    "CREATE INDEX contacts_merged ON contacts (workspace_id, merged_into)",
+    "CREATE INDEX contacts_merged ON contacts (workspace_id, merged_into) WHERE merged_into IS NOT NULL",
 )
 
 
