@@ -50,7 +50,6 @@ WITHDRAW = statement(
 EXTEND = statement(
     "signing_keys.extend", "UPDATE signing_keys SET last_expiry = $2 WHERE id = $1 AND last_expiry < $2 RETURNING id"
 )
-RESEAL = statement("signing_keys.reseal", "UPDATE signing_keys SET sealed_private_jwk = $2 WHERE id = $1 RETURNING id")
 
 
 async def insert(store: Store, row: SigningKeyRow) -> None:
