@@ -29,7 +29,7 @@ __all__ = ["Answer", "ClientCertificate", "Outbound"]
 AT_ONCE = 20
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.1
-_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 _MOST_HEADER_BYTES = 16_384
 # How a message is delimited and connections are used is ours to say: two opinions are how requests are smuggled.
 _OURS = re.compile(

@@ -4,8 +4,9 @@ On httpcore, the transport of httpx, by its public parts: we connect and hand it
 the very address that was checked, and no second parser sees the URL. It brings no redirects, proxies, cookies or
 decoding that would have to be switched off. Imported by the first call, not on start.
 
-Bounds on an answer: h11 buffers at most 100 KiB (httpcore's MAX_INCOMPLETE_EVENT_SIZE) of a status line with headers,
-of a chunk's head or of trailers; the body is counted as it comes, and cannot grow by decoding because none is done.
+Bounds on an answer: everything up to the end of its headers 64 KiB; a chunk's head or trailers 100 KiB (h11's buffer,
+httpcore's MAX_INCOMPLETE_EVENT_SIZE); the body is counted as it comes, in bytes and in chunks, and cannot grow by
+decoding because none is done.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from vestibule.clock import elapsed
 from vestibule.errors import UpstreamFailed, UpstreamRedirect, UpstreamTimeout, UpstreamTooLarge
 from vestibule.outbound.address_guard import Address, check_addresses
 from vestibule.outbound.messages import Answer, Call
+from vestibule.outbound.stream import BoundedStream
 from vestibule.outbound.tls import TlsContexts
 from vestibule.settings import Network
 
@@ -31,15 +33,22 @@ Key = tuple[str, str, ssl.SSLContext | None]
 KEEP_SECONDS = 4.0
 _MOST_KEPT = 64
 _MOST_HEADERS = 200
+_MOST_HEAD_BYTES = 65_536
+# Chunks of a few bytes cost more to read than they bring; a body may have so many, and one more for every 16 bytes.
+_MOST_CHUNKS = 1000
+_BYTES_PER_CHUNK = 16
 _MOST_ATTEMPTS = 4
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # RFC 9110 section 9.2.2
 
 
 class _Connection:
-    def __init__(self, key: Key, address: Address, http: httpcore.AsyncHTTP11Connection) -> None:
+    def __init__(
+        self, key: Key, origin: httpcore.Origin, address: Address, stream: httpcore.AsyncNetworkStream
+    ) -> None:
         self.key = key
         self.address = address
-        self.http = http
+        self.stream = BoundedStream(stream)
+        self.http = httpcore.AsyncHTTP11Connection(origin, self.stream, keepalive_expiry=KEEP_SECONDS)
         self.end: asyncio.TimerHandle | None = None
 
 
@@ -65,6 +74,9 @@ class Exchanges:
                     raise
             connection, _ = await self._connection(call, fresh=True)
             return await self._converse(call, connection)
+        except UpstreamTooLarge as error:
+            error.step = error.step or call.step
+            raise
         except (httpcore.TimeoutException, TimeoutError):
             raise UpstreamTimeout(detail=f"no connection within {call.connect_timeout:g} s", step=call.step) from None
         except httpcore.RemoteProtocolError as error:
@@ -110,8 +122,7 @@ class Exchanges:
             await stream.aclose()
             raise
         origin = httpcore.Origin(target.scheme.encode(), target.host.encode(), target.port)
-        http = httpcore.AsyncHTTP11Connection(origin, stream, keepalive_expiry=KEEP_SECONDS)
-        return _Connection(key, address, http)
+        return _Connection(key, origin, address, stream)
 
     async def _open(self, call: Call, addresses: tuple[Address, ...]) -> tuple[Address, httpcore.AsyncNetworkStream]:
         # One address that swallows packets leaves time for the next.
@@ -130,12 +141,14 @@ class Exchanges:
             scheme=target.scheme.encode(), host=target.host.encode(), port=target.port, target=target.path.encode()
         )
         request = httpcore.Request(call.method, url, headers=call.headers, content=call.body)
+        connection.stream.left = _MOST_HEAD_BYTES
         try:
             response = await connection.http.handle_async_request(request)
             try:
                 headers = [(key.decode("latin-1").lower(), value.decode("latin-1")) for key, value in response.headers]
                 _check_head(call, response.status, headers)
                 call.step = "body"
+                connection.stream.left = 2 * call.most_bytes + _MOST_HEAD_BYTES  # chunked, in chunks of any sense
                 body = await _read_body(call, response)
             finally:
                 await response.aclose()
@@ -191,8 +204,12 @@ def _check_head(call: Call, status: int, headers: list[tuple[str, str]]) -> None
 
 async def _read_body(call: Call, response: httpcore.Response) -> bytes:
     body = bytearray()
+    pieces = 0
     async for piece in response.aiter_stream():
         body += piece
+        pieces += 1
+        if pieces > _MOST_CHUNKS + len(body) // _BYTES_PER_CHUNK:
+            raise UpstreamTooLarge(detail="too many chunks for so few bytes", step=call.step)
         if len(body) > call.most_bytes:
             raise UpstreamTooLarge(detail=f"more than {call.most_bytes} bytes", step=call.step)
     return bytes(body)

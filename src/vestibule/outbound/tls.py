@@ -39,9 +39,7 @@ class TlsContexts:
     async def get(self, ca_file: str | None, certificate: ClientCertificate | None) -> ssl.SSLContext:
         """`ca_file`, if given, is trusted instead of everything else. Raises UpstreamFailed."""
         try:
-            # By the file's time, too: a renewed authority counts from the next call on.
-            changed = Path(ca_file).stat().st_mtime_ns if ca_file else 0
-            return await self._made((ca_file, changed, certificate))
+            return await self._made((ca_file, _changed(ca_file), certificate))
         except (OSError, ValueError) as error:  # SSLError is an OSError
             raise UpstreamFailed(
                 detail=f"the CA file or client certificate cannot be used: {type(error).__name__}", step="certificate"
@@ -75,6 +73,11 @@ class TlsContexts:
         if certificate:
             _load(context, certificate)
         return context
+
+
+def _changed(ca_file: str | None) -> int:
+    """The file's time is part of the key: a renewed authority counts from the next call on."""
+    return Path(ca_file).stat().st_mtime_ns if ca_file else 0
 
 
 def _load(context: ssl.SSLContext, certificate: ClientCertificate) -> None:
