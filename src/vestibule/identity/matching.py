@@ -47,7 +47,7 @@ def decide(claims: VerifiedClaims, known: Known) -> Decision:
     values, fields = _changes(claims, contact)
     values |= _phone_key(claims, contact, known, fields)
     if found is not None and not values:
-        return Decision(Outcome.UNCHANGED, contact)
+        return Decision(Outcome.UNCHANGED, contact, fields)
     provenance = dict(contact.provenance)
     for name in PROFILE_FIELDS:
         if name in values:
@@ -72,7 +72,7 @@ def _new(claims: VerifiedClaims) -> Contact:
 def _changes(claims: VerifiedClaims, contact: Contact) -> tuple[dict[str, object], dict[str, str]]:
     """Absent keeps, null clears, equal changes nothing (DESIGN rule 2.7)."""
     values: dict[str, object] = {}
-    fields: dict[str, str] = {}
+    fields: dict[str, str] = dict(claims.notes)
     for name in PROFILE_FIELDS:
         claimed = getattr(claims.profile, name)
         if claimed is UNSET:

@@ -20,6 +20,7 @@ MOST_OVERRIDES = 100
 LONGEST_MEMBER_NAME = 128
 LONGEST_CUSTOM_TEXT = 8_192
 LONGEST_OVERRIDE = 8_192
+_WEB_URL = re.compile(r"https?://[^\s/]", re.IGNORECASE)
 # What a 64-bit database column and every JSON reader that people use can hold without changing it.
 _LARGEST_INTEGER = 2**63 - 1
 
@@ -69,6 +70,11 @@ def custom_data(field: str, value: CustomData) -> CustomData:
         elif isinstance(member, int) and abs(member) > _LARGEST_INTEGER:
             raise InvalidField(path, "must be a number of at most 64 bits; send larger ones as text")
     return value
+
+
+def is_web_url(value: str) -> bool:
+    """Whether a picture may be loaded from it: `javascript:` and its kin end up in pages that show it."""
+    return _WEB_URL.match(value) is not None and value.isprintable()
 
 
 def http_overrides(field: str, value: HttpOverrides) -> HttpOverrides:
