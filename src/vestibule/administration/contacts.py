@@ -9,6 +9,8 @@ from vestibule.clock import now_ms
 from vestibule.errors import Conflict, ContactBusy, NotFound
 from vestibule.identity.email import email_key
 from vestibule.model.contact import Contact
+from vestibule.storage import pending_identities
+from vestibule.storage.provider_identities import ProviderIdentities
 
 
 async def get(desk: Desk, workspace_id: str, contact_id: str) -> Contact:
@@ -40,6 +42,8 @@ async def erase(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
     the receipt. Raises NotFound."""
     contacts = await export(desk, workspace_id, contact_id)
     for contact in reversed(contacts):
+        await pending_identities.delete_of_contact(desk.store, workspace_id, contact.id)
+        await ProviderIdentities(desk.store, desk.contacts).forget(workspace_id, contact.id)
         await desk.contacts.delete(workspace_id, contact.id)
     return [contact.id for contact in contacts]
 
