@@ -28,6 +28,7 @@ __all__ = ["Answer", "ClientCertificate", "Outbound"]
 
 AT_ONCE = 20
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})  # RFC 9110 section 9.2.2
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.1
 _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 _MOST_HEADER_BYTES = 16_384
@@ -73,11 +74,14 @@ class Outbound:
         most_bytes: int = 262_144,
         client_certificate: ClientCertificate | None = None,
         ca_file: str | None = None,
+        repeatable: bool | None = None,
         circuit: bool = True,
     ) -> Answer:
         """The server's answer, whatever its status, if it is no redirect. Times are in seconds: `connect_timeout` for
         name, connection and TLS together, `timeout` for everything, waiting for a turn included. `ca_file` is trusted
-        instead of every other authority. `purpose` is for logs. Raises the Upstream errors."""
+        instead of every other authority. `repeatable` says that the request does no harm when it arrives twice, and may
+        use a kept connection therefore; without it the method decides. `purpose` is for logs. Raises the Upstream
+        errors."""
         began = elapsed()
         try:
             target = parse_url(url, self._allowed_private)
@@ -97,6 +101,7 @@ class Outbound:
                 most_bytes=most_bytes,
                 ca_file=ca_file,
                 client_certificate=client_certificate,
+                repeatable=method in _REPEATABLE if repeatable is None else repeatable,
                 began=began,
             )
             if circuit:

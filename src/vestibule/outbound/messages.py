@@ -10,7 +10,8 @@ from vestibule.outbound.tls import ClientCertificate
 
 @dataclass(slots=True)
 class Call:
-    """A request; `headers` are all of its lines, `step` says how far it has come, `began` is `clock.elapsed()`."""
+    """A request. `headers` are all of its lines; `repeatable` says that it may arrive twice; `began` is
+    `clock.elapsed()`; `step` says how far it has come."""
 
     tenant: str
     method: str
@@ -21,6 +22,7 @@ class Call:
     most_bytes: int
     ca_file: str | None
     client_certificate: ClientCertificate | None
+    repeatable: bool
     began: float
     step: str = "queue"
 
