@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vestibule.cli import api_keys, checking, contacts, serving, signing_keys, workspaces
+from vestibule.cli import api_keys, checking, contacts, providers, serving, signing_keys, workspaces
 
 app = typer.Typer(
     name="vestibule",
@@ -20,6 +20,7 @@ app.command("doctor")(checking.doctor_command)
 app.add_typer(workspaces.app, name="workspace")
 app.add_typer(api_keys.app, name="api-key")
 app.add_typer(contacts.app, name="contact")
+app.add_typer(providers.app, name="provider")
 app.add_typer(signing_keys.app, name="signing-keys")
 app.add_typer(checking.token_app, name="token")
 
