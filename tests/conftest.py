@@ -32,10 +32,14 @@ _LONG_FILES = frozenset(
     {
         "test_actions_end_to_end.py",
         "test_cli_conversations.py",
+        "test_credential_confusion.py",
         "test_cross_device.py",
+        "test_email_lookalikes.py",
+        "test_forged_contact_tokens.py",
         "test_hostile_json.py",
         "test_hostile_transport.py",
         "test_native_conversations.py",
+        "test_native_me.py",
         "test_native_openapi.py",
         "test_outbound.py",
         "test_rate_limits.py",
@@ -47,6 +51,8 @@ _LONG_FILES = frozenset(
         "test_unverified_contacts.py",
         "test_unverified_reads_verified.py",
         "test_widget_files.py",
+        "test_widget_refusals.py",
+        "test_widget_visibility.py",
     }
 )
 

@@ -63,7 +63,8 @@ class Sealer:
             version, name, body = sealed.split(".")
             raw = base64.urlsafe_b64decode(body)
             cipher = self._ciphers[name]
-            if version != _FORMAT:
+            if version != _FORMAT or base64.urlsafe_b64encode(raw).decode() != body:
+                # Also another spelling of the same bytes: what is stored is what was sealed, to the letter.
                 raise CannotUnseal(detail="unknown format", step="unseal")
             return cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], context.encode()).decode()
         except (KeyError, ValueError, InvalidTag):
