@@ -54,6 +54,7 @@ class SqliteStore:
         try:
             self._reader = connect(self._path)
             writing = connect(self._path)
+            writing.execute("PRAGMA busy_timeout=0")  # it retries by itself (`_begin`)
         except sqlite3.Error as error:
             raise StorageUnavailable(detail=str(error), step="open") from error
         self._writer = threading.Thread(target=self._write_forever, args=(writing,), name="sqlite-writer", daemon=True)
@@ -142,7 +143,6 @@ def _commit_together(
 
 def _begin(connection: sqlite3.Connection) -> None:
     deadline = time.monotonic() + _LOCK_WAIT_SECONDS
-    connection.execute("PRAGMA busy_timeout=0")
     while True:
         try:
             connection.execute("BEGIN IMMEDIATE")

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from vestibule.conversations.files import keep_file
-from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Reply, Request, json_reply
-from vestibule.edge.multipart import read_upload
 from vestibule.edge.operation import Answer, Operation
 from vestibule.edge.surface import Route
+from vestibule.edge.uploads import take_upload
 from vestibule.errors import RateLimited, UnsupportedFile
 from vestibule.runtime import Runtime
 from vestibule.surfaces.native.caller import visitor
@@ -30,17 +28,9 @@ class Files:
         return [Route("POST", "/v1/files", self.upload, _UPLOAD)]
 
     async def upload(self, request: Request) -> Reply:
-        runtime, settings = self._runtime, self._runtime.settings
-        author = await visitor(runtime, request)
-        address = address_bucket(client_address(request, settings.trusted_proxies))
-        await runtime.rate_limiter.take(author.workspace_id, f"uploads:{address}", settings.rate_limit_uploads)
-        upload = await read_upload(
-            request, field="file", most=settings.max_file_bytes, within=settings.body_timeout / 1000
-        )
-        with upload.content:
-            kept = await keep_file(runtime, author, name=upload.name, size=upload.size, content=upload.content)
+        author = await visitor(self._runtime, request)
+        kept = await take_upload(self._runtime, author, request)
         file = kept.file
-        request.facts |= {"file": file.id, "bytes": file.size}
         made = Attachment(file.id, file.name, file.size, file.media_type, kept.link)
         return json_reply(201, _ENCODER.encode(made))
 

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from vestibule.conversations.files import keep_file
-from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Reply, Request, json_reply
-from vestibule.edge.multipart import read_upload
 from vestibule.edge.surface import Route
+from vestibule.edge.uploads import take_upload
 from vestibule.runtime import Runtime
 from vestibule.surfaces.opencx.widget.caller import visitor
 from vestibule.surfaces.opencx.widget.reading import PREFIX
@@ -34,14 +32,6 @@ class Files:
         return [Route("POST", f"{slash}{PREFIX}/upload", self.upload) for slash in ("", "/")]
 
     async def upload(self, request: Request) -> Reply:
-        runtime, settings = self._runtime, self._runtime.settings
-        author = await visitor(runtime, request)
-        address = address_bucket(client_address(request, settings.trusted_proxies))
-        await runtime.rate_limiter.take(author.workspace_id, f"uploads:{address}", settings.rate_limit_uploads)
-        upload = await read_upload(
-            request, field="file", most=settings.max_file_bytes, within=settings.body_timeout / 1000
-        )
-        with upload.content:
-            kept = await keep_file(runtime, author, name=upload.name, size=upload.size, content=upload.content)
-        request.facts |= {"file": kept.file.id, "bytes": kept.file.size}
+        author = await visitor(self._runtime, request)
+        kept = await take_upload(self._runtime, author, request)
         return json_reply(200, _ENCODER.encode(_Uploaded(kept.file.name, kept.link)))
