@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from vestibule.storage.statement import statement
-from vestibule.storage.store import Row, Store
+from vestibule.storage.store import Row, Store, Work, query
 
 
 class SigningKeyRow(msgspec.Struct, frozen=True):
@@ -29,7 +29,15 @@ _COLUMNS = "id, public_jwk, sealed_private_jwk, created_at, signs_from, last_exp
 INSERT = statement(
     "signing_keys.insert", f"INSERT INTO signing_keys ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id"
 )
-# Only where there is none: two nodes that start at once may each have made a first key, and one is enough.
+# Takes turns: the row is locked until the unit of work is committed, and the statement after it sees what the one before
+# has done. `NOT EXISTS` alone lets processes that start at once each make a first key on PostgreSQL.
+TAKE_TURN = statement(
+    "signing_keys.take_turn",
+    """
+    INSERT INTO installation (name, value) VALUES ('first_signing_key', '') ON CONFLICT (name)
+    DO UPDATE SET value = excluded.value RETURNING name
+    """,
+)
 INSERT_FIRST = statement(
     "signing_keys.insert_first",
     f"""
@@ -58,7 +66,12 @@ async def insert(store: Store, row: SigningKeyRow) -> None:
 
 async def insert_first(store: Store, row: SigningKeyRow) -> None:
     """Inserts unless a key that is not withdrawn exists."""
-    await store.write(INSERT_FIRST, *msgspec.structs.astuple(row)[:-1])
+
+    def work() -> Work[None]:
+        yield query(TAKE_TURN)
+        yield query(INSERT_FIRST, *msgspec.structs.astuple(row)[:-1])
+
+    await store.transact(work)
 
 
 async def list_all(store: Store) -> list[SigningKeyRow]:
