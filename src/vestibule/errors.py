@@ -12,6 +12,11 @@ private, may carry a token, a key or a part of one.
     │   ├── InvalidArguments      invalid_arguments     an action cannot be called with these values
     │   ├── InvalidDeclaration    invalid_declaration   a file that an operator applies, with everything wrong in it
     │   ├── AmbiguousCredentials  ambiguous_credentials more than one credential in a request
+    │   ├── ProviderRequired      provider_required     an opaque token does not tell whose it is: name the provider
+    │   ├── OpaqueTokenNotSupported    opaque_token_not_supported
+    │   ├── EncryptedTokenNotSupported encrypted_token_not_supported
+    │   ├── BoundTokenNotSupported     bound_token_not_supported     the token needs a proof of possession
+    │   ├── InvalidGrant          invalid_grant         unknown, expired, spent and wrong verifier look alike
     │   ├── BodyTooLarge          body_too_large
     │   ├── BodyTooSlow           body_too_slow
     │   ├── UnsupportedMedia      unsupported_media_type
@@ -22,7 +27,8 @@ private, may carry a token, a key or a part of one.
     │   ├── MissingCredentials    missing_credentials
     │   ├── InvalidApiKey         invalid_api_key       unknown, malformed, expired and revoked look alike
     │   ├── InvalidWidgetToken    invalid_widget_token  no workspace has this widget token
-    │   └── InvalidContactToken   invalid_token         likewise
+    │   ├── InvalidContactToken   invalid_token         likewise
+    │   └── InvalidProviderToken  invalid_token         an identity provider's token, whatever is wrong with it
     ├── NotAllowed                proven, but not permitted
     │   ├── InsufficientScope     insufficient_scope
     │   ├── TrustRequired         trust_required        an action asks for a verified contact
@@ -31,6 +37,7 @@ private, may carry a token, a key or a part of one.
     ├── NotFound                  not_found
     ├── Conflict                  it contradicts what is known
     │   ├── AlreadyExists         already_exists
+    │   ├── IdentityConflict      identity_conflict     the proof belongs to somebody else already
     │   ├── ConversationClosed    conversation_closed   nothing can be written into it any more
     │   └── ContactBusy           contact_busy          the same contact is being changed by too many at once
     ├── RateLimited               rate_limited
@@ -42,6 +49,7 @@ private, may carry a token, a key or a part of one.
     │   └── UpstreamForbidden     upstream_forbidden    an address that may not be called
     └── Unavailable               try again later; never a guess
         ├── StorageUnavailable    storage_unavailable
+        ├── ProviderUnavailable   provider_unavailable  an identity provider's keys are too old to trust
         ├── NoSigningKey          no_signing_key        every key was withdrawn, or they cannot be opened
         └── CannotUnseal          cannot_unseal         sealed with a secret key that is not configured
 """
@@ -113,6 +121,33 @@ class AmbiguousCredentials(InvalidRequest):
     sentence = "Send exactly one Authorization header."
 
 
+class ProviderRequired(InvalidRequest):
+    code = "provider_required"
+    sentence = "This token does not say who issued it, and several identity providers could have: name one."
+
+
+class OpaqueTokenNotSupported(InvalidRequest):
+    code = "opaque_token_not_supported"
+    sentence = "No identity provider here is set up to check a token that is not a JWT."
+
+
+class EncryptedTokenNotSupported(InvalidRequest):
+    code = "encrypted_token_not_supported"
+    sentence = "Encrypted tokens (JWE) are not accepted; have the identity provider sign them only."
+
+
+class BoundTokenNotSupported(InvalidRequest):
+    """RFC 9449 (DPoP), RFC 8705 (mutual TLS): worth nothing without a proof that this exchange does not carry."""
+
+    code = "bound_token_not_supported"
+    sentence = "The token is bound to a key of its owner, and no proof of it can be checked here."
+
+
+class InvalidGrant(InvalidRequest):
+    code = "invalid_grant"
+    sentence = "The user info id or its code verifier is not valid."
+
+
 class BodyTooLarge(InvalidRequest):
     code = "body_too_large"
     sentence = "The body is larger than this service accepts."
@@ -174,6 +209,11 @@ class InvalidContactToken(NotAuthenticated):
     sentence = "The contact token is not valid."
 
 
+class InvalidProviderToken(NotAuthenticated):
+    code = "invalid_token"
+    sentence = "The token is not valid."
+
+
 class NotAllowed(VestibuleError):
     code = "not_allowed"
     sentence = "This is not permitted."
@@ -217,6 +257,11 @@ class Conflict(VestibuleError):
 class AlreadyExists(Conflict):
     code = "already_exists"
     sentence = "This exists already."
+
+
+class IdentityConflict(Conflict):
+    code = "identity_conflict"
+    sentence = "This identity belongs to another person here."
 
 
 class ConversationClosed(Conflict):
@@ -278,6 +323,11 @@ class Unavailable(VestibuleError):
 class StorageUnavailable(Unavailable):
     code = "storage_unavailable"
     sentence = "The database cannot be reached right now; try again."
+
+
+class ProviderUnavailable(Unavailable):
+    code = "provider_unavailable"
+    sentence = "The identity provider cannot be asked right now; try again."
 
 
 class NoSigningKey(Unavailable):

@@ -1,21 +1,17 @@
-"""Reads JSON bodies one way everywhere: RFC 8259 in UTF-8, bounded, without duplicate members; it must not know fields.
-
-msgspec refuses what is not JSON (NaN, lone surrogates, BOM, trailing bytes, numbers out of range); a second pass
-refuses what JSON allows and two readers would understand differently (RFC 8259 section 4: duplicate names).
-"""
+"""Reads JSON bodies one way everywhere: RFC 8259 in UTF-8, bounded, without duplicate members; it must not know
+fields. What is refused of JSON itself says `vestibule.strict_json`."""
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from vestibule.errors import InvalidField, MalformedBody
+from vestibule.strict_json import NotStrict, refuse_ambiguity, refuse_depth
 
 T = TypeVar("T")
-DEEPEST = 32
 _PLACE = re.compile(r"^(.*) - at `(.*)`$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.+)`")
 _TYPES = re.compile(r"Expected `(.+)`, got `(.+)`")
@@ -31,59 +27,24 @@ _NAMES = {
 
 def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """The value of `body`. Raises MalformedBody, and InvalidField where it is JSON of another shape."""
-    if body.count(b"{") + body.count(b"[") > DEEPEST:
-        _refuse_depth(body)
     try:
-        value = decoder.decode(body)
-    except msgspec.ValidationError as error:
-        _refuse_duplicates(body)  # first: a duplicate is the graver fault, and the field's value is then unclear
-        raise _in_words(error) from None
+        refuse_depth(body)
+        try:
+            value = decoder.decode(body)
+        except msgspec.ValidationError as error:
+            refuse_ambiguity(body)  # first: a duplicate is the graver fault, and the field's value is then unclear
+            raise _in_words(error) from None
+        refuse_ambiguity(body)
+    except NotStrict as reason:
+        raise _in_body(reason) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedBody(step="json") from None
-    _refuse_duplicates(body)
     return value
 
 
-def _refuse_duplicates(body: bytes) -> None:
-    try:
-        _MEMBERS.decode(body.decode())
-    except (ValueError, RecursionError):
-        raise MalformedBody(step="json") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise MalformedBody("The body has two members of the same name in one object.", step="duplicates")
-    if "__proto__" in members:
-        # No name for a value: JavaScript that copies members would set an object's prototype with it.
-        raise MalformedBody("The body has a member named __proto__.", step="members")
-    return members
-
-
-_MEMBERS = json.JSONDecoder(object_pairs_hook=_unique)
-
-
-def _refuse_depth(body: bytes) -> None:
-    depth = deepest = 0
-    in_text = escaped = False
-    for byte in body:
-        if in_text:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_text = False
-        elif byte == 0x22:
-            in_text = True
-        elif byte in b"{[":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"}]":
-            depth -= 1
-    if deepest > DEEPEST:
-        raise MalformedBody(f"The body is nested deeper than {DEEPEST} levels.", step="depth")
+def _in_body(reason: NotStrict) -> MalformedBody:
+    # What is no JSON at all has the error's own sentence.
+    return MalformedBody(None if reason.step == "json" else f"The body {reason}", step=reason.step)
 
 
 def _in_words(error: msgspec.ValidationError) -> InvalidField | MalformedBody:

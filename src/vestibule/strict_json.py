@@ -1,0 +1,84 @@
+"""Refuses JSON that two readers would understand differently; it must not know what the text is for.
+
+msgspec refuses what is not JSON (NaN, lone surrogates, BOM, trailing bytes, numbers out of range); what is added here
+is what JSON allows and readers disagree on (RFC 8259 section 4: duplicate names), and a bound on depth.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+DEEPEST = 32
+
+
+class NotStrict(Exception):
+    """Why a text is refused: `step` is stable, the sentence goes on from "it" and quotes nothing."""
+
+    def __init__(self, step: str, sentence: str) -> None:
+        self.step = step
+        super().__init__(sentence)
+
+
+def read_object(text: bytes) -> dict[str, Any]:
+    """The object that `text` is. For what is no request body: tokens, and other servers' answers. Raises NotStrict."""
+    refuse_depth(text)
+    try:
+        value = _ANY.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise NotStrict("json", "is not valid JSON in UTF-8.") from None
+    if not isinstance(value, dict):
+        raise NotStrict("shape", "is not a JSON object.")
+    refuse_ambiguity(text)
+    return value
+
+
+def refuse_ambiguity(text: bytes) -> None:
+    """Raises NotStrict for members that readers disagree on. `text` must be JSON within the depth."""
+    try:
+        _MEMBERS.decode(text.decode())
+    except (ValueError, RecursionError):
+        raise NotStrict("json", "is not valid JSON in UTF-8.") from None
+
+
+def refuse_depth(text: bytes) -> None:
+    """Raises NotStrict for what is nested too deep, before a reader recurses into it."""
+    if text.count(b"{") + text.count(b"[") > DEEPEST and _depth(text) > DEEPEST:
+        raise NotStrict("depth", f"is nested deeper than {DEEPEST} levels.")
+
+
+def _depth(text: bytes) -> int:
+    depth = deepest = 0
+    in_text = escaped = False
+    for byte in text:
+        if in_text:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_text = False
+        elif byte == 0x22:
+            in_text = True
+        elif byte in b"{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"}]":
+            depth -= 1
+    return deepest
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise NotStrict("duplicates", "has two members of the same name in one object.")
+    if "__proto__" in members:
+        # No name for a value: JavaScript that copies members would set an object's prototype with it.
+        raise NotStrict("members", "has a member named __proto__.")
+    return members
+
+
+_ANY = msgspec.json.Decoder()
+_MEMBERS = json.JSONDecoder(object_pairs_hook=_unique)
