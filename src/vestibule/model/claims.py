@@ -42,11 +42,28 @@ class ProfileClaims(msgspec.Struct, frozen=True):
     http_action_overrides: HttpOverrides | None | UnsetType = UNSET
 
 
+class ProviderSubject(msgspec.Struct, frozen=True):
+    """Whom an identity provider proved: `(issuer, subject)` is a key that finds a contact (RFC 7519 section 4.1.2: a
+    subject means something at its issuer only).
+
+    Times are epoch milliseconds: when the person signed in there, and when the token that said so ends. `session` is
+    the provider's own name for that sign-in (`sid`).
+    """
+
+    issuer: str
+    subject: str
+    provider_id: int
+    auth_time: int | None = None
+    expires_at: int | None = None
+    session: str | None = None
+
+
 class VerifiedClaims(msgspec.Struct, frozen=True):
     """Proven by a verification method, and by nothing else: only `verification/` may make one (tests hold this).
 
-    `email_key` and `phone_key` are keys that may find a contact: normalised, and vouched for. `proven_at` is epoch
-    milliseconds. `notes` tells, by field, what was left out of the profile and why (DESIGN rule 2.7).
+    `email_key`, `phone_key`, `external_id` and `subject` are keys that may find a contact: normalised, and vouched
+    for. `proven_at` is epoch milliseconds. `notes` tells, by field, what was left out of the profile and why (DESIGN
+    rule 2.7).
     """
 
     workspace_id: str
@@ -57,6 +74,7 @@ class VerifiedClaims(msgspec.Struct, frozen=True):
     phone_key: str | None = None
     external_id: str | None = None
     notes: dict[str, str] = {}
+    subject: ProviderSubject | None = None
 
 
 class UnverifiedClaims(msgspec.Struct, frozen=True):

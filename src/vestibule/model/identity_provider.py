@@ -101,8 +101,8 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     strict_access_tokens: bool = False
     # Claims that only this provider's access tokens have: what tells them from ID tokens (SECURITY.md finding 2).
     access_token_marks: tuple[str, ...] = ("scope", "scp", "client_id", "cid")
-    # For providers whose access tokens name the client in a claim of their own and have no audience (Cognito:
-    # client_id). Empty: the audience is required.
+    # Where access tokens have no audience of ours, the claim that names the client which asked for them (Cognito:
+    # client_id, Keycloak: azp). Empty: the audience is required.
     access_token_client_claim: str = ""
     required_scopes: tuple[str, ...] = ()
     required_acr: tuple[str, ...] = ()  # one of them

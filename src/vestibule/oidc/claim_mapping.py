@@ -1,0 +1,63 @@
+"""Picks the values that a workspace wants out of a provider's claims; it must not judge whether they are good."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from vestibule.model.identity_provider import IdentityProvider
+from vestibule.oidc.claim_rules import Claims
+
+# What is shown in place of a masked value, to the agent and the visitor alike.
+MASKED = "***"
+PROFILE_NAMES = ("name", "email", "phone", "avatar_url", "language")
+
+
+class Mapped(msgspec.Struct, frozen=True):
+    """`values` are as the provider wrote them: UNSET where the claim is absent, None where it is null.
+    `proven_email` is the address only where `email_verified` is the boolean true, and shown at all."""
+
+    values: dict[str, Any]
+    custom: dict[str, Any] | None
+    proven_email: str | None
+
+
+def map_claims(provider: IdentityProvider, claims: Claims) -> Mapped:
+    mapping = provider.claims
+    values = {name: _value(provider, claims, getattr(mapping, name)) for name in PROFILE_NAMES}
+    custom = {name: _value(provider, claims, path) for name, path in mapping.custom.items()}
+    email = values["email"]
+    # ASVS 15.3.5: the text "true" is no boolean. It speaks of the claim `email` and of no other that may be mapped.
+    # What is masked is not shown, and so must not find anybody either.
+    proven = (
+        claims.get("email_verified") is True and mapping.email == "email" and isinstance(email, str) and email != MASKED
+    )
+    return Mapped(
+        values=values,
+        custom={name: value for name, value in custom.items() if value is not UNSET} if mapping.custom else None,
+        proven_email=email if proven else None,
+    )
+
+
+def find_claim(claims: Claims, path: str) -> Any:
+    """The claim called `path`, or where there is none, the member that its dots lead to. UNSET if there is neither."""
+    if path in claims:
+        return claims[path]
+    found: Any = claims
+    for name in path.split("."):
+        if not isinstance(found, dict) or name not in found:
+            return UNSET
+        found = found[name]
+    return found
+
+
+def _value(provider: IdentityProvider, claims: Claims, path: str) -> Any:
+    if not path:
+        return UNSET
+    value = find_claim(claims, path)
+    if value is UNSET or value is None:
+        return value
+    hidden = any(path == masked or path.startswith(f"{masked}.") for masked in provider.mask)
+    return MASKED if hidden else value

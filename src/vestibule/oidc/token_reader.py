@@ -1,0 +1,169 @@
+"""Reads one token by one provider's rules: signature, claims, and what the provider is asked besides; it must not
+choose the provider, and never tries a second one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import msgspec
+
+from vestibule.clock import SECOND_MS, now_ms
+from vestibule.errors import OpaqueTokenNotSupported
+from vestibule.model.identity_provider import IdentityProvider, TokenKind, UserinfoUse
+from vestibule.oidc import access_token, id_token, introspection
+from vestibule.oidc.claim_mapping import find_claim
+from vestibule.oidc.claim_rules import Claims, Rules, Setting, check_subject, moment, not_bound
+from vestibule.oidc.jwks import ProviderKeys
+from vestibule.oidc.refusal import refuse
+from vestibule.oidc.strict_jws import LONGEST_TOKEN, Jws, check_algorithm, check_signature, parse, read_claims
+from vestibule.oidc.userinfo import check_same_person, check_signed, userinfo
+from vestibule.outbound.client import Outbound
+
+# RFC 6750 section 2.1: what can stand in an Authorization header.
+_OPAQUE = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+# Told of each step that was passed, with what a dry run may show of it.
+Trace = Callable[[str, str], None]
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a token proves. Times are epoch seconds; `session` is the provider's own (`sid`)."""
+
+    provider: IdentityProvider
+    kind: TokenKind
+    subject: str
+    claims: Claims
+    expires_at: float | None
+    auth_time: float | None
+    session: str | None
+
+
+def untraced(_step: str, _detail: str) -> None:
+    """For everything but a dry run."""
+
+
+class TokenReader:
+    """One per process."""
+
+    def __init__(self, outbound: Outbound, keys: ProviderKeys, *, clock: Callable[[], int] = now_ms) -> None:
+        self._outbound = outbound
+        self._keys = keys
+        self._clock = clock
+
+    async def read(self, provider: IdentityProvider, kind: TokenKind, token: str, trace: Trace = untraced) -> Reading:
+        """Raises InvalidProviderToken, BoundTokenNotSupported, OpaqueTokenNotSupported, Upstream,
+        ProviderUnavailable."""
+        if kind is TokenKind.OPAQUE_ACCESS_TOKEN:
+            claims, subject = await self._read_opaque(provider, token, trace)
+        else:
+            claims, subject = await self._read_jwt(provider, kind, token, trace)
+        trace("subject", subject)
+        session = claims.get("sid")
+        return Reading(
+            provider=provider,
+            kind=kind,
+            subject=subject,
+            claims=claims,
+            expires_at=moment(claims, "exp"),
+            auth_time=moment(claims, "auth_time"),
+            session=session if isinstance(session, str) and len(session) <= 255 else None,
+        )
+
+    async def check(self, provider: IdentityProvider, token: str, trace: Trace = untraced) -> tuple[Jws, Claims]:
+        """A JWT's claims, of which nothing but the signature is checked. Raises InvalidProviderToken, Upstream,
+        ProviderUnavailable."""
+        jws = parse(token)
+        trace("form", f"alg {jws.algorithm}, kid {jws.kid or 'none'}, typ {jws.type or 'none'}")
+        check_algorithm(jws, provider.algorithms)
+        trace("algorithm", jws.algorithm)
+        keys = await self._keys.keys(provider)
+        trace("keys", "; ".join([f"{len(keys.keys)} usable", *keys.left_out]))
+        key = keys.choose(jws.algorithm, jws.kid)
+        if key is None:
+            key = (await self._keys.newer_keys(provider, keys)).choose(jws.algorithm, jws.kid)
+        if key is None:
+            raise refuse("key", "the provider has no key of this kid for this algorithm")
+        trace("key", key.kid or "the only one")
+        check_signature(jws, key)
+        trace("signature", "")
+        return jws, read_claims(jws)
+
+    def _now(self) -> float:
+        return self._clock() / SECOND_MS
+
+    async def _read_jwt(
+        self, provider: IdentityProvider, kind: TokenKind, token: str, trace: Trace
+    ) -> tuple[Claims, str]:
+        jws, claims = await self.check(provider, token, trace)
+        setting = Setting(provider, self._now(), jws.type)
+        _apply(id_token.RULES if kind is TokenKind.ID_TOKEN else access_token.RULES, claims, setting, trace)
+        subject = _subject(provider, claims)
+        if kind is TokenKind.JWT_ACCESS_TOKEN and provider.userinfo is UserinfoUse.ALWAYS:
+            claims = _joined(claims, await self._userinfo(provider, token, claims["sub"], trace))
+        return claims, subject
+
+    async def _read_opaque(self, provider: IdentityProvider, token: str, trace: Trace) -> tuple[Claims, str]:
+        if len(token) > LONGEST_TOKEN or _OPAQUE.fullmatch(token) is None:
+            raise refuse("form", "not the form of a bearer token, or too long")
+        trace("form", "an opaque token")
+        endpoints = await self._keys.endpoints(provider)
+        if not provider.introspection_client.client_id or not endpoints.introspection:
+            if not provider.allow_userinfo_only:
+                raise OpaqueTokenNotSupported(detail="no introspection", step="introspection")
+            # By the workspace's own decision: this proves that the token is alive, and not for whom it was made.
+            claims = await self._userinfo(provider, token, None, trace)
+            return claims, _subject(provider, claims)
+        answer = await introspection.introspect(self._outbound, provider, endpoints.introspection, token)
+        trace("introspection", "")
+        _apply(introspection.RULES, answer, Setting(provider, self._now()), trace)
+        said = answer.get("sub")
+        if said is None or (provider.userinfo is not UserinfoUse.NEVER and endpoints.userinfo):
+            found = await self._userinfo(provider, token, said, trace)
+            answer = _joined(answer, found)
+            if said is None and "sub" in found:
+                answer["sub"] = found["sub"]
+        return answer, _subject(provider, answer)
+
+    async def _userinfo(self, provider: IdentityProvider, token: str, subject: str | None, trace: Trace) -> Claims:
+        url = (await self._keys.endpoints(provider)).userinfo
+        if not url:
+            raise refuse("userinfo", "the provider has no userinfo, and nothing else names the subject")
+
+        async def read_signed(signed: str) -> Claims:
+            _, claims = await self.check(provider, signed)
+            check_signed(claims, Setting(provider, self._now()))
+            return claims
+
+        claims = await userinfo(self._outbound, provider, url, token, read_signed=read_signed)
+        check_same_person(claims, subject, provider.claims.subject)
+        not_bound(claims, Setting(provider, 0))
+        trace("userinfo", "")
+        return claims
+
+
+# What a token says of itself stays its own, whatever userinfo says; the person's claims are userinfo's, which is newer.
+_OF_THE_TOKEN = frozenset({"iss", "aud", "azp", "exp", "nbf", "iat", "jti", "sub", "client_id", "scope", "scp"}) | {
+    "acr",
+    "amr",
+    "auth_time",
+    "sid",
+    "active",
+}
+
+
+def _joined(of_token: Claims, of_person: Claims) -> Claims:
+    if "email" in of_person:
+        # An address and whether it is proven belong together: never one from here and the other from there.
+        of_token = {name: value for name, value in of_token.items() if name != "email_verified"}
+    return {**of_token, **{name: value for name, value in of_person.items() if name not in _OF_THE_TOKEN}}
+
+
+def _apply(rules: Rules, claims: Claims, setting: Setting, trace: Trace) -> None:
+    for name, rule in rules:
+        rule(claims, setting)
+        if trace is not untraced:
+            trace(name, "")
+
+
+def _subject(provider: IdentityProvider, claims: Claims) -> str:
+    return check_subject(find_claim(claims, provider.claims.subject))

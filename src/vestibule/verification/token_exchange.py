@@ -1,0 +1,166 @@
+"""A token of the customer's identity provider proves who its holder is there (Puzzel's exchange, RFC 8693); it must not
+store the token, send it to two providers, or fall back to anything weaker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from vestibule.clock import SECOND_MS, now_ms
+from vestibule.errors import InvalidField, InvalidProviderToken, InvalidRequest
+from vestibule.identity import profile_rules as rules
+from vestibule.identity.email import email_key
+from vestibule.model.claims import CustomData, CustomValue, Method, ProfileClaims, ProviderSubject, VerifiedClaims
+from vestibule.model.identity_provider import IdentityProvider
+from vestibule.oidc.claim_mapping import MASKED, Mapped, map_claims
+from vestibule.oidc.provider_choice import NOT_MINE, choose
+from vestibule.oidc.token_reader import Reading, TokenReader, Trace, untraced
+
+_LONGEST_LANGUAGE = 64
+
+
+class ProviderToken(msgspec.Struct, frozen=True):
+    """What a visitor presents, and the providers of the workspace that it is presented to; exactly one of the tokens.
+    `provider_id` None: whoever issued it."""
+
+    workspace_id: str
+    providers: tuple[IdentityProvider, ...]
+    provider_id: int | None = None
+    access_token: str | None = None
+    id_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"ProviderToken({self.workspace_id!r})"
+
+
+class TokenExchange:
+    """The proof is the provider's: its signature, or its answer when it is asked about the token."""
+
+    name = Method.TOKEN_EXCHANGE
+
+    def __init__(self, reader: TokenReader) -> None:
+        self._reader = reader
+
+    async def verify(self, credential: ProviderToken, trace: Trace = untraced) -> VerifiedClaims:
+        """Raises InvalidRequest (of which ProviderRequired and OpaqueTokenNotSupported), InvalidProviderToken,
+        NotFound, Upstream, ProviderUnavailable. `trace` is told of every step that was passed."""
+        return claims_of(credential.workspace_id, await self.read(credential, trace))
+
+    async def read(self, credential: ProviderToken, trace: Trace = untraced) -> Reading:
+        """The token as its provider's rules read it."""
+        is_id_token = credential.id_token is not None
+        token = credential.id_token if credential.id_token is not None else credential.access_token
+        if token is None or (is_id_token and credential.access_token is not None):
+            raise InvalidRequest("Send exactly one of accessToken and idToken.", step="form")
+        candidates = choose(
+            credential.providers, provider_id=credential.provider_id, token=token, is_id_token=is_id_token
+        )
+        for last, candidate in zip([False] * (len(candidates) - 1) + [True], candidates, strict=True):
+            trace("provider", f"{candidate.provider.id} {candidate.provider.name}: {candidate.kind.value}")
+            try:
+                return await self._reader.read(candidate.provider, candidate.kind, token, trace)
+            except InvalidProviderToken as error:
+                if last or error.step not in NOT_MINE:
+                    raise
+        raise AssertionError("unreachable")
+
+
+def claims_of(workspace_id: str, reading: Reading) -> VerifiedClaims:
+    """What a workspace takes from a reading. A value that cannot be used is left out, with a note (DESIGN rule 2.7);
+    an e-mail finds somebody only where the workspace has said so, and the provider that it is proven (rule 2.2)."""
+    provider = reading.provider
+    mapped = map_claims(provider, reading.claims)
+    notes: dict[str, str] = {}
+    profile = _profile(mapped, notes)
+    proven = mapped.proven_email if provider.link_by_email else None
+    return VerifiedClaims(
+        workspace_id=workspace_id,
+        method=Method.TOKEN_EXCHANGE,
+        proven_at=now_ms(),
+        profile=profile,
+        email_key=email_key(proven) if proven is not None and isinstance(profile.email, str) else None,
+        notes=notes,
+        subject=ProviderSubject(
+            issuer=provider.issuer,
+            subject=reading.subject,
+            provider_id=provider.id,
+            auth_time=_milliseconds(reading.auth_time),
+            expires_at=_milliseconds(reading.expires_at),
+            session=reading.session,
+        ),
+    )
+
+
+def _profile(mapped: Mapped, notes: dict[str, str]) -> ProfileClaims:
+    values: dict[str, Any] = {}
+    for name, check in _CHECKS.items():
+        value = mapped.values[name]
+        if value is UNSET or value is None or value == MASKED:
+            values[name] = value
+            continue
+        try:
+            values[name] = check(_text(name, value))
+        except InvalidField as error:
+            values[name] = UNSET
+            notes[name] = f"refused: {error.message.partition(': ')[2]}"
+    return ProfileClaims(**values, custom_data=_custom(mapped.custom, notes))
+
+
+def _custom(found: dict[str, Any] | None, notes: dict[str, str]) -> CustomData | Any:
+    if found is None:
+        return UNSET
+    kept: CustomData = {}
+    for name, value in found.items():
+        if value is None:
+            continue
+        # Lists of texts are common (groups, roles); custom data is flat.
+        flat = ", ".join(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
+        try:
+            kept |= rules.custom_data("custom_data", {name: _scalar(name, flat)})
+        except InvalidField as error:
+            notes[f"custom_data.{name}"] = f"refused: {error.message.partition(': ')[2]}"
+    return kept
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidField(name, "must be text")
+    return value
+
+
+def _scalar(name: str, value: object) -> CustomValue:
+    if not isinstance(value, str | int | float | bool):
+        raise InvalidField(name, "must be text, a number or a boolean")
+    return value
+
+
+def _name(value: str) -> str:
+    return rules.text("name", value, rules.LONGEST_NAME)
+
+
+def _email(value: str) -> str:
+    email_key(value)
+    return value
+
+
+def _phone(value: str) -> str:
+    return rules.text("phone", value, rules.LONGEST_PHONE)
+
+
+def _avatar(value: str) -> str:
+    if not rules.is_web_url(value):
+        raise InvalidField("avatar_url", "must be an http or https URL")
+    return rules.text("avatar_url", value, rules.LONGEST_URL)
+
+
+def _language(value: str) -> str:
+    return rules.text("language", value, _LONGEST_LANGUAGE)
+
+
+_CHECKS = {"name": _name, "email": _email, "phone": _phone, "avatar_url": _avatar, "language": _language}
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return int(seconds * SECOND_MS) if seconds is not None else None
