@@ -29,6 +29,7 @@ from vestibule.storage.device_scopes import DeviceScopes
 from vestibule.storage.file_store import DiskFileStore
 from vestibule.storage.installation import UnverifiedSecret
 from vestibule.storage.opening import open_store
+from vestibule.storage.provider_identities import ProviderIdentities
 from vestibule.tenancy import Tenancy
 from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
@@ -55,7 +56,7 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
             signing_keys, issuer=settings.public_url, lifetime_ms=settings.contact_token_lifetime
         ),
         contacts=contacts,
-        resolver=Resolver(contacts),
+        resolver=Resolver(contacts, ProviderIdentities(store, contacts)),
         rate_limiter=RateLimiter(store),
         token_endings=TokenEndings(store),
         device_scopes=DeviceScopes(store),

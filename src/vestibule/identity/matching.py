@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from vestibule.clock import now_ms
+from vestibule.errors import IdentityConflict
 from vestibule.ids import new_id
 from vestibule.model.claims import VerifiedClaims
 from vestibule.model.contact import PROFILE_FIELDS, Contact, Provenance
@@ -22,6 +23,7 @@ class Outcome(enum.StrEnum):
     UNCHANGED = "unchanged"
     UPDATED = "updated"
     CREATED = "created"
+    LINKED = "linked"  # a provider's subject, to a contact that was known by its e-mail
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -29,6 +31,15 @@ class Known(msgspec.Struct, frozen=True):
 
     by_email: Contact | None = None
     by_phone: Contact | None = None
+
+
+class KnownSubject(msgspec.Struct, frozen=True):
+    """What the store knows about a provider's proof: who it leads to, who has its proven e-mail as a key, and whether
+    that one is known to be somebody else at the same issuer."""
+
+    by_subject: Contact | None = None
+    by_email: Contact | None = None
+    email_is_anothers: bool = False
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -46,7 +57,35 @@ def decide(claims: VerifiedClaims, known: Known) -> Decision:
     contact = found if found is not None else _new(claims)
     values, fields = _changes(claims, contact)
     values |= _phone_key(claims, contact, known, fields)
-    if found is not None and not values:
+    return _decision(claims, contact, values, fields, Outcome.UPDATED if found is not None else Outcome.CREATED)
+
+
+def decide_by_subject(claims: VerifiedClaims, known: KnownSubject) -> Decision:
+    """Exists, link or create, for claims that an identity provider proved. An e-mail chooses a contact only where the
+    claims have it as a key, which takes the workspace's word and the provider's (DESIGN rule 2.2). Raises
+    IdentityConflict where it would make one person of two: never guessed, never merged (rule 2.3)."""
+    if known.by_subject is not None:
+        contact, outcome = known.by_subject, Outcome.UPDATED
+    elif known.by_email is None:
+        contact, outcome = _new(claims), Outcome.CREATED
+    elif known.email_is_anothers:
+        raise IdentityConflict(detail="the e-mail's contact is another subject of this issuer", step="matching")
+    else:
+        contact, outcome = known.by_email, Outcome.LINKED
+    values, fields = _changes(claims, contact)
+    if contact.email_key is not None and contact.email_key != claims.email_key and "email" in values:
+        # Somebody vouched for the address that finds this contact; what is not proven must not be shown in its place.
+        del values["email"]
+        fields["email"] = "kept: the contact's own address is vouched for"
+    if contact.email_key is None and claims.email_key is not None and known.by_email is None:
+        values["email_key"] = claims.email_key
+    return _decision(claims, contact, values, fields, outcome)
+
+
+def _decision(
+    claims: VerifiedClaims, contact: Contact, values: dict[str, object], fields: dict[str, str], outcome: Outcome
+) -> Decision:
+    if outcome is Outcome.UPDATED and not values:
         return Decision(Outcome.UNCHANGED, contact, fields)
     provenance = dict(contact.provenance)
     for name in PROFILE_FIELDS:
@@ -54,7 +93,7 @@ def decide(claims: VerifiedClaims, known: Known) -> Decision:
             # A cleared value keeps its provenance: "removed by the backend on that day" is worth knowing.
             provenance[name] = Provenance(claims.method, claims.proven_at)
     changed = msgspec.structs.replace(contact, **values, provenance=provenance, updated_at=claims.proven_at)
-    return Decision(Outcome.UPDATED if found is not None else Outcome.CREATED, changed, fields)
+    return Decision(outcome, changed, fields)
 
 
 def _new(claims: VerifiedClaims) -> Contact:

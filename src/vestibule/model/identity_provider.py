@@ -96,7 +96,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     endpoints: Endpoints = Endpoints()
     algorithms: tuple[str, ...] = SIGNATURES
     shared_secret: str = ""
-    accepts: tuple[TokenKind, ...] = (TokenKind.ID_TOKEN, TokenKind.JWT_ACCESS_TOKEN)
+    accepts: tuple[TokenKind, ...] = (TokenKind.ID_TOKEN,)
     # True: a JWT access token must say that it is one (RFC 9068, `typ: at+jwt`). Most products' do not.
     strict_access_tokens: bool = False
     # Claims that only this provider's access tokens have: what tells them from ID tokens (SECURITY.md finding 2).

@@ -104,12 +104,12 @@ class Contacts:
 
     async def insert(self, contact: Contact) -> bool:
         """False where one of its keys already belongs to a contact."""
-        return bool(await self._store.write(INSERT, *self._to_row(contact)))
+        return bool(await self._store.write(INSERT, *self.to_row(contact)))
 
     async def update(self, contact: Contact) -> bool:
         """Writes over the version that `contact` was read at. False where somebody else wrote since, or took a key."""
         try:
-            return bool(await self._store.write(UPDATE, *self._to_row(contact)))
+            return bool(await self._store.write(UPDATE, *self.to_row(contact)))
         except UniqueViolation:
             return False
 
@@ -151,7 +151,8 @@ class Contacts:
     def _only(self, rows: list[Row]) -> Contact | None:
         return self._from_row(rows[0]) if rows else None
 
-    def _to_row(self, contact: Contact) -> tuple[Value, ...]:
+    def to_row(self, contact: Contact) -> tuple[Value, ...]:
+        """The parameters of INSERT and UPDATE, for units of work that write more than the contact."""
         overrides = contact.http_action_overrides
         sealed = self._sealer.seal(to_json(overrides), _sealing_context(contact.id)) if overrides is not None else None
         custom = to_json(contact.custom_data) if contact.custom_data is not None else None

@@ -36,6 +36,12 @@ JOBS = statement("erasure.jobs", "DELETE FROM responder_jobs WHERE workspace_id 
 DEVICE_SCOPES = statement(
     "erasure.device_scopes", "DELETE FROM device_scopes WHERE workspace_id = $1 AND contact_id = $2"
 )
+PENDING_IDENTITIES = statement(
+    "erasure.pending_identities", "DELETE FROM pending_identities WHERE workspace_id = $1 AND contact_id = $2"
+)
+PROVIDER_IDENTITIES = statement(
+    "erasure.provider_identities", "DELETE FROM provider_identities WHERE workspace_id = $1 AND contact_id = $2"
+)
 
 
 class Expired(msgspec.Struct, frozen=True):
@@ -64,6 +70,9 @@ def erase_if_expired(workspace_id: str, contact_id: str, before: int) -> Work[in
 
 def erase(workspace_id: str, contact_id: str) -> Work[int]:
     """Deletes the contact with its conversations and all that hangs on them; how many conversations it had."""
+    # What leads to the contact goes first, so that nobody is signed in to what is being forgotten.
+    yield query(PENDING_IDENTITIES, workspace_id, contact_id)
+    yield query(PROVIDER_IDENTITIES, workspace_id, contact_id)
     yield query(CONTACT, workspace_id, contact_id)
     # The conversations first: whoever writes into one at this moment holds its row, and is waited for; what they have
     # written is seen, and deleted, by the statements after.

@@ -1,0 +1,64 @@
+"""Adds, changes and removes a workspace's identity providers; it must not read a token."""
+
+from __future__ import annotations
+
+from vestibule.administration import provider_rules, workspaces
+from vestibule.administration.desk import Desk
+from vestibule.errors import Conflict, InvalidRequest, NotFound
+from vestibule.model.identity_provider import IdentityProvider, ProviderSettings
+from vestibule.storage import identity_providers as rows
+
+MOST_PROVIDERS = 50
+
+
+async def add(desk: Desk, workspace_id: str, settings: ProviderSettings) -> IdentityProvider:
+    """A new provider, last in the order. Raises NotFound, InvalidRequest, Conflict."""
+    _check(settings, desk)
+    others = await list_all(desk, workspace_id)
+    if len(others) >= MOST_PROVIDERS:
+        raise Conflict(f"A workspace has at most {MOST_PROVIDERS} identity providers.")
+    _refuse_clash(settings, others)
+    return await rows.insert(desk.store, desk.sealer, workspace_id, settings)
+
+
+async def replace(desk: Desk, provider: IdentityProvider) -> IdentityProvider:
+    """Writes over a provider's settings and place. Raises NotFound, InvalidRequest, Conflict."""
+    _check(provider, desk)
+    others = await list_all(desk, provider.workspace_id)
+    _refuse_clash(provider, tuple(other for other in others if other.id != provider.id))
+    if not await rows.update(desk.store, desk.sealer, provider):
+        raise NotFound("There is no such identity provider.")
+    return provider
+
+
+async def remove(desk: Desk, workspace_id: str, provider_id: int) -> IdentityProvider:
+    """Its number is never given again. Contacts and what leads to them stay. Raises NotFound."""
+    provider = await get(desk, workspace_id, provider_id)
+    await rows.delete(desk.store, workspace_id, provider_id)
+    return provider
+
+
+async def get(desk: Desk, workspace_id: str, provider_id: int) -> IdentityProvider:
+    """Raises NotFound."""
+    for provider in await list_all(desk, workspace_id):
+        if provider.id == provider_id:
+            return provider
+    raise NotFound("There is no such identity provider.")
+
+
+async def list_all(desk: Desk, workspace_id: str) -> tuple[IdentityProvider, ...]:
+    """In their order. Raises NotFound."""
+    await workspaces.get(desk, workspace_id)
+    return await rows.list_all(desk.store, desk.sealer, workspace_id)
+
+
+def _check(settings: ProviderSettings, desk: Desk) -> None:
+    found = provider_rules.problems(settings, desk.settings.private_hosts)
+    if found:
+        raise InvalidRequest("; ".join(found), step="settings")
+
+
+def _refuse_clash(settings: ProviderSettings, others: tuple[IdentityProvider, ...]) -> None:
+    clash = provider_rules.clash(settings, others)
+    if clash is not None:
+        raise Conflict(f"{clash}.", step="settings")

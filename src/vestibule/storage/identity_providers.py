@@ -1,0 +1,89 @@
+"""Identity providers as rows, sealed whole; it must not judge their settings."""
+
+from __future__ import annotations
+
+from vestibule.clock import now_ms
+from vestibule.model.identity_provider import IdentityProvider, ProviderSettings
+from vestibule.sealing import Sealer
+from vestibule.storage.json_columns import from_json, to_json
+from vestibule.storage.statement import statement
+from vestibule.storage.store import Store, Work, query
+
+# Numbers go up for ever: what still names a removed provider must not mean another one.
+NEXT_ID = statement(
+    "identity_providers.next_id",
+    """
+    INSERT INTO counters (workspace_id, name, value) VALUES ($1, 'identity_provider', 1)
+    ON CONFLICT (workspace_id, name) DO UPDATE SET value = counters.value + 1 RETURNING value
+    """,
+)
+INSERT = statement(
+    "identity_providers.insert",
+    """
+    INSERT INTO identity_providers (workspace_id, id, position, issuer, sealed_document, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6) RETURNING id
+    """,
+)
+UPDATE = statement(
+    "identity_providers.update",
+    """
+    UPDATE identity_providers SET position = $3, issuer = $4, sealed_document = $5, updated_at = $6
+    WHERE workspace_id = $1 AND id = $2 RETURNING id
+    """,
+)
+DELETE = statement(
+    "identity_providers.delete", "DELETE FROM identity_providers WHERE workspace_id = $1 AND id = $2 RETURNING id"
+)
+LIST = statement(
+    "identity_providers.list",
+    "SELECT id, position, sealed_document FROM identity_providers WHERE workspace_id = $1 ORDER BY position, id",
+)
+
+
+async def insert(store: Store, sealer: Sealer, workspace_id: str, settings: ProviderSettings) -> IdentityProvider:
+    """The provider as stored, last in the order."""
+
+    def work() -> Work[IdentityProvider]:
+        rows = yield query(NEXT_ID, workspace_id)
+        number = int(rows[0][0])
+        # Its number is its place until it is moved: later ones come after earlier ones.
+        sealed = sealer.seal(to_json(settings), _context(workspace_id, number))
+        yield query(INSERT, workspace_id, number, number, settings.issuer, sealed, now_ms())
+        return _provider(workspace_id, number, number, settings)
+
+    return await store.transact(work)
+
+
+async def update(store: Store, sealer: Sealer, provider: IdentityProvider) -> bool:
+    settings = ProviderSettings(**{name: getattr(provider, name) for name in ProviderSettings.__struct_fields__})
+    sealed = sealer.seal(to_json(settings), _context(provider.workspace_id, provider.id))
+    rows = await store.write(
+        UPDATE, provider.workspace_id, provider.id, provider.position, provider.issuer, sealed, now_ms()
+    )
+    return bool(rows)
+
+
+async def delete(store: Store, workspace_id: str, provider_id: int) -> bool:
+    return bool(await store.write(DELETE, workspace_id, provider_id))
+
+
+async def list_all(store: Store, sealer: Sealer, workspace_id: str) -> tuple[IdentityProvider, ...]:
+    """In their order. Raises CannotUnseal, StorageUnavailable."""
+    return tuple(
+        _provider(
+            workspace_id,
+            int(row[0]),
+            int(row[1]),
+            from_json(sealer.unseal(row[2], _context(workspace_id, int(row[0]))), ProviderSettings),
+        )
+        for row in await store.read(LIST, workspace_id)
+    )
+
+
+def _provider(workspace_id: str, number: int, position: int, settings: ProviderSettings) -> IdentityProvider:
+    members = {name: getattr(settings, name) for name in ProviderSettings.__struct_fields__}
+    return IdentityProvider(workspace_id=workspace_id, id=number, position=position, **members)
+
+
+def _context(workspace_id: str, number: int) -> str:
+    return f"identity_providers:{workspace_id}:{number}"

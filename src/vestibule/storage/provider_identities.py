@@ -1,0 +1,91 @@
+"""Whom identity providers have proven, as rows that lead to contacts; it must not decide whom they lead to."""
+
+from __future__ import annotations
+
+from vestibule.clock import now_ms
+from vestibule.model.claims import ProviderSubject
+from vestibule.model.contact import Contact
+from vestibule.storage.contacts import INSERT as INSERT_CONTACT
+from vestibule.storage.contacts import UPDATE as UPDATE_CONTACT
+from vestibule.storage.contacts import Contacts
+from vestibule.storage.statement import Statement, statement
+from vestibule.storage.store import Store, UniqueViolation, Work, query
+
+FIND = statement(
+    "provider_identities.find",
+    """
+    SELECT $slot, contact_id FROM provider_identities WHERE workspace_id = $1 AND issuer = $2 AND subject = $3
+    """,
+)
+FIND_OTHER = statement(
+    "provider_identities.find_other",
+    """
+    SELECT subject FROM provider_identities
+    WHERE workspace_id = $1 AND contact_id = $2 AND issuer = $3 AND subject <> $4 LIMIT 1
+    """,
+)
+LIST = statement(
+    "provider_identities.list",
+    """
+    SELECT issuer, subject FROM provider_identities WHERE workspace_id = $1 AND contact_id = $2
+    ORDER BY issuer, subject
+    """,
+)
+INSERT = statement(
+    "provider_identities.insert",
+    """
+    INSERT INTO provider_identities (workspace_id, issuer, subject, contact_id, created_at)
+    VALUES ($1, $2, $3, $4, $5) ON CONFLICT (workspace_id, issuer, subject) DO NOTHING RETURNING contact_id
+    """,
+)
+
+
+class _SomebodyWasFaster(Exception):
+    """Undoes the unit of work: another request took the subject, a key or the contact meanwhile."""
+
+
+class ProviderIdentities:
+    """Reads and writes who was proven, together with their contacts."""
+
+    def __init__(self, store: Store, contacts: Contacts) -> None:
+        self._store = store
+        self._contacts = contacts
+
+    async def find_contact(self, workspace_id: str, subject: ProviderSubject) -> Contact | None:
+        """Who is found by a provider's proof; a merged contact leads to the one it was merged into."""
+        rows = await self._store.read(FIND, workspace_id, subject.issuer, subject.subject)
+        return await self._contacts.find_leading(workspace_id, rows[0][0]) if rows else None
+
+    async def has_other_subject(self, workspace_id: str, contact_id: str, subject: ProviderSubject) -> bool:
+        """Whether the contact is known to be somebody else at the same issuer."""
+        return bool(await self._store.read(FIND_OTHER, workspace_id, contact_id, subject.issuer, subject.subject))
+
+    async def list_of(self, workspace_id: str, contact_id: str) -> list[tuple[str, str]]:
+        """Issuer and subject of everybody who is this contact."""
+        return [(row[0], row[1]) for row in await self._store.read(LIST, workspace_id, contact_id)]
+
+    async def create(self, contact: Contact, subject: ProviderSubject) -> bool:
+        """Makes the contact and what leads to it, both or neither. False where somebody was faster."""
+        return await self._together(INSERT_CONTACT, contact, subject)
+
+    async def link(self, contact: Contact, subject: ProviderSubject) -> bool:
+        """Writes over the version of the contact that was read and lets the subject lead to it, both or neither. False
+        where somebody was faster."""
+        return await self._together(UPDATE_CONTACT, contact, subject)
+
+    async def _together(self, write_contact: Statement, contact: Contact, subject: ProviderSubject) -> bool:
+        row = self._contacts.to_row(contact)
+
+        def work() -> Work[None]:
+            written = yield query(write_contact, *row)
+            if not written:
+                raise _SomebodyWasFaster
+            taken = yield query(INSERT, contact.workspace_id, subject.issuer, subject.subject, contact.id, now_ms())
+            if not taken:
+                raise _SomebodyWasFaster
+
+        try:
+            await self._store.transact(work)
+        except (_SomebodyWasFaster, UniqueViolation):
+            return False
+        return True
