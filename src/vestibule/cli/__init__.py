@@ -10,6 +10,7 @@ from vestibule.cli import (
     checking,
     contacts,
     conversations,
+    providers,
     responders,
     serving,
     signing_keys,
@@ -35,6 +36,7 @@ app.add_typer(responders.app, name="responder")
 app.add_typer(actions.app, name="action")
 app.add_typer(responders.widget_app, name="widget")
 app.add_typer(conversations.retention_app, name="retention")
+app.add_typer(providers.app, name="provider")
 app.add_typer(signing_keys.app, name="signing-keys")
 app.add_typer(checking.token_app, name="token")
 

@@ -1,0 +1,212 @@
+"""`vestibule provider …`; prints, and leaves the rest to `administration`."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from vestibule.administration import dry_run, identity_providers, provider_rules
+from vestibule.administration.dry_run import Trial
+from vestibule.cli.opening import InWorkspace, Json, at_the_desk, fail
+from vestibule.cli.output import Value, print_json, print_list, print_result
+from vestibule.model.identity_provider import (
+    ClientAuth,
+    IdentityProvider,
+    ProviderSettings,
+    TokenKind,
+)
+
+app = typer.Typer(help="Identity providers whose tokens prove visitors.", no_args_is_help=True)
+ProviderId = Annotated[int, typer.Argument(help="The provider's number in its workspace.")]
+Texts = list[str] | None
+
+
+@app.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="What people call it.")],
+    workspace: InWorkspace,
+    issuer: Annotated[str, typer.Option(help="Its issuer, to the letter as its tokens have it.")] = "",
+    client_id: Annotated[Texts, typer.Option(help="A client that its ID tokens are for. Repeatable.")] = None,
+    audience: Annotated[Texts, typer.Option(help="An audience of its JWT access tokens. Repeatable.")] = None,
+    accept: Annotated[
+        Texts, typer.Option(help=f"Kind of token: {', '.join(TokenKind)}. Repeatable; as far as set up if absent.")
+    ] = None,
+    algorithm: Annotated[Texts, typer.Option(help="Signature algorithm. Repeatable; all safe ones if absent.")] = None,
+    jwks_uri: Annotated[str, typer.Option(help="Where its keys are, if not where discovery says.")] = "",
+    introspection_endpoint: Annotated[str, typer.Option(help="Likewise for asking about opaque tokens.")] = "",
+    userinfo_endpoint: Annotated[str, typer.Option(help="Likewise for asking about people.")] = "",
+    no_discovery: Annotated[bool, typer.Option("--no-discovery", help="Ask for no discovery document.")] = False,
+    introspection_client: Annotated[str, typer.Option(help="Our client id at its introspection endpoint.")] = "",
+    introspection_secret_file: Annotated[
+        Path | None, typer.Option(help="File with that client's secret; - for standard input.")
+    ] = None,
+    introspection_auth: Annotated[ClientAuth, typer.Option(help="How the secret is sent.")] = ClientAuth.BASIC,
+    required_scope: Annotated[Texts, typer.Option(help="A scope that access tokens must have. Repeatable.")] = None,
+    required_acr: Annotated[Texts, typer.Option(help="An acr of which one is required. Repeatable.")] = None,
+    max_age: Annotated[int | None, typer.Option(min=0, help="Seconds since the sign-in, at the most.")] = None,
+    link_by_email: Annotated[bool, typer.Option("--link-by-email", help="Verified addresses find contacts.")] = False,
+    allow_userinfo_only: Annotated[
+        bool, typer.Option("--allow-userinfo-only", help="Take opaque tokens on userinfo's word alone. Weak.")
+    ] = False,
+    settings_file: Annotated[
+        Path | None, typer.Option("--settings", help="TOML or JSON file with any setting; the options count before it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add a provider, last in the order."""
+    secret = _read(introspection_secret_file) if introspection_secret_file is not None else None
+    given = {
+        "name": name,
+        "issuer": issuer,
+        "client_ids": client_id,
+        "audiences": audience,
+        "accepts": accept,
+        "algorithms": algorithm,
+        "discovery": False if no_discovery else None,
+        "required_scopes": required_scope,
+        "required_acr": required_acr,
+        "max_age": max_age,
+        "link_by_email": link_by_email or None,
+        "allow_userinfo_only": allow_userinfo_only or None,
+        "endpoints": {"jwks_uri": jwks_uri, "introspection": introspection_endpoint, "userinfo": userinfo_endpoint},
+        "introspection_client": {
+            "client_id": introspection_client,
+            "client_secret": secret,
+            "method": introspection_auth.value if introspection_client else None,
+        },
+    }
+    settings = _settings(_document(settings_file, as_json=as_json), given, as_json=as_json)
+    made = at_the_desk(lambda desk: identity_providers.add(desk, workspace, settings), as_json=as_json)
+    _warn(provider_rules.warnings(settings), as_json=as_json)
+    print_result(_shown(made), as_json=as_json)
+
+
+@app.command("list")
+def list_(workspace: InWorkspace, as_json: Json = False) -> None:
+    """List a workspace's providers in the order in which they are tried."""
+    found = at_the_desk(lambda desk: identity_providers.list_all(desk, workspace), as_json=as_json)
+    columns = ("id", "name", "issuer", "enabled", "accepts", "client_ids", "audiences")
+    empty = "No identity provider yet. Make one: vestibule provider add NAME --workspace ID --issuer URL --client-id ID"
+    print_list([_shown(provider) for provider in found], columns, as_json=as_json, empty=empty)
+
+
+@app.command("remove")
+def remove(provider: ProviderId, workspace: InWorkspace, as_json: Json = False) -> None:
+    """Remove a provider. Its number is never given again; the contacts it proved stay."""
+    removed = at_the_desk(lambda desk: identity_providers.remove(desk, workspace, provider), as_json=as_json)
+    print_result({"removed": removed.id, "name": removed.name}, as_json=as_json)
+
+
+@app.command("test")
+def try_token(
+    workspace: InWorkspace,
+    provider: Annotated[int | None, typer.Option(help="This provider only, as providerId does.")] = None,
+    id_token: Annotated[str | None, typer.Option(help="An ID token; - for standard input.")] = None,
+    access_token: Annotated[str | None, typer.Option(help="An access token; - for standard input.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Try a token: each step, what failed and why, the claims as mapped, the contact. Nothing is written or kept.
+
+    A token given as an argument is seen by everybody on this machine: better `--id-token -`, and paste it.
+    """
+    if (id_token is None) == (access_token is None):
+        fail("invalid_option", "give one of --id-token and --access-token", as_json=as_json, exit_code=2)
+    trial = at_the_desk(
+        lambda desk: dry_run.try_at_desk(
+            desk, workspace, provider_id=provider, access_token=_pasted(access_token), id_token=_pasted(id_token)
+        ),
+        as_json=as_json,
+    )
+    _print_trial(trial, as_json=as_json)
+    if not trial.passed:
+        raise typer.Exit(1)
+
+
+def _pasted(token: str | None) -> str | None:
+    return sys.stdin.read().strip() if token == "-" else token  # noqa: S105 - the usual name of standard input
+
+
+def _print_trial(trial: Trial, *, as_json: bool) -> None:
+    if as_json:
+        print_json(msgspec.to_builtins(trial))
+        return
+    marks = {True: "passed", False: "FAILED", None: "not reached"}
+    steps = [{"step": step.name, "": marks[step.passed], "message": step.detail} for step in trial.steps]
+    print_list(steps, ("step", "", "message"), as_json=False, empty="")
+    if trial.passed:
+        print_result(
+            {
+                "subject": trial.subject,
+                "contact": trial.contact_id or "a new one",
+                "outcome": trial.outcome,
+                "email finds it": trial.email_is_key,
+                **trial.profile,
+                "notes": trial.notes,
+            },
+            as_json=False,
+        )
+    _warn(list(trial.warnings), as_json=False)
+
+
+def _settings(document: dict[str, Any], given: dict[str, Any], *, as_json: bool) -> ProviderSettings:
+    try:
+        settings = msgspec.convert({"issuer": "", **_over(document, given)}, ProviderSettings)
+    except msgspec.ValidationError as error:
+        fail("invalid_option", f"the settings do not fit: {error}", as_json=as_json, exit_code=2)
+    if "accepts" in document or given["accepts"]:
+        return settings
+    return msgspec.structs.replace(settings, accepts=provider_rules.kinds_of(settings))
+
+
+def _over(document: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The document with what was given by options in its place; empty is not given."""
+    merged = dict(document)
+    for name, value in given.items():
+        if isinstance(value, dict):
+            below = document.get(name, {})
+            merged[name] = _over(below if isinstance(below, dict) else {}, value)
+        elif value not in (None, "", []):
+            merged[name] = value
+    return merged
+
+
+def _document(path: Path | None, *, as_json: bool) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        text = _read(path)
+        found = msgspec.json.decode(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.DecodeError):
+        fail("invalid_option", "the settings file cannot be read as TOML or JSON", as_json=as_json, exit_code=2)
+    unknown = sorted(set(found) - set(ProviderSettings.__struct_fields__))
+    if unknown:
+        fail("invalid_option", f"not settings of a provider: {', '.join(unknown)}", as_json=as_json, exit_code=2)
+    return dict(found)
+
+
+def _read(path: Path) -> str:
+    return (sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")).strip()
+
+
+def _warn(warnings: list[str], *, as_json: bool) -> None:
+    if not as_json:
+        for warning in warnings:
+            sys.stderr.write(f"warning: {warning}\n")
+
+
+def _shown(provider: IdentityProvider) -> dict[str, Value]:
+    """Without its secrets."""
+    shown: dict[str, Any] = {"id": provider.id, "workspace_id": provider.workspace_id}
+    shown |= {name: getattr(provider, name) for name in provider.__struct_fields__}
+    shown["shared_secret"] = bool(provider.shared_secret)
+    client = provider.introspection_client
+    shown["introspection_client"] = {"client_id": client.client_id, "method": client.method.value}
+    shown["endpoints"] = msgspec.structs.asdict(provider.endpoints)
+    shown["claims"] = msgspec.structs.asdict(provider.claims)
+    shown["warnings"] = provider_rules.warnings(provider)
+    return shown
