@@ -13,19 +13,22 @@ import msgspec
 
 from vestibule.errors import EncryptedTokenNotSupported, NotFound, OpaqueTokenNotSupported, ProviderRequired
 from vestibule.model.identity_provider import IdentityProvider, TokenKind
+from vestibule.oidc.claim_rules import Claims
 from vestibule.oidc.refusal import refuse
-from vestibule.oidc.strict_jws import is_encrypted, is_jwt_shaped, parse, read_claims
+from vestibule.oidc.strict_jws import Jws, is_encrypted, is_jwt_shaped, parse, read_claims
 
 # What another provider of the same issuer may still take (contract Q8.3): a token for its audience, or of its kind.
 # Never a bad signature or one that is too old: those are bad everywhere.
 NOT_MINE = frozenset({"aud", "azp", "kind", "typ"})
 
 
-class Candidate(msgspec.Struct, frozen=True):
-    """A provider, and what kind of token it shall read."""
+class Candidate(msgspec.Struct, frozen=True, eq=False):
+    """A provider, and what kind of token it shall read. `jwt` is the token taken apart, where it is one; nothing in it
+    is proven yet."""
 
     provider: IdentityProvider
     kind: TokenKind
+    jwt: tuple[Jws, Claims] | None = None
 
 
 def choose(
@@ -55,12 +58,14 @@ def can_ask(provider: IdentityProvider) -> bool:
 
 
 def _by_issuer(providers: list[IdentityProvider], token: str, *, is_id_token: bool) -> tuple[Candidate, ...]:
-    named = read_claims(parse(token)).get("iss")
+    jws = parse(token)
+    claims = read_claims(jws)
+    named = claims.get("iss")
     same = [one for one in providers if one.issuer == named]
     if not same:
         raise refuse("provider", "no enabled provider has the token's issuer")
     wanted = TokenKind.ID_TOKEN if is_id_token else TokenKind.JWT_ACCESS_TOKEN
-    candidates = tuple(Candidate(one, wanted) for one in same if wanted in one.accepts)
+    candidates = tuple(Candidate(one, wanted, (jws, claims)) for one in same if wanted in one.accepts)
     if candidates:
         return candidates
     asked = [one for one in same if can_ask(one)]

@@ -7,7 +7,8 @@ Around joserfc's primitives, because libraries used as documented let 27 to 29 o
 
 from __future__ import annotations
 
-import base64
+import binascii
+import functools
 import re
 from typing import Any
 
@@ -23,6 +24,7 @@ _LONGEST_KID = 512
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]*)")
 # RFC 7516 section 3.1: five parts, the second and third of which may be empty.
 _JWE = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){3}\.[A-Za-z0-9_-]*")
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _OBJECT = ("ew", "ex", "ey", "ez")  # "{" and the next character, in base64
 # Base64 leaves two or four spare bits in its last character; only zeros there are the canonical spelling.
 _LAST = {2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
@@ -52,7 +54,7 @@ def is_jwt_shaped(token: str) -> bool:
 
 
 def is_encrypted(token: str) -> bool:
-    return token.startswith(_OBJECT) and _JWE.fullmatch(token) is not None
+    return token.count(".") == 4 and token.startswith(_OBJECT) and _JWE.fullmatch(token) is not None
 
 
 def parse(token: str, longest: int = LONGEST_TOKEN) -> Jws:
@@ -62,8 +64,28 @@ def parse(token: str, longest: int = LONGEST_TOKEN) -> Jws:
     match = _COMPACT.fullmatch(token)
     if match is None:
         raise refuse("form", "not three parts of base64url")
+    header = _read_header(match[1])
+    return Jws(
+        algorithm=header.algorithm,
+        kid=header.kid,
+        type=header.type,
+        payload=_decode(match[2]),
+        signed=token[: match.end(2)].encode("ascii"),
+        signature=_decode(match[3]),
+    )
+
+
+class _Header(msgspec.Struct, frozen=True):
+    algorithm: str
+    kid: str | None
+    type: str | None
+
+
+# All tokens of a key have the same header, to the letter. What is refused is not remembered.
+@functools.lru_cache(maxsize=512)
+def _read_header(part: str) -> _Header:
     try:
-        header = read_object(_decode(match[1]))
+        header = read_object(_decode(part))
     except NotStrict as reason:
         raise refuse("header", f"the header {reason}") from None
     algorithm = header.get("alg")
@@ -72,14 +94,7 @@ def parse(token: str, longest: int = LONGEST_TOKEN) -> Jws:
     forbidden = [name for name in _FORBIDDEN if name in header]
     if forbidden:
         raise refuse("header", f"the header has {', '.join(forbidden)}")
-    return Jws(
-        algorithm=algorithm,
-        kid=_text(header, "kid"),
-        type=_text(header, "typ"),
-        payload=_decode(match[2]),
-        signed=token[: match.end(2)].encode("ascii"),
-        signature=_decode(match[3]),
-    )
+    return _Header(algorithm, _text(header, "kid"), _text(header, "typ"))
 
 
 def check_algorithm(jws: Jws, allowed: tuple[str, ...]) -> None:
@@ -108,7 +123,7 @@ def _decode(part: str) -> bytes:
     rest = len(part) % 4
     if rest == 1 or (rest and part[-1] not in _LAST[rest]):
         raise refuse("form", "not canonical base64url")
-    return base64.urlsafe_b64decode(part + "==")
+    return binascii.a2b_base64(part.encode("ascii").translate(_TO_STANDARD) + b"==")
 
 
 def _text(header: dict[str, Any], name: str) -> str | None:

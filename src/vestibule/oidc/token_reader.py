@@ -50,13 +50,24 @@ class TokenReader:
         self._keys = keys
         self._clock = clock
 
-    async def read(self, provider: IdentityProvider, kind: TokenKind, token: str, trace: Trace = untraced) -> Reading:
-        """Raises InvalidProviderToken, BoundTokenNotSupported, OpaqueTokenNotSupported, Upstream,
-        ProviderUnavailable."""
+    async def read(
+        self,
+        provider: IdentityProvider,
+        kind: TokenKind,
+        token: str,
+        trace: Trace = untraced,
+        *,
+        jwt: tuple[Jws, Claims] | None = None,
+    ) -> Reading:
+        """`jwt` is the same token taken apart, if that is done. Raises InvalidProviderToken, BoundTokenNotSupported,
+        OpaqueTokenNotSupported, Upstream, ProviderUnavailable."""
         if kind is TokenKind.OPAQUE_ACCESS_TOKEN:
             claims, subject = await self._read_opaque(provider, token, trace)
         else:
-            claims, subject = await self._read_jwt(provider, kind, token, trace)
+            if jwt is None:
+                jws = parse(token)
+                jwt = jws, read_claims(jws)
+            claims, subject = await self._read_jwt(provider, kind, token, jwt, trace)
         trace("subject", subject)
         session = claims.get("sid")
         return Reading(
@@ -69,15 +80,16 @@ class TokenReader:
             session=session if isinstance(session, str) and len(session) <= 255 else None,
         )
 
-    async def check(self, provider: IdentityProvider, token: str, trace: Trace = untraced) -> tuple[Jws, Claims]:
-        """A JWT's claims, of which nothing but the signature is checked. Raises InvalidProviderToken, Upstream,
+    async def check(self, provider: IdentityProvider, jws: Jws, trace: Trace = untraced) -> None:
+        """That a JWT is signed by its provider, and no more. Raises InvalidProviderToken, Upstream,
         ProviderUnavailable."""
-        jws = parse(token)
-        trace("form", f"alg {jws.algorithm}, kid {jws.kid or 'none'}, typ {jws.type or 'none'}")
+        if trace is not untraced:
+            trace("form", f"alg {jws.algorithm}, kid {jws.kid or 'none'}, typ {jws.type or 'none'}")
         check_algorithm(jws, provider.algorithms)
         trace("algorithm", jws.algorithm)
         keys = await self._keys.keys(provider)
-        trace("keys", "; ".join([f"{len(keys.keys)} usable", *keys.left_out]))
+        if trace is not untraced:
+            trace("keys", "; ".join([f"{len(keys.keys)} usable", *keys.left_out]))
         key = keys.choose(jws.algorithm, jws.kid)
         if key is None:
             key = (await self._keys.newer_keys(provider, keys)).choose(jws.algorithm, jws.kid)
@@ -86,15 +98,15 @@ class TokenReader:
         trace("key", key.kid or "the only one")
         check_signature(jws, key)
         trace("signature", "")
-        return jws, read_claims(jws)
 
     def _now(self) -> float:
         return self._clock() / SECOND_MS
 
     async def _read_jwt(
-        self, provider: IdentityProvider, kind: TokenKind, token: str, trace: Trace
+        self, provider: IdentityProvider, kind: TokenKind, token: str, jwt: tuple[Jws, Claims], trace: Trace
     ) -> tuple[Claims, str]:
-        jws, claims = await self.check(provider, token, trace)
+        jws, claims = jwt
+        await self.check(provider, jws, trace)
         setting = Setting(provider, self._now(), jws.type)
         _apply(id_token.RULES if kind is TokenKind.ID_TOKEN else access_token.RULES, claims, setting, trace)
         subject = _subject(provider, claims)
@@ -130,7 +142,9 @@ class TokenReader:
             raise refuse("userinfo", "the provider has no userinfo, and nothing else names the subject")
 
         async def read_signed(signed: str) -> Claims:
-            _, claims = await self.check(provider, signed)
+            jws = parse(signed)
+            await self.check(provider, jws)
+            claims = read_claims(jws)
             check_signed(claims, Setting(provider, self._now()))
             return claims
 

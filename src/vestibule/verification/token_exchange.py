@@ -15,7 +15,7 @@ from vestibule.identity.email import email_key
 from vestibule.model.claims import CustomData, CustomValue, Method, ProfileClaims, ProviderSubject, VerifiedClaims
 from vestibule.model.identity_provider import IdentityProvider
 from vestibule.oidc.claim_mapping import MASKED, Mapped, map_claims
-from vestibule.oidc.provider_choice import NOT_MINE, choose
+from vestibule.oidc.provider_choice import NOT_MINE, Candidate, choose
 from vestibule.oidc.token_reader import Reading, TokenReader, Trace, untraced
 
 _LONGEST_LANGUAGE = 64
@@ -57,14 +57,19 @@ class TokenExchange:
         candidates = choose(
             credential.providers, provider_id=credential.provider_id, token=token, is_id_token=is_id_token
         )
-        for last, candidate in zip([False] * (len(candidates) - 1) + [True], candidates, strict=True):
-            trace("provider", f"{candidate.provider.id} {candidate.provider.name}: {candidate.kind.value}")
+        for candidate in candidates[:-1]:
             try:
-                return await self._reader.read(candidate.provider, candidate.kind, token, trace)
+                return await self._read(candidate, token, trace)
             except InvalidProviderToken as error:
-                if last or error.step not in NOT_MINE:
+                if error.step not in NOT_MINE:
                     raise
-        raise AssertionError("unreachable")
+        return await self._read(candidates[-1], token, trace)
+
+    async def _read(self, candidate: Candidate, token: str, trace: Trace) -> Reading:
+        provider = candidate.provider
+        if trace is not untraced:
+            trace("provider", f"{provider.id} {provider.name}: {candidate.kind.value}")
+        return await self._reader.read(provider, candidate.kind, token, trace, jwt=candidate.jwt)
 
 
 def claims_of(workspace_id: str, reading: Reading) -> VerifiedClaims:
