@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
 from tests.fixtures.fake_provider import API, CLIENT, CLIENT_SECRET
-from tests.fixtures.real_providers import NodeOidcProvider
+from tests.fixtures.real_providers import Canaille, NodeOidcProvider
 from vestibule.errors import InvalidProviderToken, UpstreamFailed
 from vestibule.model.claims import VerifiedClaims
 from vestibule.model.identity_provider import ClientCredentials, IdentityProvider, TokenKind
@@ -34,21 +35,22 @@ class Clock:
 class Exchange:
     """Our method, set up for one real provider."""
 
-    def __init__(self, issuer: str, outbound: Outbound) -> None:
+    def __init__(self, issuer: str, outbound: Outbound, **changes: Any) -> None:
         self.clock = Clock()
         self._method = TokenExchange(TokenReader(outbound, ProviderKeys(outbound, clock=self.clock)))
-        self._provider = IdentityProvider(
-            workspace_id="w",
-            id=1,
-            position=1,
-            name="real",
-            issuer=issuer,
-            client_ids=(CLIENT,),
-            audiences=(API,),
-            accepts=tuple(TokenKind),
-            introspection_client=ClientCredentials(CLIENT, CLIENT_SECRET),
-            link_by_email=True,
-        )
+        settings: dict[str, Any] = {
+            "workspace_id": "w",
+            "id": 1,
+            "position": 1,
+            "name": "real",
+            "issuer": issuer,
+            "client_ids": (CLIENT,),
+            "audiences": (API,),
+            "accepts": tuple(TokenKind),
+            "introspection_client": ClientCredentials(CLIENT, CLIENT_SECRET),
+            "link_by_email": True,
+        }
+        self._provider = IdentityProvider(**{**settings, **changes})
 
     async def verify(self, *, id_token: str | None = None, access_token: str | None = None) -> VerifiedClaims:
         return await self._method.verify(ProviderToken("w", (self._provider,), None, access_token, id_token))
@@ -147,3 +149,58 @@ async def test_known_keys_serve_while_it_is_stopped(node: NodeOidcProvider, exch
     await asyncio.to_thread(node.start)
     exchange.clock.now += 60
     assert (await exchange.verify(id_token=await id_token(node, "ada"))).subject is not None
+
+
+# ------------------------------------------------------------------------------------------------------------ Canaille
+
+
+@pytest.fixture(scope="module")
+def canaille() -> Iterator[Canaille]:
+    with Canaille("real-1") as running:
+        yield running
+
+
+@pytest.fixture
+async def outbound() -> AsyncIterator[Outbound]:
+    opened = Outbound(LOOPBACK)
+    yield opened
+    await opened.close()
+
+
+async def test_an_id_token_of_canaille(canaille: Canaille, outbound: Outbound) -> None:
+    exchange = Exchange(canaille.issuer, outbound, id_token_requires=("at_hash",))
+    tokens = await asyncio.to_thread(canaille.sign_in, "ada")
+    claims = await exchange.verify(id_token=tokens["id_token"])
+    assert claims.subject is not None
+    assert (claims.subject.subject, claims.profile.name) == ("ada", "Ada Lovelace")
+    assert claims.email_key is None  # it never says email_verified
+
+
+async def test_canailles_unmarked_access_token_is_no_id_token(canaille: Canaille, outbound: Outbound) -> None:
+    """The same issuer, audience, person and type as its ID token, for ten days (SECURITY.md finding 2)."""
+    token = (await asyncio.to_thread(canaille.sign_in, "ada"))["access_token"]
+    assert await Exchange(canaille.issuer, outbound).refused(id_token=token) == "exp"
+    told_apart = Exchange(canaille.issuer, outbound, longest_life=10 * 86_400, id_token_requires=("at_hash",))
+    assert await told_apart.refused(id_token=token) == "kind"
+
+
+async def test_canailles_access_token_is_introspected(canaille: Canaille, outbound: Outbound) -> None:
+    kinds = (TokenKind.ID_TOKEN, TokenKind.OPAQUE_ACCESS_TOKEN)
+    client = ClientCredentials(CLIENT, canaille.secret)
+    exchange = Exchange(canaille.issuer, outbound, accepts=kinds, introspection_client=client)
+    token = (await asyncio.to_thread(canaille.sign_in, "ada"))["access_token"]
+    claims = await exchange.verify(access_token=token)
+    assert claims.subject is not None
+    assert claims.subject.subject == "ada"
+    foreign = (await asyncio.to_thread(canaille.sign_in, "ada", client="another-client"))["access_token"]
+    assert await exchange.refused(access_token=foreign) in {"active", "aud"}
+
+
+async def test_canaille_turns_its_keys(canaille: Canaille, outbound: Outbound) -> None:
+    exchange = Exchange(canaille.issuer, outbound)
+    before = (await asyncio.to_thread(canaille.sign_in, "ada"))["id_token"]
+    await exchange.verify(id_token=before)
+    await asyncio.to_thread(canaille.restart, "real-2", "real-1")
+    after = (await asyncio.to_thread(canaille.sign_in, "ada"))["id_token"]
+    assert (await exchange.verify(id_token=after)).subject is not None
+    assert (await exchange.verify(id_token=before)).subject is not None

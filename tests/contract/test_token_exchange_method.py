@@ -198,6 +198,15 @@ async def test_an_access_token_that_looks_like_an_id_token_is_none(bench: Bench,
     assert (await bench.verify(access_token=token, audiences=(CLIENT,))).subject is not None
 
 
+async def test_a_claim_that_only_id_tokens_have_can_be_required(bench: Bench) -> None:
+    """Canaille's access tokens have no mark at all; its ID tokens have an at_hash."""
+    unmarked = bench.fake.id_token(header={"typ": "JWT"}, nonce=None, auth_time=time.time())
+    assert (await bench.verify(id_token=unmarked)).subject is not None
+    assert await bench.step(id_token=unmarked, id_token_requires=("at_hash",)) == "kind"
+    hashed = bench.fake.id_token(at_hash="d7_UYMHBrp6gJXE_ki58aA")
+    assert (await bench.verify(id_token=hashed, id_token_requires=("at_hash",))).subject is not None
+
+
 async def test_what_nothing_tells_apart_is_no_access_token(bench: Bench) -> None:
     plain = bench.fake.id_token(nonce=None)
     assert await bench.step(access_token=plain, audiences=(CLIENT,)) == "kind"

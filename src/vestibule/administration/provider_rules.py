@@ -22,6 +22,7 @@ _LONGEST_ENTRY = 255
 _LONGEST_LEEWAY = 300
 _LONGEST_AGE = 30 * 86_400
 _LONGEST_LIFE = 366 * 86_400
+_ORDINARY_LIFE = 86_400
 
 
 def problems(settings: ProviderSettings, private_hosts: tuple[Network, ...] = ()) -> list[str]:
@@ -57,6 +58,11 @@ def warnings(settings: ProviderSettings) -> list[str]:
         )
     if settings.link_by_email:
         found.append("link_by_email: whoever controls a verified address at this provider becomes its contact here")
+    if settings.longest_life > _ORDINARY_LIFE and not settings.id_token_requires:
+        found.append(
+            "longest_life: ID tokens live minutes to hours; if this provider's access tokens have no mark of their own"
+            " (Canaille), one that lives longer would pass as an ID token unless id_token_requires tells them apart"
+        )
     if settings.uses_shared_secret:
         found.append("algorithms: everybody who knows the shared secret can make tokens for anybody")
     if TokenKind.ID_TOKEN in settings.accepts and TokenKind.JWT_ACCESS_TOKEN in settings.accepts:
@@ -87,6 +93,7 @@ def _names(settings: ProviderSettings) -> Iterator[str]:
         "required_scopes": settings.required_scopes,
         "required_acr": settings.required_acr,
         "access_token_marks": settings.access_token_marks,
+        "id_token_requires": settings.id_token_requires,
         "mask": settings.mask,
         "claims.custom": (*settings.claims.custom, *settings.claims.custom.values()),
     }

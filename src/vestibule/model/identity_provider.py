@@ -101,6 +101,9 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     strict_access_tokens: bool = False
     # Claims that only this provider's access tokens have: what tells them from ID tokens (SECURITY.md finding 2).
     access_token_marks: tuple[str, ...] = ("scope", "scp", "client_id", "cid")
+    # Claims that every ID token of this provider has, and no access token. Needed where access tokens have no mark at
+    # all (Canaille: at_hash).
+    id_token_requires: tuple[str, ...] = ()
     # Where access tokens have no audience of ours, the claim that names the client which asked for them (Cognito:
     # client_id, Keycloak: azp). Empty: the audience is required.
     access_token_client_claim: str = ""

@@ -36,6 +36,9 @@ def id_token_only(claims: Claims, setting: Setting) -> None:
         raise refuse("kind", "it is an event or logout token")  # OpenID Connect Back-Channel Logout section 2.4
     if is_access_token(claims, setting):
         raise refuse("kind", "it is an access token")
+    missing = [name for name in setting.provider.id_token_requires if name not in claims]
+    if missing:
+        raise refuse("kind", f"an ID token of this provider would have {', '.join(missing)}")
 
 
 def access_token_only(claims: Claims, setting: Setting) -> None:
