@@ -156,6 +156,9 @@ class Settings:
     contact_token_lifetime: int = _setting(
         _duration("1m", "30d"), "24h", "How long a verified contact's token is good."
     )
+    user_info_id_lifetime: int = _setting(
+        _duration("30s", "10m"), "5m", "How long a userInfoId waits to be claimed; never longer than its token."
+    )
     signing_key_lead: int = _setting(
         _duration("0s", "30d"), "24h", "How long a new signing key is published before it signs."
     )

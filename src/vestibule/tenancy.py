@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TypeVar
 
 from vestibule.clock import elapsed
+from vestibule.model.identity_provider import IdentityProvider
 from vestibule.model.responder import ResponderSettings, WidgetSettings
 from vestibule.model.workspace import Workspace
 from vestibule.sealing import Sealer
-from vestibule.storage import workspace_settings
+from vestibule.storage import identity_providers, workspace_settings
 from vestibule.storage import workspaces as rows
 from vestibule.storage.store import Store
 
@@ -29,6 +30,8 @@ class Tenancy:
         self._sealer = sealer
         self._by_id: dict[str, tuple[float, Workspace]] = {}
         self._by_token: dict[str, tuple[float, Workspace]] = {}
+        self._by_customer: dict[str, tuple[float, Workspace]] = {}
+        self._providers: dict[str, tuple[float, tuple[IdentityProvider, ...]]] = {}
         self._settings: dict[tuple[str, str], tuple[float, object]] = {}
 
     async def by_id(self, workspace_id: str) -> Workspace | None:
@@ -43,6 +46,24 @@ class Tenancy:
         if known is not None and elapsed() - known[0] < _FRESH_SECONDS:
             return known[1]
         return self._remember(await rows.find_by_widget_token(self._store, token))
+
+    async def by_customer_id(self, customer_id: str) -> Workspace | None:
+        """By its public short name (Puzzel's customerId)."""
+        known = self._by_customer.get(customer_id)
+        if known is not None and elapsed() - known[0] < _FRESH_SECONDS:
+            return known[1]
+        return self._remember(await rows.find_by_customer_id(self._store, customer_id))
+
+    async def providers(self, workspace_id: str) -> tuple[IdentityProvider, ...]:
+        """The workspace's identity providers in their order, disabled ones among them. Raises CannotUnseal."""
+        known = self._providers.get(workspace_id)
+        if known is not None and elapsed() - known[0] < _FRESH_SECONDS:
+            return known[1]
+        found = await identity_providers.list_all(self._store, self._sealer, workspace_id)
+        if len(self._providers) >= _MOST_KNOWN:
+            self._providers.clear()
+        self._providers[workspace_id] = (elapsed(), found)
+        return found
 
     async def responder(self, workspace_id: str) -> ResponderSettings:
         """Raises CannotUnseal."""
@@ -67,5 +88,8 @@ class Tenancy:
             if len(self._by_id) >= _MOST_KNOWN:
                 self._by_id.clear()
                 self._by_token.clear()
-            self._by_id[workspace.id] = self._by_token[workspace.widget_token] = (elapsed(), workspace)
+                self._by_customer.clear()
+            seen = (elapsed(), workspace)
+            self._by_id[workspace.id] = self._by_token[workspace.widget_token] = seen
+            self._by_customer[workspace.customer_id] = seen
         return workspace

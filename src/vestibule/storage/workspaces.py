@@ -16,6 +16,9 @@ FIND = statement("workspaces.find", f"SELECT {_COLUMNS} FROM workspaces WHERE id
 FIND_BY_WIDGET_TOKEN = statement(
     "workspaces.find_by_widget_token", f"SELECT {_COLUMNS} FROM workspaces WHERE widget_token = $1"
 )
+FIND_BY_CUSTOMER_ID = statement(
+    "workspaces.find_by_customer_id", f"SELECT {_COLUMNS} FROM workspaces WHERE customer_id = $1"
+)
 LIST = statement("workspaces.list", f"SELECT {_COLUMNS} FROM workspaces ORDER BY created_at, id")
 UPDATE = statement(
     "workspaces.update",
@@ -44,6 +47,11 @@ async def find(store: Store, workspace_id: str) -> Workspace | None:
 
 async def find_by_widget_token(store: Store, token: str) -> Workspace | None:
     rows = await store.read(FIND_BY_WIDGET_TOKEN, token)
+    return from_row(rows[0]) if rows else None
+
+
+async def find_by_customer_id(store: Store, customer_id: str) -> Workspace | None:
+    rows = await store.read(FIND_BY_CUSTOMER_ID, customer_id)
     return from_row(rows[0]) if rows else None
 
 
