@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 
 from vestibule.clock import now_ms
 
@@ -33,7 +32,12 @@ def is_id(text: str) -> bool:
 
 def random_base62(length: int) -> str:
     """`length` characters from the system's random source, 5.95 bits each: 43 of them carry 256 bits."""
-    return "".join(secrets.choice(BASE62) for _ in range(length))
+    made = ""
+    while len(made) < length:
+        # Four times 62 of the 256 values a byte has: the rest is thrown away, so that all characters are as likely.
+        # A tenth of the cost of `secrets.choice` for each, and from the same source.
+        made += "".join(BASE62[byte % 62] for byte in os.urandom(length + 8) if byte < 248)
+    return made[:length]
 
 
 def to_base62(number: int, width: int) -> str:

@@ -11,26 +11,26 @@ from vestibule.storage.json_columns import from_json, to_json
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Row, Store, UniqueViolation, Value, Work, query
 
-_COLUMNS = (
+COLUMNS = (
     "workspace_id, id, version, verified, created_at, updated_at, email_key, phone_key, external_id, name, email,"
     " phone, avatar_url, language, custom_data, chat_context, sealed_http_overrides, provenance, merged_into,"
     " non_verified_custom_data, expires_at"
 )
 
 FIND_BY_ID = statement(
-    "contacts.find_by_id", f"SELECT $slot, {_COLUMNS} FROM contacts WHERE workspace_id = $1 AND id = $2"
+    "contacts.find_by_id", f"SELECT $slot, {COLUMNS} FROM contacts WHERE workspace_id = $1 AND id = $2"
 )
 FIND_BY_EMAIL = statement(
-    "contacts.find_by_email", f"SELECT $slot, {_COLUMNS} FROM contacts WHERE workspace_id = $1 AND email_key = $2"
+    "contacts.find_by_email", f"SELECT $slot, {COLUMNS} FROM contacts WHERE workspace_id = $1 AND email_key = $2"
 )
 FIND_BY_PHONE = statement(
-    "contacts.find_by_phone", f"SELECT $slot, {_COLUMNS} FROM contacts WHERE workspace_id = $1 AND phone_key = $2"
+    "contacts.find_by_phone", f"SELECT $slot, {COLUMNS} FROM contacts WHERE workspace_id = $1 AND phone_key = $2"
 )
 # DO NOTHING whichever key collides: another request was first, and the caller looks again.
 INSERT = statement(
     "contacts.insert",
     f"""
-    INSERT INTO contacts ({_COLUMNS})
+    INSERT INTO contacts ({COLUMNS})
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
         $21)
     ON CONFLICT DO NOTHING RETURNING $slot, id
@@ -73,7 +73,7 @@ SAMPLE_WITH_OVERRIDES = statement(
 )
 COUNT = statement("contacts.count", "SELECT COUNT(*) FROM contacts WHERE workspace_id = $1")
 LIST_MERGED = statement(
-    "contacts.list_merged", f"SELECT {_COLUMNS} FROM contacts WHERE workspace_id = $1 AND merged_into = $2 ORDER BY id"
+    "contacts.list_merged", f"SELECT {COLUMNS} FROM contacts WHERE workspace_id = $1 AND merged_into = $2 ORDER BY id"
 )
 
 # A merged contact points to another one. Longer chains than this are not made.
@@ -93,14 +93,14 @@ class Contacts:
 
     async def find_leading(self, workspace_id: str, contact_id: str) -> Contact | None:
         """The contact, or the one that it was merged into."""
-        return await self._lead(await self.find(workspace_id, contact_id))
+        return await self.lead(await self.find(workspace_id, contact_id))
 
     async def find_by_email(self, workspace_id: str, email_key: str) -> Contact | None:
         """Who is found by this verified e-mail; a merged contact leads to the one it was merged into."""
-        return await self._lead(self._only(await self._store.read(FIND_BY_EMAIL, workspace_id, email_key)))
+        return await self.lead(self._only(await self._store.read(FIND_BY_EMAIL, workspace_id, email_key)))
 
     async def find_by_phone(self, workspace_id: str, phone_key: str) -> Contact | None:
-        return await self._lead(self._only(await self._store.read(FIND_BY_PHONE, workspace_id, phone_key)))
+        return await self.lead(self._only(await self._store.read(FIND_BY_PHONE, workspace_id, phone_key)))
 
     async def insert(self, contact: Contact) -> bool:
         """False where one of its keys already belongs to a contact."""
@@ -139,9 +139,10 @@ class Contacts:
         return [self._from_row(row) for row in await self._store.read(SAMPLE_WITH_OVERRIDES, workspace_id, most)]
 
     async def merged_into(self, workspace_id: str, contact_id: str) -> list[Contact]:
-        return [self._from_row(row) for row in await self._store.read(LIST_MERGED, workspace_id, contact_id)]
+        return [self.from_row(row) for row in await self._store.read(LIST_MERGED, workspace_id, contact_id)]
 
-    async def _lead(self, contact: Contact | None) -> Contact | None:
+    async def lead(self, contact: Contact | None) -> Contact | None:
+        """The contact, or the one that it was merged into."""
         for _ in range(_LONGEST_CHAIN):
             if contact is None or contact.merged_into is None:
                 return contact
@@ -149,7 +150,7 @@ class Contacts:
         return None
 
     def _only(self, rows: list[Row]) -> Contact | None:
-        return self._from_row(rows[0]) if rows else None
+        return self.from_row(rows[0]) if rows else None
 
     def to_row(self, contact: Contact) -> tuple[Value, ...]:
         """The parameters of INSERT and UPDATE, for units of work that write more than the contact."""
@@ -180,7 +181,8 @@ class Contacts:
             contact.expires_at,
         )
 
-    def _from_row(self, row: Row) -> Contact:
+    def from_row(self, row: Row) -> Contact:
+        """A row of COLUMNS, for statements that join contacts."""
         overrides = None
         if row[16] is not None:
             text = self._sealer.unseal(row[16], _sealing_context(row[1]))

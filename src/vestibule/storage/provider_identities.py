@@ -5,16 +5,20 @@ from __future__ import annotations
 from vestibule.clock import now_ms
 from vestibule.model.claims import ProviderSubject
 from vestibule.model.contact import Contact
+from vestibule.storage.contacts import COLUMNS, Contacts
 from vestibule.storage.contacts import INSERT as INSERT_CONTACT
 from vestibule.storage.contacts import UPDATE as UPDATE_CONTACT
-from vestibule.storage.contacts import Contacts
 from vestibule.storage.statement import Statement, statement
 from vestibule.storage.store import Store, UniqueViolation, Work, query
 
-FIND = statement(
-    "provider_identities.find",
-    """
-    SELECT $slot, contact_id FROM provider_identities WHERE workspace_id = $1 AND issuer = $2 AND subject = $3
+_CONTACT = ", ".join(f"c.{name.strip()}" for name in COLUMNS.split(","))
+
+FIND_CONTACT = statement(
+    "provider_identities.find_contact",
+    f"""
+    SELECT $slot, {_CONTACT}
+    FROM provider_identities p JOIN contacts c ON c.workspace_id = p.workspace_id AND c.id = p.contact_id
+    WHERE p.workspace_id = $1 AND p.issuer = $2 AND p.subject = $3
     """,
 )
 FIND_OTHER = statement(
@@ -53,8 +57,8 @@ class ProviderIdentities:
 
     async def find_contact(self, workspace_id: str, subject: ProviderSubject) -> Contact | None:
         """Who is found by a provider's proof; a merged contact leads to the one it was merged into."""
-        rows = await self._store.read(FIND, workspace_id, subject.issuer, subject.subject)
-        return await self._contacts.find_leading(workspace_id, rows[0][0]) if rows else None
+        rows = await self._store.read(FIND_CONTACT, workspace_id, subject.issuer, subject.subject)
+        return await self._contacts.lead(self._contacts.from_row(rows[0])) if rows else None
 
     async def has_other_subject(self, workspace_id: str, contact_id: str, subject: ProviderSubject) -> bool:
         """Whether the contact is known to be somebody else at the same issuer."""
