@@ -211,7 +211,7 @@ async def test_nobody_waits_for_a_provider_that_is_known_to_be_slow(bench: Bench
         (JWKS, Reply({"keys": "none"}), "key_set"),
         (JWKS, Reply({"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}), "key_set"),
         (JWKS, Reply({"keys": [{"kty": "EC"}] * (MOST_KEYS + 1)}), "key_set"),
-        (JWKS, Reply(b'{"keys": [' + b" " * 300_000 + b"]}"), "body"),
+        (JWKS, Reply(b'{"keys": [' + b" " * 300_000 + b"]}"), "headers"),
         (JWKS, Reply(b"", status=500), "status"),
     ],
     ids=lambda value: value.body[:40].decode() if isinstance(value, Reply) else str(value),

@@ -33,7 +33,7 @@ CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 def of_this_test(sql: str) -> Statement:
     """Not registered: none of the product's."""
-    return Statement(sql, sql, sql.replace("$", "?"), 0, shared=False)
+    return Statement(sql, sql, sql.replace("$", "?"), 0, shared=False, reads=False)
 
 
 def wrong_verifier() -> str:

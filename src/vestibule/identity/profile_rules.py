@@ -77,11 +77,6 @@ def custom_data(field: str, value: CustomData) -> CustomData:
     return value
 
 
-def is_web_url(value: str) -> bool:
-    """Whether a picture may be loaded from it: `javascript:` and its kin end up in pages that show it."""
-    return _WEB_URL.match(value) is not None and value.isprintable()
-
-
 def http_overrides(field: str, value: HttpOverrides) -> HttpOverrides:
     """Overrides whose names and values can stand in a request without changing its frame."""
     prefix = f"{field}." if field else ""

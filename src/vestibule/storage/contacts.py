@@ -67,7 +67,7 @@ EXTEND = statement(
 SAMPLE_WITH_OVERRIDES = statement(
     "contacts.sample_with_overrides",
     f"""
-    SELECT {_COLUMNS} FROM (SELECT * FROM contacts WHERE workspace_id = $1 ORDER BY id DESC LIMIT 2000) AS newest
+    SELECT {COLUMNS} FROM (SELECT * FROM contacts WHERE workspace_id = $1 ORDER BY id DESC LIMIT 2000) AS newest
     WHERE sealed_http_overrides IS NOT NULL LIMIT $2
     """,
 )
@@ -136,7 +136,7 @@ class Contacts:
 
     async def with_overrides(self, workspace_id: str, most: int) -> list[Contact]:
         """Some of the newest contacts that have HTTP overrides. Raises CannotUnseal."""
-        return [self._from_row(row) for row in await self._store.read(SAMPLE_WITH_OVERRIDES, workspace_id, most)]
+        return [self.from_row(row) for row in await self._store.read(SAMPLE_WITH_OVERRIDES, workspace_id, most)]
 
     async def merged_into(self, workspace_id: str, contact_id: str) -> list[Contact]:
         return [self.from_row(row) for row in await self._store.read(LIST_MERGED, workspace_id, contact_id)]

@@ -29,8 +29,8 @@ _COLUMNS = "id, public_jwk, sealed_private_jwk, created_at, signs_from, last_exp
 INSERT = statement(
     "signing_keys.insert", f"INSERT INTO signing_keys ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id"
 )
-# Takes turns: the row is locked until the unit of work is committed, and the statement after it sees what the one before
-# has done. `NOT EXISTS` alone lets processes that start at once each make a first key on PostgreSQL.
+# Takes turns: the row is locked until the unit of work is committed, and the statement after it sees what others have
+# done. `NOT EXISTS` alone lets processes that start at once each make a first key on PostgreSQL.
 TAKE_TURN = statement(
     "signing_keys.take_turn",
     """
