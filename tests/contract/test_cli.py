@@ -21,7 +21,7 @@ from vestibule.tokens import signing_keys
 
 NOBODY = new_id()
 SERVERS = {"serve", "demo"}  # they run until they are told to stop
-# Held by test_cli_conversations.py, test_actions.py, test_retention.py and test_provider_dry_run.py, with what they need.
+# Held by the files named for them, with what they need to work on.
 ELSEWHERE = {"action", "conversation", "provider", "responder", "retention", "widget"}
 
 
