@@ -130,13 +130,14 @@ class Application:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = elapsed()
+        write = scope.pop("vestibule.write", None)  # it refers to the scope: both would wait for the garbage collector
         request = Request(scope, receive)
         request_id = self._access_log.next_id()
         status = 499
         try:
             reply = await self._surface(request.path).answer(request)
             status = reply.status
-            await reply.send(send, request_id, close=request.leaves_body)
+            await reply.send(send, request_id, close=request.leaves_body, write=write)
         except ClientGone:
             pass
         finally:

@@ -54,16 +54,17 @@ async def list_conversations(
     """A page of the visitor's conversations, newest activity first, and the cursor of the next page. An unverified
     visitor must name a scope: the caller has refused otherwise."""
     before = _read_cursor(cursor)
-    lead = await _lead(runtime, visitor)
     found = await rows.list_page(
         runtime.store,
         visitor.workspace_id,
-        lead,
+        visitor.contact_id,
         verified=visitor.verified,
         scope=scope,
         before=before,
         most=most + 1,
     )
+    if not found and visitor.verified:
+        await _require_contact(runtime, visitor)
     viewer = Viewer(
         workspace_id=visitor.workspace_id,
         person_ids=frozenset({visitor.contact_id, *(conversation.contact_id for conversation in found)}),
@@ -77,14 +78,10 @@ async def list_conversations(
     return visible, _cursor(last) if last is not None else None
 
 
-async def _lead(runtime: Runtime, visitor: Visitor) -> str:
-    """The contact whose conversations count: the token's, or the one that it was merged into."""
-    if not visitor.verified:
-        return visitor.contact_id
-    contact = await runtime.contacts.find_leading(visitor.workspace_id, visitor.contact_id)
-    if contact is None:
+async def _require_contact(runtime: Runtime, visitor: Visitor) -> None:
+    """An empty list must not hide that there is nobody any more: the page would never sign in again."""
+    if await runtime.contacts.find_leading(visitor.workspace_id, visitor.contact_id) is None:
         raise InvalidContactToken(detail="its contact is gone", step="contact")
-    return contact.id
 
 
 def _cursor(conversation: Conversation) -> str:

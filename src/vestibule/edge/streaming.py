@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 
-from vestibule.edge.http import ClientGone, Header, Reply, Request, Send
+from vestibule.edge.http import ClientGone, Header, Reply, Request, Send, Write
 
 # A reader that takes nothing for this long holds a connection, and perhaps an open file, for no use.
 _READER_SECONDS = 30.0
@@ -33,7 +33,7 @@ class StreamedReply(Reply):
         self._length = length
         self._end = end
 
-    async def send(self, send: Send, request_id: bytes, *, close: bool = False) -> None:
+    async def send(self, send: Send, request_id: bytes, *, close: bool = False, write: Write | None = None) -> None:  # noqa: ARG002 - this answer is not whole
         headers = [(b"x-request-id", request_id), *self.headers]
         if self._length is not None:
             headers.append((b"content-length", str(self._length).encode()))

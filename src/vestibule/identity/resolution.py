@@ -4,8 +4,6 @@ is in `matching`."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 
 from vestibule.errors import ContactBusy
 from vestibule.identity.matching import Decision, Known, KnownSubject, Outcome, decide, decide_by_subject
@@ -13,7 +11,7 @@ from vestibule.model.claims import ProviderSubject, VerifiedClaims
 from vestibule.storage.contacts import Contacts
 from vestibule.storage.provider_identities import ProviderIdentities
 
-# A writer that loses a race looks again. Within one process nobody races (see `_turn`), so the number of rounds is
+# A writer that loses a race looks again. Within one process nobody races (see `_writers`), so the number of rounds is
 # bounded by the number of processes, and this is generous.
 _ROUNDS = 12
 
@@ -24,7 +22,8 @@ class Resolver:
     def __init__(self, contacts: Contacts, provider_identities: ProviderIdentities) -> None:
         self._contacts = contacts
         self._provider_identities = provider_identities
-        self._turns: dict[tuple[str, ...], _Turn] = {}
+        # One writer per person in this process: many first requests of one person would race one another otherwise.
+        self._writers: dict[tuple[str, ...], asyncio.Future[None]] = {}
 
     async def resolve(self, claims: VerifiedClaims) -> Decision:
         """The contact of the claims, created, linked or updated. Raises IdentityConflict, ContactBusy,
@@ -32,15 +31,25 @@ class Resolver:
         decision = await self.preview(claims)
         if decision.outcome is Outcome.UNCHANGED:
             return decision
-        async with self._turn(_key(claims)) as waited:
-            if waited:  # somebody else wrote meanwhile
-                decision = await self.preview(claims)
-            for round_ in range(_ROUNDS):
-                if decision.outcome is Outcome.UNCHANGED or await self._write(claims, decision):
-                    return decision
-                if round_:
-                    await asyncio.sleep(0.002 * round_)
-                decision = await self.preview(claims)
+        key = _key(claims)
+        waited = False
+        while (writer := self._writers.get(key)) is not None:
+            await asyncio.shield(writer)
+            waited = True
+        self._writers[key] = writer = asyncio.get_running_loop().create_future()
+        try:
+            return await self._write_until_settled(claims, await self.preview(claims) if waited else decision)
+        finally:
+            del self._writers[key]
+            writer.set_result(None)
+
+    async def _write_until_settled(self, claims: VerifiedClaims, decision: Decision) -> Decision:
+        for round_ in range(_ROUNDS):
+            if decision.outcome is Outcome.UNCHANGED or await self._write(claims, decision):
+                return decision
+            if round_:
+                await asyncio.sleep(0.002 * round_)
+            decision = await self.preview(claims)
         raise ContactBusy(detail="lost every race", step="resolve")
 
     async def preview(self, claims: VerifiedClaims) -> Decision:
@@ -77,22 +86,6 @@ class Resolver:
             return await self._provider_identities.create(decision.contact, subject)
         return await self._contacts.insert(decision.contact)
 
-    @contextlib.asynccontextmanager
-    async def _turn(self, key: tuple[str, ...]) -> AsyncIterator[bool]:
-        """One writer per contact in this process; tells whether there was somebody to wait for."""
-        turn = self._turns.get(key)
-        if turn is None:
-            turn = self._turns[key] = _Turn()
-        waited = turn.takers > 0
-        turn.takers += 1
-        try:
-            async with turn.lock:
-                yield waited
-        finally:
-            turn.takers -= 1
-            if not turn.takers:
-                del self._turns[key]
-
 
 def _key(claims: VerifiedClaims) -> tuple[str, ...]:
     """What requests of the same person have in common. Two that meet in one contact by different keys still race, and
@@ -100,11 +93,3 @@ def _key(claims: VerifiedClaims) -> tuple[str, ...]:
     if claims.subject is not None:
         return claims.workspace_id, claims.subject.issuer, claims.subject.subject
     return claims.workspace_id, claims.email_key or ""
-
-
-class _Turn:
-    __slots__ = ("lock", "takers")
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.takers = 0

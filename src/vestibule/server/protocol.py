@@ -8,11 +8,14 @@ hold memory and connections for ever (slow-header attack). Bodies are bounded wh
 from __future__ import annotations
 
 import asyncio
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+Header = tuple[bytes, bytes]
 _PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
 
 
@@ -81,6 +84,42 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(400, "malformed_request", problem)
             return
         super().on_headers_complete()
+        if self.cycle is not None:
+            self.scope["vestibule.write"] = functools.partial(self._write, self.cycle)  # type: ignore[typeddict-unknown-key]
+
+    def _write(
+        self,
+        cycle: RequestResponseCycle,
+        status: int,
+        headers: Sequence[Header],
+        body: bytes,
+        close: bool,  # noqa: FBT001
+    ) -> bool:
+        """Writes a whole answer at once: uvicorn takes it in two messages, searches every header twice for what may not
+        stand in one, and writes twice, which is a tenth of a busy request's time. False where only uvicorn's own way
+        will do: the client reads slowly, an answer was begun, or a header would break out of its line."""
+        if self.flow.write_paused or cycle.response_started:
+            return False
+        if cycle.disconnected:
+            return True
+        cycle.keep_alive = cycle.keep_alive and not close
+        pieces = [STATUS_LINE[status]]
+        for name, value in (*self.server_state.default_headers, *headers):
+            pieces += (name, b": ", value, b"\r\n")
+        lines = len(pieces) // 4 + 1
+        pieces.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        head = b"".join(pieces)
+        lines += 1 if cycle.keep_alive else 2
+        if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        self.transport.write(head if cycle.scope["method"] == "HEAD" else head + body)
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
     def on_body(self, body: bytes) -> None:
         if not self.transport.is_closing():

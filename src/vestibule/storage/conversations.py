@@ -6,7 +6,7 @@ import msgspec
 
 from vestibule.model.claims import CustomData
 from vestibule.model.conversation import Assignee, Attachment, Conversation, Document, Message, Sender, Status, Trust
-from vestibule.storage.json_columns import from_json, to_json
+from vestibule.storage.json_columns import to_json
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Query, Row, Store, Value, query
 
@@ -52,14 +52,18 @@ FIND = statement(
     """,
 )
 GET = statement("conversations.get", f"SELECT {_CONVERSATION} FROM conversations WHERE workspace_id = $1 AND id = $2")
-# Newest activity first; $4 empty: any scope; ($5, $6): the last row of the page before.
+# Newest activity first, of the person that the contact $2 is by now: of the one that it was merged into, and of all
+# others that were, if it is verified. $4 empty: any scope; ($5, $6): the last row of the page before.
 LIST = statement(
     "conversations.list",
     f"""
     SELECT $slot, {_OF_C}
     FROM (
         SELECT CAST($2 AS TEXT) AS id
-        UNION ALL SELECT p.id FROM contacts p WHERE p.workspace_id = $1 AND p.merged_into = $2
+        UNION SELECT k.merged_into FROM contacts k
+            WHERE k.workspace_id = $1 AND k.id = $2 AND k.verified = TRUE AND k.merged_into IS NOT NULL
+        UNION SELECT p.id FROM contacts p WHERE p.workspace_id = $1 AND p.merged_into = COALESCE((
+            SELECT k.merged_into FROM contacts k WHERE k.workspace_id = $1 AND k.id = $2 AND k.verified = TRUE), $2)
     ) AS person CROSS JOIN conversations c
     WHERE c.workspace_id = $1 AND c.contact_id = person.id AND c.verified = $3 AND ($4 = '' OR c.scope = $4)
         AND (c.updated_at < $5 OR (c.updated_at = $5 AND c.id < $6))
@@ -170,16 +174,16 @@ async def get(store: Store, workspace_id: str, conversation_id: str) -> Conversa
 async def list_page(
     store: Store,
     workspace_id: str,
-    lead_id: str,
+    contact_id: str,
     *,
     verified: bool,
     scope: str | None,
     before: tuple[int, str] | None,
     most: int,
 ) -> list[Conversation]:
-    """Conversations of a person, newest activity first."""
+    """Conversations of the person that a contact is by now, newest activity first."""
     at, last_id = before or (2**62, "")
-    rows = await store.read(LIST, workspace_id, lead_id, verified, scope or "", at, last_id, most)
+    rows = await store.read(LIST, workspace_id, contact_id, verified, scope or "", at, last_id, most)
     return [conversation_from(row) for row in rows]
 
 
@@ -290,7 +294,7 @@ def conversation_from(row: Row) -> Conversation:
         assignee_avatar_url=row[12],
         mode_id=row[13],
         checkpoint=_DOCUMENT.decode(row[14]) if row[14] is not None else None,
-        custom_data=from_json(row[15], CustomData),
+        custom_data=_CUSTOM_DATA.decode(row[15]),
         language=row[16],
         last_message=row[17],
         created_at=row[18],
@@ -353,6 +357,7 @@ def _optional(document: Document | None) -> str | None:
     return to_json(document) if document is not None else None
 
 
+_CUSTOM_DATA = msgspec.json.Decoder(CustomData)
 _DOCUMENT = msgspec.json.Decoder(Document)
 _DOCUMENTS = msgspec.json.Decoder(tuple[Document, ...])
 _ATTACHMENTS = msgspec.json.Decoder(tuple[Attachment, ...])

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from vestibule.errors import StorageUnavailable
+from vestibule.storage.connections import Connections
 from vestibule.storage.statement import Statement
 from vestibule.storage.store import Row, UniqueViolation, Value, Work
 
@@ -28,6 +29,14 @@ _UNREACHABLE = (
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.PostgresError,
+    asyncpg.InternalClientError,
+)
+# After these nobody knows what the connection is still about. What the database itself refused is over.
+_DOUBTFUL = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
     asyncpg.InternalClientError,
 )
 
@@ -54,83 +63,70 @@ class PostgresStore:
     """A `Store` over a PostgreSQL database."""
 
     def __init__(self, url: str, *, connections: int, timeout: float) -> None:
-        self._url = url
-        self._connections = connections
         self._timeout = timeout
-        self._pool: Any = None
+        self._connections = Connections(url, most=connections, timeout=timeout)
+        # None unless open. A database that is down at start-up makes requests answer 503, not the process end.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Prepares the pool. The first connection is made when it is needed: a database that is down at start-up
-        makes requests answer 503, not the process end."""
+        """Connects when it is asked for something."""
         self._loop = asyncio.get_running_loop()
-        self._pool = asyncpg.create_pool(
-            self._url,
-            min_size=0,
-            max_size=self._connections,
-            timeout=min(2.0, self._timeout),
-            command_timeout=self._timeout,
-            # No statement here sets session state, so there is nothing to reset (26 µs and a round trip saved).
-            reset=_keep,
-            server_settings={
-                "application_name": "vestibule",
-                "timezone": "UTC",
-                # Every hot statement goes by a key. On a table without statistics the planner may prefer to read a
-                # whole workspace, and a prepared statement keeps that plan until the table was analysed.
-                "enable_seqscan": "off",
-                "enable_bitmapscan": "off",
-            },
-        )
-        with _unavailable("open"):
-            await self._pool
 
     async def close(self) -> None:
         """Waits for what is under way, then closes the connections."""
+        self._loop = None
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._timeout)
-        if self._pool is not None:
-            try:
-                await asyncio.wait_for(self._pool.close(), self._timeout)
-            except TimeoutError:
-                self._pool.terminate()
-            self._pool = None
+        await self._connections.close()
 
     async def read(self, statement: Statement, *values: Value) -> list[Row]:
-        return await self._run(statement, values)
-
-    async def write(self, statement: Statement, *values: Value) -> list[Row]:
-        return await self._run(statement, values)
-
-    async def _run(self, statement: Statement, values: tuple[Value, ...]) -> list[Row]:
         if statement.shared:
             return await self._share(statement, values)
-        with _unavailable(statement.name):
-            async with self._acquire() as connection:
-                rows: list[Row] = await connection.fetch(statement.postgresql, *values)
-                return rows
+        return await self._alone(statement, values)
+
+    async def write(self, statement: Statement, *values: Value) -> list[Row]:
+        if statement.shared:
+            return await self._share(statement, values)
+        return await self._alone(statement, values)
+
+    async def _alone(self, statement: Statement, values: tuple[Value, ...]) -> list[Row]:
+        async with self._borrowed(statement.name) as connection:
+            rows: list[Row] = await connection.fetch(statement.postgresql, *values)
+            return rows
 
     async def transact(self, make_work: Callable[[], Work[T]]) -> T:
         for attempt in range(_DEADLOCK_RETRIES):
             try:
-                with _unavailable("transaction", but=_RETRYABLE):
-                    async with self._acquire() as connection, connection.transaction():
-                        return await _run_work(connection, make_work())
+                async with self._borrowed("transaction", but=_RETRYABLE) as connection, connection.transaction():
+                    return await _run_work(connection, make_work())
             except _RETRYABLE as error:
                 if attempt == _DEADLOCK_RETRIES - 1:
                     raise StorageUnavailable(detail=type(error).__name__, step="transaction") from error
         raise AssertionError("unreachable")
 
     @contextlib.asynccontextmanager
-    async def _acquire(self) -> AsyncIterator[Any]:
-        if self._pool is None:
+    async def _borrowed(self, step: str, but: tuple[type[Exception], ...] = ()) -> AsyncIterator[Any]:
+        """A connection for one piece of work. Of the driver's errors only those of `but` get out as they are."""
+        if self._loop is None:
             raise StorageUnavailable(detail="the store is not open")
-        connection = await self._pool.acquire(timeout=self._timeout)
+        connection, sound = None, False
         try:
+            connection = await self._connections.take()
             yield connection
+            sound = True
+        except BaseException as error:
+            sound = _is_sound_after(error)
+            if isinstance(error, but):
+                raise
+            ours = _ours(error, step)
+            if ours is error:
+                raise
+            raise ours from error
         finally:
-            await self._pool.release(connection)
+            if connection is not None:
+                self._connections.give_back(connection, sound=sound)
 
     def _share(self, statement: Statement, values: tuple[Value, ...]) -> asyncio.Future[list[Row]]:
         loop = self._loop
@@ -159,16 +155,20 @@ class PostgresStore:
     async def _travel(self, statement: Statement, lane: _Lane) -> None:
         """Takes batch after batch over one connection, for as long as somebody waits."""
         batch: list[Waiting] = []
+        connection, sound = None, False
         try:
-            with _unavailable(statement.name):
-                async with self._acquire() as connection:
-                    while batch := lane.take():
-                        await _fetch_together(connection, statement, batch)
+            connection = await self._connections.take()
+            while batch := lane.take():
+                await _fetch_together(connection, statement, batch)
+            sound = True
         except Exception as error:
+            sound = _is_sound_after(error)
             for _, future in batch or lane.take():
                 if not future.done():
-                    future.set_exception(error)
+                    future.set_exception(_ours(error, statement.name))
         finally:
+            if connection is not None:
+                self._connections.give_back(connection, sound=sound)
             lane.under_way -= 1
             self._depart(statement, lane)
 
@@ -199,11 +199,10 @@ async def _fetch_together(connection: Any, statement: Statement, batch: list[Wai
 async def _fetch_alone(connection: Any, statement: Statement, waiting: Waiting) -> None:
     values, future = waiting
     try:
-        with _unavailable(statement.name):
-            rows = await connection.fetch(statement.postgresql, *values, 0)
-    except (StorageUnavailable, UniqueViolation) as error:
+        rows = await connection.fetch(statement.postgresql, *values, 0)
+    except asyncpg.PostgresError as error:
         if not future.done():
-            future.set_exception(error)
+            future.set_exception(_ours(error, statement.name))
     else:
         if not future.done():
             future.set_result([row[1:] for row in rows])
@@ -223,19 +222,15 @@ async def _run_work(connection: Any, work: Work[T]) -> T:
             rows = [row[1:] for row in rows]
 
 
-@contextlib.contextmanager
-def _unavailable(step: str, but: tuple[type[Exception], ...] = ()) -> Any:
-    """Turns the driver's errors into ours. `but` names those that the caller handles itself."""
-    try:
-        yield
-    except but:
-        raise
-    except asyncpg.UniqueViolationError as error:
-        raise UniqueViolation from error
-    except _UNREACHABLE as error:
+def _ours(error: BaseException, step: str) -> BaseException:
+    """The driver's errors as ours, anything else as it is."""
+    if isinstance(error, asyncpg.UniqueViolationError):
+        return UniqueViolation()
+    if isinstance(error, _UNREACHABLE):
         # The class name only: a driver's message may quote a value.
-        raise StorageUnavailable(detail=type(error).__name__, step=step) from error
+        return StorageUnavailable(detail=type(error).__name__, step=step)
+    return error
 
 
-async def _keep(_connection: Any) -> None:
-    return None
+def _is_sound_after(error: BaseException) -> bool:
+    return isinstance(error, Exception) and not isinstance(error, _DOUBTFUL)

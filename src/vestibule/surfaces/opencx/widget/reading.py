@@ -18,7 +18,7 @@ from vestibule.model.conversation import Conversation
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 from vestibule.surfaces.opencx.widget.caller import visitor, workspace_of
-from vestibule.surfaces.opencx.widget.shapes import Session, history_of, session_of
+from vestibule.surfaces.opencx.widget.shapes import history_of, session_of
 
 PREFIX = "/backend/widget/v2"
 LONGEST_SCOPE = 256
@@ -49,7 +49,7 @@ class _Filters(msgspec.Struct, frozen=True):
 
 
 class _Sessions(msgspec.Struct, frozen=True):
-    items: list[Session]
+    items: list[msgspec.Raw]
     next: str | None
 
 
@@ -62,6 +62,7 @@ class Reading:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._rendered: dict[tuple[str, str], tuple[int, bytes, bytes]] = {}
+        self._sessions: dict[str, tuple[Conversation, msgspec.Raw]] = {}
 
     def routes(self) -> Sequence[Route]:
         return [
@@ -87,7 +88,7 @@ class Reading:
         # One opaque value under two names: 4.0 sends `cursor`, its own OpenAPI and 5.x say `offset`.
         cursor = request.query("cursor") or request.query("offset")
         found, following = await list_conversations(self._runtime, viewer, scope=scope, cursor=cursor)
-        body = _ENCODER.encode(_Sessions([session_of(conversation) for conversation in found], following))
+        body = _ENCODER.encode(_Sessions([self._session(conversation) for conversation in found], following))
         return _unless_known(request, body, hashlib.blake2b(body, digest_size=12).hexdigest().encode())
 
     async def poll(self, request: Request) -> Reply:
@@ -103,6 +104,17 @@ class Reading:
         conversation = await open_conversation(self._runtime, viewer, request.params["session_id"])
         messages = await rows.history(self._runtime.store, conversation.workspace_id, conversation.id)
         return json_reply(200, _ENCODER.encode(history_of(messages)))
+
+    def _session(self, conversation: Conversation) -> msgspec.Raw:
+        """Its session object as text: most lists are asked for again and again, and nothing in them has changed."""
+        known = self._sessions.get(conversation.id)
+        if known is not None and known[0] == conversation:
+            return known[1]
+        if len(self._sessions) >= _KEPT:
+            del self._sessions[next(iter(self._sessions))]
+        text = msgspec.Raw(_ENCODER.encode(session_of(conversation)))
+        self._sessions[conversation.id] = conversation, text
+        return text
 
     async def _render(self, conversation: Conversation) -> tuple[int, bytes, bytes]:
         # The row was read before the messages: what was appended in between is in the history already, and the version

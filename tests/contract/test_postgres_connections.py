@@ -1,0 +1,127 @@
+"""The connections to PostgreSQL: lent to one borrower at a time, never more than allowed, and none that was left in doubt
+is lent again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.fixtures.postgres import PostgresServer
+from vestibule.errors import StorageUnavailable
+from vestibule.storage.postgres import PostgresStore
+from vestibule.storage.statement import Statement
+from vestibule.storage.store import Work, query
+
+pytestmark = pytest.mark.slow
+MOST = 3
+TIMEOUT = 1.0
+
+
+def of_this_test(sql: str, parameters: int = 0) -> Statement:
+    """Not registered: none of the product's."""
+    return Statement(sql, sql, sql, parameters, shared=False, reads=True)
+
+
+NAP = of_this_test("SELECT 1 FROM pg_sleep(0.02)")
+LONG_NAP = of_this_test("SELECT 1 FROM pg_sleep(30)")
+LOOK = of_this_test("SELECT 1")
+WHO = of_this_test("SELECT pg_backend_pid()")
+COUNT = of_this_test(
+    "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'vestibule' AND datname = current_database()"
+)
+OPEN = of_this_test("SELECT txid_current()")
+END_OTHERS = of_this_test(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE application_name = 'vestibule' AND pid <> pg_backend_pid() AND datname = current_database()"
+)
+
+
+@pytest.fixture
+async def store(postgres_server: PostgresServer) -> AsyncIterator[PostgresStore]:
+    opened = PostgresStore(postgres_server.new_database(), connections=MOST, timeout=TIMEOUT)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def test_never_more_than_allowed_and_everybody_has_their_turn(store: PostgresStore) -> None:
+    done = await asyncio.gather(*(store.read(NAP) for _ in range(40)))
+    assert [tuple(rows[0]) for rows in done] == [(1,)] * 40
+    assert (await store.read(COUNT))[0][0] == MOST
+
+
+async def test_one_after_another_uses_one(store: PostgresStore) -> None:
+    seen = {(await store.read(WHO))[0][0] for _ in range(10)}
+    assert len(seen) == 1
+
+
+async def test_a_borrower_that_gives_up_leaves_no_running_statement_to_the_next(store: PostgresStore) -> None:
+    for _ in range(MOST * 2):
+        task = asyncio.create_task(store.read(LONG_NAP))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert tuple((await store.read(LOOK))[0]) == (1,)
+
+
+async def test_one_that_waits_and_gives_up_loses_no_place(store: PostgresStore) -> None:
+    busy = [asyncio.create_task(store.read(of_this_test("SELECT 1 FROM pg_sleep(0.3)"))) for _ in range(MOST)]
+    await asyncio.sleep(0.1)
+    waiting = [asyncio.create_task(store.read(LOOK)) for _ in range(5)]
+    await asyncio.sleep(0.02)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*busy)
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert len(await asyncio.gather(*(store.read(NAP) for _ in range(10)))) == 10
+
+
+async def test_too_late_is_unavailable_and_the_next_call_is_answered(store: PostgresStore) -> None:
+    for _ in range(MOST + 1):
+        with pytest.raises(StorageUnavailable):
+            await store.read(LONG_NAP)
+    assert tuple((await store.read(LOOK))[0]) == (1,)
+
+
+async def test_nobody_waits_longer_than_allowed_for_a_connection(store: PostgresStore) -> None:
+    calls = await asyncio.gather(*(store.read(LONG_NAP) for _ in range(MOST + 2)), return_exceptions=True)
+    assert [type(call) for call in calls] == [StorageUnavailable] * (MOST + 2)
+
+
+async def test_connections_that_the_database_ended_are_not_lent_again(store: PostgresStore) -> None:
+    await asyncio.gather(*(store.read(NAP) for _ in range(MOST)))
+    await store.read(END_OTHERS)
+    await asyncio.sleep(0.1)  # until their ends have arrived
+    assert len(await asyncio.gather(*(store.read(NAP) for _ in range(MOST * 3)))) == MOST * 3
+
+
+async def test_a_unit_of_work_that_fails_leaves_no_open_transaction(store: PostgresStore) -> None:
+    def gives_up() -> Work[None]:
+        yield query(OPEN)
+        raise KeyError("not today")
+
+    def is_stuck() -> Work[None]:
+        yield query(OPEN)
+        yield query(LONG_NAP)
+
+    with pytest.raises(KeyError):
+        await store.transact(gives_up)
+    with pytest.raises(StorageUnavailable):
+        await store.transact(is_stuck)
+    open_ = of_this_test(
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'vestibule'"
+        " AND datname = current_database() AND state LIKE 'idle in transaction%'"
+    )
+    assert (await store.read(open_))[0][0] == 0
+
+
+async def test_a_database_that_is_not_there_is_unavailable_each_time() -> None:
+    store = PostgresStore("postgresql://nobody@127.0.0.1:9/none", connections=MOST, timeout=TIMEOUT)
+    await store.open()
+    for _ in range(MOST * 2):  # a place that a failed attempt kept would be missed by now
+        with pytest.raises(StorageUnavailable):
+            await store.read(LOOK)
+    await store.close()
