@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from vestibule import metrics
 from vestibule.administration import retention
 from vestibule.administration.desk import desk_of
 from vestibule.clock import elapsed
@@ -133,15 +134,17 @@ class Application:
         write = scope.pop("vestibule.write", None)  # it refers to the scope: both would wait for the garbage collector
         request = Request(scope, receive)
         request_id = self._access_log.next_id()
-        status = 499
+        surface, status = self._surface(request.path), 499
         try:
-            reply = await self._surface(request.path).answer(request)
+            reply = await surface.answer(request)
             status = reply.status
             await reply.send(send, request_id, close=request.leaves_body, write=write)
         except ClientGone:
             pass
         finally:
-            self._access_log.write(request, request_id, status, elapsed() - began)
+            seconds = elapsed() - began
+            metrics.request(surface.name, status, seconds, request.facts.get("code"))
+            self._access_log.write(request, request_id, status, seconds)
 
     def _surface(self, path: str) -> Surface:
         for prefixes, surface in self._surfaces:

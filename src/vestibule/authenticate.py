@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from vestibule import metrics
 from vestibule.errors import WorkspaceDisabled
 from vestibule.identity.matching import Outcome
 from vestibule.limits import Allowance
@@ -55,4 +56,5 @@ async def authenticate(
     token = runtime.contact_tokens.issue(
         claims.workspace_id, decision.contact.id, method=claims.method, auth_time_ms=claims.proven_at
     )
+    metrics.authentication(claims.method, decision.outcome)
     return Authenticated(decision.contact, token, decision.outcome, decision.fields)

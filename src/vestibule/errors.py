@@ -28,7 +28,8 @@ private, may carry a token, a key or a part of one.
     │   ├── InvalidApiKey         invalid_api_key       unknown, malformed, expired and revoked look alike
     │   ├── InvalidWidgetToken    invalid_widget_token  no workspace has this widget token
     │   ├── InvalidContactToken   invalid_token         likewise
-    │   └── InvalidProviderToken  invalid_token         an identity provider's token, whatever is wrong with it
+    │   ├── InvalidProviderToken  invalid_token         an identity provider's token, whatever is wrong with it
+    │   └── InvalidMetricsToken   invalid_metrics_token a scraper's
     ├── NotAllowed                proven, but not permitted
     │   ├── InsufficientScope     insufficient_scope
     │   ├── TrustRequired         trust_required        an action asks for a verified contact
@@ -212,6 +213,11 @@ class InvalidContactToken(NotAuthenticated):
 class InvalidProviderToken(NotAuthenticated):
     code = "invalid_token"
     sentence = "The token is not valid."
+
+
+class InvalidMetricsToken(NotAuthenticated):
+    code = "invalid_metrics_token"
+    sentence = "The metrics token is not valid."
 
 
 class NotAllowed(VestibuleError):

@@ -196,6 +196,9 @@ class Settings:
     body_timeout: int = _setting(_duration("100ms", "5m"), "15s", "Time for the body to arrive.")
     shutdown_timeout: int = _setting(_duration("0s", "5m"), "10s", "Time for requests under way when told to stop.")
     log_level: str = _setting(_level, "info", "debug, info, warning or error.")
+    metrics_token: str = _setting(
+        _text, "", "What a scraper of /metrics sends as bearer; empty: scrapers on this machine only.", secret=True
+    )
     instance: str = _setting(_text, "", "A name that /healthz shows, to tell processes apart.")
 
 

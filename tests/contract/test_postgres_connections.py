@@ -1,5 +1,5 @@
-"""The connections to PostgreSQL: lent to one borrower at a time, never more than allowed, and none that was left in doubt
-is lent again."""
+"""The connections to PostgreSQL: lent to one borrower at a time, never more than allowed, and none that was left in
+doubt is lent again."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
+from vestibule import metrics
 from vestibule.clock import elapsed
 from vestibule.errors import UpstreamFailed
 
@@ -53,6 +54,8 @@ class Circuits:
         circuit = self._circuits.pop(key) if key in self._circuits else _Circuit()
         self._circuits[key] = circuit
         circuit.failures += 1
+        if circuit.failures == self._failures:
+            metrics.circuit_opened()
         circuit.next_probe = self._clock() + self._probe_seconds
         if len(self._circuits) > _MOST_CIRCUITS:
             del self._circuits[next(iter(self._circuits))]

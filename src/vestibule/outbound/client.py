@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from vestibule import metrics
 from vestibule.clock import elapsed
 from vestibule.errors import Upstream, UpstreamFailed, UpstreamForbidden, UpstreamTimeout
 from vestibule.outbound.address_guard import Target, parse_url
@@ -111,7 +112,9 @@ class Outbound:
             error.detail = f"{purpose}: {target.origin}: {error.detail}"
             if circuit:
                 self._note(key, error)
+            metrics.upstream_call(purpose.partition(":")[0], error.code, elapsed() - began)
             raise
+        metrics.upstream_call(purpose.partition(":")[0], f"{answer.status // 100}xx", elapsed() - began)
         if circuit:
             (self._circuits.failed if answer.status in _GATEWAY_STATUSES else self._circuits.succeeded)(key)
         return answer

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 
 import uvicorn
 
 from vestibule.app import Application
 from vestibule.edge.access_log import AccessLog
+from vestibule.metrics import SHARED_DIRECTORY
 from vestibule.sealing import Sealer
 from vestibule.server.logs import configure_logging
 from vestibule.server.protocol import BoundedHttp
@@ -69,6 +72,22 @@ def serve(
     for name, value in flags.items():
         if value is not None:
             os.environ[PREFIX + name.upper()] = str(value)
+    with _counting_together(settings.workers):
+        _run(settings, factory)
+
+
+@contextlib.contextmanager
+def _counting_together(workers: int) -> Iterator[None]:
+    """Several workers count into files of one directory, so that whichever is asked for metrics tells of all."""
+    if workers == 1:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="vestibule-metrics-") as directory:
+        os.environ[SHARED_DIRECTORY] = directory
+        yield
+
+
+def _run(settings: Settings, factory: str) -> None:
     uvicorn.run(
         factory,
         factory=True,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import hmac
+import ipaddress
 from collections.abc import Sequence
 
 import msgspec
 
+from vestibule import metrics
+from vestibule.edge.bearer import bearer
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.problem import problem
 from vestibule.edge.surface import Route, Surface
-from vestibule.errors import NoSigningKey
+from vestibule.errors import InvalidMetricsToken, NoSigningKey, NotAllowed
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.storage.opening import READ_VERSION
@@ -17,6 +22,7 @@ from vestibule.storage.opening import READ_VERSION
 # Long enough to spare us, short enough that a key which is published a day before it signs is seen in time, and that
 # a withdrawn one is forgotten soon.
 _KEYS_FRESH_SECONDS = 300
+_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
 
 
 def surface(runtime: Runtime, _runner: Runner) -> Surface:
@@ -43,8 +49,27 @@ def routes(runtime: Runtime) -> Sequence[Route]:
         runtime.signing_keys.current()
         return json_reply(200, b'{"status":"ready"}')
 
+    async def metrics_(request: Request) -> Reply:
+        _require_scraper(request, runtime.settings.metrics_token)
+        # In a thread: several workers' counts are read from files.
+        text = await asyncio.to_thread(metrics.render)
+        return Reply(200, text, ((b"content-type", metrics.CONTENT_TYPE), (b"cache-control", b"no-store")))
+
     return [
         Route("GET", "/.well-known/jwks.json", jwks),
         Route("GET", "/healthz", healthz),
         Route("GET", "/readyz", readyz),
+        Route("GET", "/metrics", metrics_),
     ]
+
+
+def _require_scraper(request: Request, token: str) -> None:
+    """Figures tell who uses the service how much (ASVS 13.4.2): with a token for its holder, without one for callers on
+    this machine, and for none that a proxy on this machine brings. Raises MissingCredentials, NotAllowed."""
+    if token:
+        if not hmac.compare_digest(bearer(request).encode(), token.encode()):
+            raise InvalidMetricsToken(step="metrics")
+    elif not ipaddress.ip_address(request.peer or "0.0.0.0").is_loopback or any(  # noqa: S104 - no address
+        request.headers(name) for name in _FORWARDED
+    ):
+        raise NotAllowed("Set metrics_token to read metrics from elsewhere.", step="metrics")

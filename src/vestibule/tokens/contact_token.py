@@ -21,6 +21,7 @@ import msgspec
 from joserfc import jws
 from joserfc.errors import JoseError
 
+from vestibule import metrics
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import InvalidContactToken
 from vestibule.ids import new_id
@@ -126,7 +127,9 @@ class ContactTokens:
         # be published and the time not over, each time.
         fingerprint = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
         known = self._known.get(fingerprint)
-        if known is None or known[1] not in self._keys.known:
+        seen = known is not None and known[1] in self._keys.known
+        metrics.token_check(known=seen)
+        if known is None or not seen:
             known = await self._verify(token)
             if len(self._known) >= _CACHED_TOKENS:
                 del self._known[next(iter(self._known))]
