@@ -6,8 +6,10 @@ from __future__ import annotations
 import itertools
 import random
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +17,7 @@ import pytest
 
 from tests.fixtures.front_door import PATH, Installation, Workspace, beside, refused
 from tests.fixtures.raw_http import exchange
-from tests.fixtures.server import RunningServer
+from tests.fixtures.server import RunningServer, WorkspaceServer
 from vestibule.administration import workspaces
 from vestibule.model.workspace import RateLimits
 
@@ -274,3 +276,40 @@ class TestForwardedAddresses:
             ]
             assert statuses == [401] * BAD_KEYS + [429]
             assert guess(client, {"x-forwarded-for": f"2001:db9:{random.randrange(1 << 16):x}::1"}) == 401
+
+
+def test_what_a_contact_sends_is_counted_by_contact_and_by_address(
+    session_settings: dict[str, str], tmp_path: Path
+) -> None:
+    """Each message may cost an answer of a language model: one visitor, or one address with many, must not spend it."""
+    limits = {"VESTIBULE_RATE_LIMIT_MESSAGES": "3", "VESTIBULE_RATE_LIMIT_ADDRESS_MESSAGES": "5"}
+    settings = {**session_settings, **limits, "VESTIBULE_DATABASE_URL": f"sqlite:///{tmp_path}/m.db"}
+    with WorkspaceServer(settings, tmp_path) as server:
+        server.make_workspace("chatty")
+        bot = {"x-bot-token": server.widget_token}
+        widget = f"{server.base_url}/backend/widget/v2"
+        statuses = []
+        for name in ("ada", "bob"):
+            with httpx.Client(trust_env=False) as http:
+                made = http.post(
+                    f"{server.base_url}{PATH}",
+                    json={"email": f"{name}@example.com"},
+                    headers={"authorization": f"Bearer {server.api_key}"},
+                )
+                auth = {"authorization": f"Bearer {made.json()['token']}"}
+                chat = http.post(f"{widget}/create-session", json={}, headers=bot | auth).json()["id"]
+                native = f"{server.base_url}/v1/conversations/{chat}/messages"
+                for number in range(4):
+                    body = {"uuid": str(uuid.uuid4()), "session_id": chat, "content": "hello"}
+                    answer = (
+                        http.post(native, json={"id": str(uuid.uuid4()), "text": "hello"}, headers=auth)
+                        if number == 1
+                        else http.post(f"{widget}/chat/send", json=body, headers=bot | auth)
+                    )
+                    statuses.append(answer.status_code)
+                    if answer.status_code == 429:
+                        assert int(answer.headers["retry-after"]) > 0
+                assert http.get(f"{widget}/poll/{chat}", headers=bot | auth).status_code == 200
+        # Four of Ada's, of which one is too many for her; of Bob's four two fit beside hers.
+        assert [status < 300 for status in statuses] == [True, True, True, False, True, True, False, False]
+        assert {status for status in statuses if status >= 300} == {429}

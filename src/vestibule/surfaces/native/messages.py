@@ -12,6 +12,7 @@ from vestibule.conversations.files import LONGEST_LINK, MOST_ATTACHMENTS, Refere
 from vestibule.conversations.messages import Draft
 from vestibule.conversations.opening import open_conversation
 from vestibule.edge.http import Reply, Request, json_reply
+from vestibule.edge.message_limits import count_message
 from vestibule.edge.operation import Answer, Operation, Parameter
 from vestibule.edge.surface import Route
 from vestibule.errors import AlreadyExists, ConversationClosed, InvalidField, NotFound
@@ -71,6 +72,7 @@ class Messages:
 
     async def send(self, request: Request) -> Reply:
         author = await visitor(self._runtime, request)
+        await count_message(self._runtime, author, request)
         payload = await read_body(self._runtime, request, self._new)
         _check(payload)
         conversation = await open_conversation(self._runtime, author, request.params["conversation_id"])

@@ -10,6 +10,7 @@ import msgspec
 
 from vestibule.conversations.opening import open_conversation
 from vestibule.edge.http import Reply, Request, json_reply
+from vestibule.edge.message_limits import count_message
 from vestibule.edge.surface import Route
 from vestibule.errors import Upstream, UpstreamFailed, UpstreamTimeout
 from vestibule.responder.actions import ActionResult
@@ -49,6 +50,7 @@ class Executing:
 
     async def execute(self, request: Request) -> Reply:
         author = await visitor(self._runtime, request)
+        await count_message(self._runtime, author, request)
         payload = await read_body(self._runtime, request, self._decoder)
         require_uuid("formMessageId", payload.formMessageId)
         given = payload.request

@@ -15,6 +15,7 @@ from vestibule.conversations.neutralise import neutralise
 from vestibule.conversations.opening import open_conversation
 from vestibule.conversations.visitor import Visitor
 from vestibule.edge.http import Reply, Request, json_reply
+from vestibule.edge.message_limits import count_message
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField
 from vestibule.identity import profile_rules as rules
@@ -100,6 +101,7 @@ class Sending:
 
     async def send(self, request: Request) -> Reply:
         author = await visitor(self._runtime, request)
+        await count_message(self._runtime, author, request)
         payload = await read_body(self._runtime, request, self._decoder)
         _check(payload)
         conversation = await open_conversation(self._runtime, author, payload.session_id)
