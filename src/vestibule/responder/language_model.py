@@ -7,11 +7,14 @@ trust is checked for each call from the token (`actions.may_run`), so no words c
 
 from __future__ import annotations
 
+import uuid
+from collections import Counter
 from typing import Any
 
 import msgspec
 
 from vestibule.clock import now_ms
+from vestibule.conversations.neutralise import without_pictures
 from vestibule.errors import UpstreamFailed
 from vestibule.model.action import Action
 from vestibule.model.conversation import Document
@@ -37,6 +40,7 @@ from vestibule.responder.webhook import storable
 from vestibule.runtime import Runtime
 
 _MOST_CALLS = 5
+_CALLS = uuid.UUID("5f1f3c0e-9a3c-4c52-8a63-0d6f4f7ad1b6")
 _FORM_SHOWN = Refusal("form_requested", "The visitor was shown a form for this. It is done when they send it.")
 
 
@@ -47,13 +51,13 @@ async def ask(runtime: Runtime, settings: ResponderSettings, question: Question)
     circumstances = await action_desk.circumstances_of(
         runtime, conversation, question.contact, *action_desk.of_question(question)
     )
-    desk = _Desk(runtime, actions, circumstances)
+    desk = _Desk(runtime, actions, circumstances, question.message.public_id)
     tools = [*as_tools(actions, circumstances), HANDOFF_TOOL]
     messages = messages_of(settings, question)
     async with Completions(runtime.outbound, settings, conversation.workspace_id) as completions:
         for _ in range(_MOST_CALLS + 1):
             said, wanted = await completions.next(messages, tools)
-            text = storable(said)
+            text = without_pictures(said) if (said := storable(said)) is not None else None
             if any(call.name == HANDOFF for call in wanted):
                 return Answer(text, handoff=True, action_calls=tuple(desk.calls))
             if not wanted:
@@ -71,8 +75,10 @@ async def ask(runtime: Runtime, settings: ResponderSettings, question: Question)
 class _Desk:
     """The calls of one answer: at most so many, each noted for the log and for the conversation's history."""
 
-    def __init__(self, runtime: Runtime, actions: list[Action], circumstances: Circumstances) -> None:
+    def __init__(self, runtime: Runtime, actions: list[Action], circumstances: Circumstances, cause: str) -> None:
         self._runtime = runtime
+        self._cause = cause
+        self._asked: Counter[tuple[str, str]] = Counter()
         self._actions = {action.name: action for action in actions}
         self._circumstances = circumstances
         self.calls: list[Document] = []
@@ -86,7 +92,14 @@ class _Desk:
         if isinstance(policy, Policy) and action.name in policy.forms and action.enabled:
             return self._show_form(action, wanted, policy)
         assertions = Assertions(self._runtime.signing_keys, issuer=self._runtime.settings.public_url)
-        prepared = prepare(action, wanted.arguments, self._circumstances, now=now_ms(), assertions=assertions)
+        prepared = prepare(
+            action,
+            wanted.arguments,
+            self._circumstances,
+            now=now_ms(),
+            assertions=assertions,
+            call_id=self._call_id(wanted),
+        )
         if isinstance(prepared, Refusal):
             result = refused(prepared)
         else:
@@ -94,6 +107,14 @@ class _Desk:
         action_desk.note(action, self._circumstances, result, by="the model")
         self.calls.append(action_desk.as_call(action, _arguments(wanted.arguments), result))
         return result
+
+    def _call_id(self, wanted: Wanted) -> str:
+        """The same for the same call of the same answer, whichever process makes it: a crash between a call's effect
+        and the stored answer has the message answered again, and the model then mostly asks for the same."""
+        asked = (wanted.name, wanted.arguments)
+        self._asked[asked] += 1
+        parts = (self._circumstances.conversation_id, self._cause, *asked, str(self._asked[asked]))
+        return str(uuid.uuid5(_CALLS, "\0".join(parts)))
 
     def _show_form(self, action: Action, wanted: Wanted, policy: Policy) -> ActionResult:
         refusal = may_run(action, self._circumstances.on_behalf_of, now_ms())
