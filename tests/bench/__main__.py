@@ -17,7 +17,7 @@ from types import FrameType
 
 import psutil
 
-from tests.bench import load, plans, servers
+from tests.bench import idle, load, plans, servers
 from tests.bench.measuring import Candidate, OfPgbench, OverHttp, Refusals, visit
 from tests.bench.pgbench import Pgbench
 from tests.bench.processes import Cores, choose_cores, memory, on_core
@@ -28,6 +28,8 @@ from tests.fixtures.postgres import PostgresServer
 _SLICE, _QUICK_SLICE = 1.0, 0.4
 _ROUNDS, _QUICK_ROUNDS = 5, 3
 _ROWS, _QUICK_ROWS = 200_000, 50_000
+_IDLE, _QUICK_IDLE = 10_000, 2_000
+_IDLE_SECONDS, _QUICK_IDLE_SECONDS = 60.0, 15.0
 _QUIET_PERCENT = 15.0
 # PostgreSQL's own default; the tests' fixture is content with less.
 _POSTGRES_SETTINGS = {"shared_buffers": "128MB"}
@@ -40,6 +42,8 @@ class Options:
     rounds: int
     seconds: float
     rows: int
+    idle: int
+    idle_seconds: float
     json: Path | None
 
 
@@ -97,6 +101,13 @@ def _measure(
     rows = visit(
         candidates, rounds=options.rounds, seconds=options.seconds, progress=lambda number: _say(f"round {number} done")
     )
+    held = None
+    if options.idle and POSTGRESQL in needed:
+        _say(f"{options.idle:,} open chats that nobody writes in, for {options.idle_seconds:g} s")
+        held = idle.measure(
+            running[POSTGRESQL], postgres.pid, cores.others, chats=options.idle, seconds=options.idle_seconds
+        )
+        refusals.count += held.refused
     memories = {name: memory(server.pid) for name, server in running.items()}
     faults = [difference for server in running.values() if (difference := server.differences())]
     growths = []
@@ -105,7 +116,7 @@ def _measure(
             _say(f"{options.rows:,} contacts on {name}, for the plans")
             growths.append(plans.measure(name, url, options.rows))
     remarks = [f"Python {platform.python_version()}, one worker; {cores}"]
-    return Report(remarks, rows, tuple(running.values()), memories, growths), faults
+    return Report(remarks, rows, tuple(running.values()), memories, growths, held), faults
 
 
 def _populate(scenarios: tuple[Scenario, ...], running: dict[str, servers.Running], link: Connection) -> None:
@@ -126,6 +137,7 @@ def _options() -> Options:
     parser.add_argument("--only", action="append", metavar="TEXT", help="scenarios whose server/name/callers has TEXT, such as postgresql or mixed/16; repeatable; hello world stays")  # fmt: skip  # noqa: E501
     parser.add_argument("--no-pgbench", action="store_true", help="leave the database's floor out")
     parser.add_argument("--rows", type=int, help=f"contacts to show the plans with, {_ROWS:,} by default; 0 leaves them out; 1000000 and more take minutes")  # fmt: skip  # noqa: E501
+    parser.add_argument("--idle", type=int, metavar="N", help="open chats that nobody writes in; 0 for none")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
     given = parser.parse_args()
     wanted = tuple(
@@ -141,6 +153,8 @@ def _options() -> Options:
         rounds=max(1, given.rounds or (_QUICK_ROUNDS if given.quick else _ROUNDS)),
         seconds=max(0.1, given.seconds or (_QUICK_SLICE if given.quick else _SLICE)),
         rows=given.rows if given.rows is not None else (_QUICK_ROWS if given.quick else _ROWS),
+        idle=given.idle if given.idle is not None else (_QUICK_IDLE if given.quick else _IDLE),
+        idle_seconds=_QUICK_IDLE_SECONDS if given.quick else _IDLE_SECONDS,
         json=given.json,
     )
 

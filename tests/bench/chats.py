@@ -6,19 +6,23 @@ import contextlib
 import http.client
 import json
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 PREFIX = "/backend/widget/v2"
 
 
-def open_chat(port: int, api_key: str, widget_token: str, email: str) -> tuple[str, str]:
-    """A verified person's token and the id of a conversation with three messages in it."""
+_TEXTS = ("Good morning", "I have a question", "about my order")
+
+
+def open_chat(port: int, api_key: str, widget_token: str, email: str, texts: Sequence[str] = _TEXTS) -> tuple[str, str]:
+    """A verified person's token and the id of a conversation with these messages in it."""
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
         bearer = {"authorization": f"Bearer {api_key}"}
         token = _post(connection, "/widget/authenticate-user", {"email": email}, bearer)["token"]
         headers = {"authorization": f"Bearer {token}", "x-bot-token": widget_token}
         session = _post(connection, f"{PREFIX}/create-session", {}, headers)["id"]
-        for text in ("Good morning", "I have a question", "about my order"):
+        for text in texts:
             message = {"uuid": str(uuid.uuid4()), "session_id": session, "content": text}
             _post(connection, f"{PREFIX}/chat/send", message, headers)
     return token, session

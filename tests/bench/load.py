@@ -156,7 +156,7 @@ class _Load:
                 raise ConnectionResetError("the server closed a connection that was in use")
             if handle in self._partial:
                 data = self._partial.pop(handle) + data
-            if not _complete(data):
+            if not complete(data):
                 self._partial[handle] = data
                 continue
             now = time.perf_counter_ns()
@@ -183,8 +183,8 @@ class _Load:
             outcome.first_refusal = outcome.first_refusal or response[:500]
 
 
-def _complete(response: bytes) -> bool:
-    """Whether all of it is there. The servers measured here say its length, in lower case."""
+def complete(response: bytes) -> bool:
+    """Whether all of a response is there. The servers measured here say its length, in lower case."""
     head_end = response.find(_HEAD_END)
     if head_end < 0:
         return False

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tests.bench.idle import Held
 from tests.bench.measuring import PGBENCH, Row
 from tests.bench.plans import Growth
 from tests.bench.processes import Memory
@@ -18,6 +19,8 @@ MOST_HELLOS = 7.0
 LEAST_OF_PGBENCH = 0.8
 MOST_MIB = 80.0
 MOST_SECONDS = 1.0
+# An answer that takes longer than this is felt; idle chats must not make it so.
+MOST_IDLE_MS = 100.0
 # Twenty times the rows make an index one level deeper at the most; a scan would be twenty times slower.
 MOST_GROWTH = 2.0
 
@@ -41,6 +44,7 @@ class Report:
     running: Sequence[Running]
     memories: dict[str, Memory]
     growths: Sequence[Growth]
+    idle: Held | None = None
 
     def floor(self, server: str, callers: int) -> Row | None:
         return next((row for row in self.rows if row.server == server and row.callers == callers), None)
@@ -65,6 +69,8 @@ def print_report(report: Report) -> None:
             f" {_number(statistics.median(running.ready_again) if running.ready_again else None, 9, 2)}"
             f" {held.pss:9.1f} {held.rss:9.1f}"
         )
+    if report.idle is not None:
+        print(f"\n{_idle(report.idle)}")
     for growth in report.growths:
         times = f"{growth.few_us:.0f} µs among few, {growth.many_us:.0f} µs among {growth.rows:,} contacts"
         print(f"\n{growth.engine}: look-up by e-mail {times}")
@@ -75,6 +81,14 @@ def print_report(report: Report) -> None:
     for verdict in verdicts(report):
         came_to = "reached" if verdict.reached else "MISSED"
         print(f"{came_to:<8} {verdict.what}: {verdict.measured} (target {verdict.target})")
+
+
+def _idle(held: Held) -> str:
+    return (
+        f"{held.chats:,} open chats, {held.per_second:,.0f} requests/s: {held.server_cores:.2f} of a core for the"
+        f" server, {held.database_cores:.2f} for PostgreSQL; p50 {held.p50_ms:.1f} ms, p99 {held.p99_ms:.1f} ms, worst"
+        f" {held.worst_ms:.0f} ms; {held.late} late; {held.rss_mib:.0f} MiB RSS"
+    )
 
 
 def _print_rows(report: Report) -> None:
@@ -101,6 +115,11 @@ def verdicts(report: Report) -> list[Verdict]:
             found += _server_verdicts(running, report.memories[running.name])
     for growth in report.growths:
         found += _growth_verdicts(growth)
+    if (held := report.idle) is not None:
+        what = f"{POSTGRESQL}, {held.chats:,} idle chats, answers within"
+        found.append(
+            Verdict(what, f"{held.p99_ms:.0f} ms (p99)", f"<= {MOST_IDLE_MS:g} ms", held.p99_ms <= MOST_IDLE_MS)
+        )
     return found
 
 
@@ -159,6 +178,7 @@ def as_json(report: Report) -> dict[str, Any]:
             }
             for running in report.running
         ],
+        "idle": asdict(report.idle) if report.idle is not None else None,
         "plans": [asdict(growth) for growth in report.growths],
         "verdicts": [asdict(verdict) for verdict in verdicts(report)],
     }
