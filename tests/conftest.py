@@ -47,6 +47,7 @@ _LONG_FILES = frozenset(
         "test_native_openapi.py",
         "test_outbound.py",
         "test_puzzel_authenticate.py",
+        "test_puzzel_connect.py",
         "test_rate_limits.py",
         "test_responder.py",
         "test_retention.py",

@@ -1,4 +1,4 @@
-"""Deletes what has run out: proofs that were never claimed; it must not end anything early."""
+"""Deletes what has run out: proofs that were never claimed, visitor sessions; it must not end anything early."""
 
 from __future__ import annotations
 
@@ -31,3 +31,4 @@ async def run(runtime: Runtime) -> None:
 async def sweep(runtime: Runtime) -> None:
     """Once. Raises StorageUnavailable."""
     await runtime.pending_identities.purge()
+    await runtime.visitor_sessions.purge()

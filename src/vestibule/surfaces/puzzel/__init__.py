@@ -8,12 +8,20 @@ from vestibule.edge.surface import Surface
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.surfaces.puzzel.authenticate import Authenticate
+from vestibule.surfaces.puzzel.connect import Connect
+from vestibule.surfaces.puzzel.oauth import oauth_error
 
 # Each one whole: other wires live below `/api`, too.
 _PREFIXES = ("/api/authenticate",)
 _PAGES = Cors(methods=("GET", "POST", "PUT"), headers=("Authorization", "Content-Type"))
+_FORMS = Cors(methods=("POST",), headers=("Content-Type",))
 
 
 def surface(runtime: Runtime, _runner: Runner) -> Surface:
     """For the customer's pages and apps."""
     return Surface("puzzel", _PREFIXES, problem, Authenticate(runtime).routes(), _PAGES)
+
+
+def connect_surface(runtime: Runtime, _runner: Runner) -> Surface:
+    """Where a visitor's session begins."""
+    return Surface("puzzel_connect", ("/connect",), oauth_error, Connect(runtime).routes(), _FORMS)
