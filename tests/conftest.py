@@ -48,6 +48,8 @@ _LONG_FILES = frozenset(
         "test_outbound.py",
         "test_puzzel_authenticate.py",
         "test_puzzel_connect.py",
+        "test_puzzel_identity.py",
+        "test_puzzel_queues.py",
         "test_rate_limits.py",
         "test_responder.py",
         "test_retention.py",

@@ -1,4 +1,5 @@
-"""Deletes what has run out: proofs that were never claimed, visitor sessions; it must not end anything early."""
+"""Deletes what has run out: proofs that nobody claimed, visitor sessions, what they were identified by; it must not end
+anything early."""
 
 from __future__ import annotations
 
@@ -6,9 +7,10 @@ import asyncio
 import logging
 import random
 
-from vestibule.clock import SECOND_MS
+from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import VestibuleError
 from vestibule.runtime import Runtime
+from vestibule.storage import attached_identities
 
 _JITTER = 0.3
 _log = logging.getLogger(__name__)
@@ -32,3 +34,5 @@ async def sweep(runtime: Runtime) -> None:
     """Once. Raises StorageUnavailable."""
     await runtime.pending_identities.purge()
     await runtime.visitor_sessions.purge()
+    # For as long as their visitors may come back they say whose a conversation is.
+    await attached_identities.purge(runtime.store, now_ms() - runtime.settings.visitor_session_lifetime)

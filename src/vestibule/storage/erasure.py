@@ -45,6 +45,9 @@ PROVIDER_IDENTITIES = statement(
 REFRESH_TOKENS = statement(
     "erasure.refresh_tokens", "DELETE FROM refresh_tokens WHERE workspace_id = $1 AND visitor_id = $2"
 )
+ATTACHED_IDENTITIES = statement(
+    "erasure.attached_identities", "DELETE FROM attached_identities WHERE workspace_id = $1 AND contact_id = $2"
+)
 
 
 class Expired(msgspec.Struct, frozen=True):
@@ -77,6 +80,7 @@ def erase(workspace_id: str, contact_id: str) -> Work[int]:
     yield query(PENDING_IDENTITIES, workspace_id, contact_id)
     yield query(PROVIDER_IDENTITIES, workspace_id, contact_id)
     yield query(REFRESH_TOKENS, workspace_id, contact_id)
+    yield query(ATTACHED_IDENTITIES, workspace_id, contact_id)
     yield query(CONTACT, workspace_id, contact_id)
     # The conversations first: whoever writes into one at this moment holds its row, and is waited for; what they have
     # written is seen, and deleted, by the statements after.

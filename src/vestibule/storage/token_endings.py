@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from vestibule.storage.statement import statement
-from vestibule.storage.store import Store
+from vestibule.storage.store import Query, Store, query
 
 INSERT = statement(
     "token_endings.insert",
@@ -33,6 +33,11 @@ class Ending(msgspec.Struct, frozen=True):
 
 async def insert(store: Store, ending: Ending, created_at: int) -> None:
     await store.write(INSERT, ending.workspace_id, ending.contact_id, ending.token_id, ending.issued_before, created_at)
+
+
+def insert_query(ending: Ending, created_at: int) -> Query:
+    """The same as part of a larger unit of work."""
+    return query(INSERT, ending.workspace_id, ending.contact_id, ending.token_id, ending.issued_before, created_at)
 
 
 async def list_since(store: Store, created_at: int) -> list[Ending]:

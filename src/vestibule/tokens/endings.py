@@ -37,6 +37,12 @@ class TokenEndings:
         if claims.iat * SECOND_MS < before or (claims.org_id, claims.jti) in self._tokens:
             raise InvalidContactToken(detail="ended", step="ended")
 
+    def ended(self, workspace_id: str, contact_id: str, since: int) -> bool:
+        """Whether a contact was signed out everywhere after `since` (epoch ms). Raises StorageUnavailable."""
+        if not self._known:
+            raise StorageUnavailable(detail="the ended tokens were not read yet", step="ended")
+        return since < self._contacts.get((workspace_id, contact_id), 0)
+
     async def refresh(self) -> None:
         """Raises StorageUnavailable."""
         began = now_ms()

@@ -23,7 +23,7 @@ TABLES = (
     "CREATE INDEX refresh_tokens_of_visitor ON refresh_tokens (workspace_id, visitor_id)",
     "CREATE INDEX refresh_tokens_expiring ON refresh_tokens (expires_at)",
     # Who has proven to be whom in which conversation. The holder is a visitor's token, or the userInfoId of somebody
-    # who came without one.
+    # who came without one. A row that was cleared still says whose the conversation is to identify again.
     """
     CREATE TABLE attached_identities (
         workspace_id TEXT NOT NULL,
@@ -34,6 +34,7 @@ TABLES = (
         auth_time BIGINT NOT NULL,
         created_at BIGINT NOT NULL,
         expires_at BIGINT NOT NULL,
+        cleared_at BIGINT,
         PRIMARY KEY (workspace_id, conversation_id, holder)
     )
     """,
