@@ -20,6 +20,11 @@ SINCE = statement(
     "token_endings.since",
     "SELECT workspace_id, contact_id, token_id, issued_before FROM token_endings WHERE created_at >= $1",
 )
+# A token that had an end of its own is over by it, so it needs no other. A contact's ending stays: an unverified
+# visitor's token has none.
+PURGE = statement(
+    "token_endings.purge", "DELETE FROM token_endings WHERE created_at < $1 AND token_id <> '' RETURNING workspace_id"
+)
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -42,3 +47,8 @@ def insert_query(ending: Ending, created_at: int) -> Query:
 
 async def list_since(store: Store, created_at: int) -> list[Ending]:
     return [Ending(*row) for row in await store.read(SINCE, created_at)]
+
+
+async def purge(store: Store, before: int) -> int:
+    """Deletes the endings of single tokens that were noted before a moment; how many."""
+    return len(await store.write(PURGE, before))
