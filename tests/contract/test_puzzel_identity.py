@@ -204,11 +204,16 @@ def test_a_repeated_call_answers_the_same(front: Front, fake: FakeProvider, *, w
         assert answer_of(front.set_identity(conversation_id, proof, bearer=bearer))["identified"]
 
 
-def test_of_fifty_conversations_at_once_exactly_one_is_started(front: Front, fake: FakeProvider) -> None:
+def test_of_fifty_conversations_at_once_exactly_one_is_started(
+    front: Front, fake: FakeProvider, second_server: str
+) -> None:
     proof, bearer = front.proof(fake.id_token()), front.visitor()
+    doors = [front, Front(front.workspace, base_url=second_server)]
 
     async def race(ids: list[str], given: str | None) -> list[httpx.Response]:
-        calls = (asyncio.to_thread(front.route, one, proof=proof, bearer=given) for one in ids)
+        calls = (
+            asyncio.to_thread(doors[number % 2].route, one, proof=proof, bearer=given) for number, one in enumerate(ids)
+        )
         return list(await asyncio.gather(*calls))
 
     answers = asyncio.run(race([new_uuid() for _ in range(50)], bearer))
@@ -220,6 +225,20 @@ def test_of_fifty_conversations_at_once_exactly_one_is_started(front: Front, fak
     assert {answer.status_code for answer in answers} == {200}, "the same call fifty times"
     assert _conversations(front) == 2
     assert len({claims_of(answer.json()["contactToken"])["jti"] for answer in answers}) == 1
+
+
+def test_an_anonymous_and_a_proven_start_at_once_are_one_chat(front: Front, fake: FakeProvider) -> None:
+    """A page that routes before the exchange is done, and again after it."""
+    for _ in range(5):
+        bearer, conversation_id, proof = front.visitor(), new_uuid(), front.proof(fake.id_token())
+
+        async def race(bearer: str, one: str, proof: tuple[str, str]) -> list[httpx.Response]:
+            calls = (asyncio.to_thread(front.route, one, proof=given, bearer=bearer) for given in (None, proof) * 4)
+            return list(await asyncio.gather(*calls))
+
+        answers = asyncio.run(race(bearer, conversation_id, proof))
+        assert {answer.status_code for answer in answers} == {200}
+        assert answer_of(front.route(conversation_id, bearer=bearer))["identified"] is True
 
 
 def _conversations(front: Front) -> int:

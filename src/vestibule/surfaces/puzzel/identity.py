@@ -218,7 +218,10 @@ class Identity:
                 also=also,
             )
         except AlreadyExists:
-            return await open_conversation(self._runtime, person, arrival.conversation_id)
+            # Its own visitor may have started it anonymous meanwhile; without one it must be the person's.
+            if arrival.visitor is None:
+                return await open_conversation(self._runtime, person, arrival.conversation_id)
+            return await own(self._runtime, arrival.visitor, arrival.conversation_id)
 
     def _reply(
         self, request: Request, conversation: Conversation, attached: Attached | None, *, identified: bool | None = None
