@@ -39,6 +39,7 @@ _LONG_FILES = frozenset(
         "test_credential_confusion.py",
         "test_cross_device.py",
         "test_email_lookalikes.py",
+        "test_expiry.py",
         "test_forged_contact_tokens.py",
         "test_hostile_json.py",
         "test_hostile_transport.py",

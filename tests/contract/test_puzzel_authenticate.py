@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -206,26 +208,64 @@ HOSTILE: dict[str, tuple[Any, set[int]]] = {
 }
 
 
+UPSTREAM = {"upstream_failed", "upstream_redirect", "upstream_too_large", "provider_unavailable"}
+
+
+@pytest.mark.parametrize("path", [DISCOVERY, JWKS, INTROSPECTION, USERINFO])
 @pytest.mark.parametrize("how", HOSTILE)
-def test_a_hostile_provider_is_a_clear_answer(front: Front, fake: FakeProvider, how: str) -> None:
+def test_a_hostile_provider_is_a_clear_answer(front: Front, fake: FakeProvider, how: str, path: str) -> None:
     reply, statuses = HOSTILE[how]
-    fake.answers[DISCOVERY] = lambda _asked: reply
+    opaque = fake.opaque_token("opaque-7") if path in {INTROSPECTION, USERINFO} else None
+    fake.answers[path] = lambda _asked: reply
     began = time.monotonic()
-    answer = front.authenticate(idToken=fake.id_token())
+    answer = front.authenticate(accessToken=opaque, idToken=None if opaque else fake.id_token())
     assert time.monotonic() - began < 8
-    assert answer.status_code in statuses, answer.text
-    assert answer.json()["code"] in {
-        "upstream_failed",
-        "upstream_redirect",
-        "upstream_too_large",
-        "provider_unavailable",
-    }
+    if how == "another issuer" and path in {INTROSPECTION, USERINFO}:
+        problem(answer, 401, "invalid_token")  # an answer that does not speak for the token
+    else:
+        assert answer.status_code in statuses, answer.text
+        assert answer.json()["code"] in UPSTREAM
     assert front.workspace.contacts() == []
+
+
+def test_a_provider_inside_our_network_is_not_called(
+    responding: Installation, fake: FakeProvider, tmp_path: Path
+) -> None:
+    """It was set up while `private_hosts` allowed it."""
+    with beside(responding, tmp_path, private_hosts="") as server:
+        front = Front(responding.workspace(), base_url=server.base_url)
+        front.add_provider(fake)
+        problem(front.authenticate(idToken=fake.id_token()), 502, "upstream_forbidden")
+        assert fake.asked.total() == 0
+
+
+def test_a_provider_that_drips_is_given_up_on(front: Front, fake: FakeProvider, responding: Installation) -> None:
+    """A byte now and then, of an answer that would be good."""
+
+    async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b" " * 6:
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(0.15)
+        writer.close()
+        ended.set()
+
+    responding.run(fake.stop())
+    ended = threading.Event()
+    dripping = responding.run(asyncio.start_server(drip, "127.0.0.1", fake.port))
+    try:
+        began = time.monotonic()
+        problem(front.authenticate(idToken=fake.id_token()), 504, "upstream_timeout")
+        assert time.monotonic() - began < 8
+        assert ended.wait(5)
+    finally:
+        dripping.close()
 
 
 def test_a_slow_provider_holds_up_nobody_else(front: Front, fake: FakeProvider, responding: Installation) -> None:
     async def slow(_asked: Asked) -> Reply:
-        await asyncio.sleep(30)
+        await asyncio.sleep(6)
         return Reply({})
 
     fake.answers[DISCOVERY] = slow
