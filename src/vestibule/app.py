@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from vestibule import metrics
-from vestibule.administration import retention
+from vestibule.administration import expiry, retention
 from vestibule.administration.desk import desk_of
 from vestibule.clock import elapsed
 from vestibule.edge.access_log import AccessLog
@@ -19,6 +19,8 @@ from vestibule.errors import VestibuleError
 from vestibule.identity.resolution import Resolver
 from vestibule.limits import RateLimiter
 from vestibule.live import Live
+from vestibule.oidc.jwks import ProviderKeys
+from vestibule.oidc.token_reader import TokenReader
 from vestibule.outbound.client import Outbound
 from vestibule.registry import SURFACES
 from vestibule.responder.runner import Runner
@@ -35,7 +37,10 @@ from vestibule.tenancy import Tenancy
 from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
 from vestibule.tokens.endings import TokenEndings
+from vestibule.tokens.pending_identity import PendingIdentities
 from vestibule.tokens.signing_keys import REFRESH_SECONDS, SigningKeys, ensure_first
+from vestibule.tokens.visitor_session import VisitorSessions
+from vestibule.verification.token_exchange import TokenExchange
 
 _log = logging.getLogger(__name__)
 
@@ -47,15 +52,17 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
     )
     signing_keys = SigningKeys(store, sealer, token_lifetime_ms=settings.contact_token_lifetime)
     contacts = Contacts(store, sealer)
+    contact_tokens = ContactTokens(
+        signing_keys, issuer=settings.public_url, lifetime_ms=settings.contact_token_lifetime
+    )
+    outbound = Outbound(allowed_private=settings.private_hosts, ca_file=settings.ca_file or None)
     return Runtime(
         settings=settings,
         store=store,
         tenancy=Tenancy(store, sealer),
         api_keys=ApiKeys(store),
         signing_keys=signing_keys,
-        contact_tokens=ContactTokens(
-            signing_keys, issuer=settings.public_url, lifetime_ms=settings.contact_token_lifetime
-        ),
+        contact_tokens=contact_tokens,
         contacts=contacts,
         resolver=Resolver(contacts, ProviderIdentities(store, contacts)),
         rate_limiter=RateLimiter(store),
@@ -63,9 +70,17 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         device_scopes=DeviceScopes(store),
         sealer=sealer,
         live=Live(),
-        outbound=Outbound(allowed_private=settings.private_hosts, ca_file=settings.ca_file or None),
+        outbound=outbound,
         unverified_secret=UnverifiedSecret(store, sealer),
         files=DiskFileStore(Path(settings.files_directory)),
+        token_exchange=TokenExchange(TokenReader(outbound, ProviderKeys(outbound))),
+        pending_identities=PendingIdentities(store, lifetime_ms=settings.user_info_id_lifetime),
+        visitor_sessions=VisitorSessions(
+            store,
+            contact_tokens,
+            token_lifetime_ms=settings.visitor_token_lifetime,
+            lifetime_ms=settings.visitor_session_lifetime,
+        ),
     )
 
 
@@ -84,6 +99,7 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Run
         asyncio.create_task(runtime.token_endings.run()),
         asyncio.create_task(runner.run()),
         asyncio.create_task(retention.run(desk_of(runtime))),
+        asyncio.create_task(expiry.run(runtime)),
     ]
     try:
         yield runtime, runner

@@ -159,6 +159,12 @@ class Settings:
     user_info_id_lifetime: int = _setting(
         _duration("30s", "10m"), "5m", "How long a userInfoId waits to be claimed; never longer than its token."
     )
+    visitor_token_lifetime: int = _setting(
+        _duration("1m", "1d"), "1h", "How long a visitor session's access token is good."
+    )
+    visitor_session_lifetime: int = _setting(
+        _duration("1m", "365d"), "30d", "A visitor session ends when it was not refreshed for this long."
+    )
     signing_key_lead: int = _setting(
         _duration("0s", "30d"), "24h", "How long a new signing key is published before it signs."
     )
@@ -195,6 +201,15 @@ class Settings:
     )
     rate_limit_address_messages: int = _setting(
         _whole(1, 1_000_000_000), "600", "Likewise per client address and workspace."
+    )
+    rate_limit_exchange_address: int = _setting(
+        _whole(1, 1_000_000_000), "120", "Token exchanges a minute per client address."
+    )
+    rate_limit_exchange_workspace: int = _setting(
+        _whole(1, 1_000_000_000), "6000", "Token exchanges a minute per workspace."
+    )
+    rate_limit_exchange_contact: int = _setting(
+        _whole(1, 1_000_000_000), "30", "Token exchanges a minute per proven contact."
     )
     max_body_bytes: int = _setting(_whole(1024, 16_777_216), "65536", "Largest request body.")
     max_header_bytes: int = _setting(_whole(1024, 1_048_576), "32768", "Largest request line and headers together.")

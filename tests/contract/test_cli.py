@@ -22,7 +22,7 @@ from vestibule.tokens import signing_keys
 NOBODY = new_id()
 SERVERS = {"serve", "demo"}  # they run until they are told to stop
 # Held by the files named for them, with what they need to work on.
-ELSEWHERE = {"action", "conversation", "provider", "responder", "retention", "widget"}
+ELSEWHERE = {"action", "conversation", "provider", "queue", "responder", "retention", "widget"}
 
 
 Cli = Callable[..., Printed]
@@ -74,6 +74,7 @@ def good_calls(workspace: Workspace) -> dict[tuple[str, ...], list[str]]:
         ("workspace", "list"): [],
         ("workspace", "show"): [workspace.id],
         ("workspace", "limit"): [workspace.id, "--standard", "5"],
+        ("workspace", "addresses"): [workspace.id, "--allow", "203.0.113.0/24"],
         ("workspace", "disable"): [workspace.id],
         ("workspace", "enable"): [workspace.id],
         ("api-key", "create"): of,

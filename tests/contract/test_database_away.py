@@ -35,6 +35,20 @@ class Calls:
         headers = {"authorization": f"Bearer {key or self._key}"}
         return self._http.post(PATH, json={"email": email, "name": name}, headers=headers)
 
+    def connect(self, customer_id: str) -> httpx.Response:
+        form = {"client_id": "oneplatform_engage", "grant_type": "visitor", "tenant_id": customer_id}
+        return self._http.post("/connect/token", data=form)
+
+    def exchange(self, customer_id: str) -> httpx.Response:
+        """A challenge beside a token that is none."""
+        body = {"codeChallenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", "idToken": "x"}
+        return self._http.post(f"/api/authenticate/{customer_id}", json=body)
+
+    def route(self, token: str) -> httpx.Response:
+        """With a proof that may be good, as far as anybody knows."""
+        path = f"/api/conversation/c-1/route/q?userInfoId=usr_{'0' * 65}&codeVerifier={'x' * 43}"
+        return self._http.post(path, headers={"authorization": f"Bearer {token}"})
+
     def get(self, path: str, token: str = "x") -> httpx.Response:
         return self._http.get(path, headers={"authorization": f"Bearer {token}"})
 
@@ -66,6 +80,8 @@ def test_postgresql_that_stops_and_comes_back(session_settings: dict[str, str], 
             assert (me.status_code, me.headers["content-type"]) == (503, "application/problem+json")
             # A key nobody has seen cannot be told from a wrong one now: no 401 that would make a client give up.
             refused(calls.authenticate(key=generate(server.workspace_id).text), 503, "storage_unavailable")
+            for puzzel in (calls.exchange(server.customer_id), calls.route(token), calls.connect(server.customer_id)):
+                assert (puzzel.status_code, puzzel.json()["code"]) == (503, "storage_unavailable")
             assert calls.get("/readyz").status_code == 503
             assert calls.get("/healthz").status_code == 200
             assert calls.get("/.well-known/jwks.json").json()["keys"]
@@ -76,6 +92,8 @@ def test_postgresql_that_stops_and_comes_back(session_settings: dict[str, str], 
         while calls.get("/readyz").status_code != 200 or calls.authenticate().status_code != 200:
             assert time.monotonic() - began < 5
         assert calls.get("/v1/me", token).status_code == 200
+        assert calls.connect(server.customer_id).status_code == 200
+        assert calls.exchange(server.customer_id).status_code == 401
         assert calls.authenticate().json()["contact"] == before["contact"]
         assert calls.get("/v1/me", token).json()["name"] == "Ada", "nothing was stored meanwhile"
 

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from vestibule.ids import is_id, new_id, random_base62, to_base62
+from vestibule.ids import is_id, long_id, new_id, random_base62, short_id, to_base62
 
 
 def test_ids_are_version_7_and_unique_and_grow_with_time() -> None:
@@ -28,3 +28,10 @@ def test_base62() -> None:
     assert to_base62(0, 3) == "000"
     assert to_base62(61, 2) == "0z"
     assert len(random_base62(43)) == 43
+
+
+def test_an_id_in_short_is_the_same_id() -> None:
+    for identifier in (new_id(), "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"):
+        assert len(short_id(identifier)) == 22
+        assert long_id(short_id(identifier)) == identifier
+    assert long_id("z" * 22) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from vestibule.storage.statement import statement
-from vestibule.storage.store import Store
+from vestibule.storage.store import Query, Store, query
 
 INSERT = statement(
     "token_endings.insert",
@@ -19,6 +19,11 @@ INSERT = statement(
 SINCE = statement(
     "token_endings.since",
     "SELECT workspace_id, contact_id, token_id, issued_before FROM token_endings WHERE created_at >= $1",
+)
+# A token that had an end of its own is over by it, so it needs no other. A contact's ending stays: an unverified
+# visitor's token has none.
+PURGE = statement(
+    "token_endings.purge", "DELETE FROM token_endings WHERE created_at < $1 AND token_id <> '' RETURNING workspace_id"
 )
 
 
@@ -35,5 +40,15 @@ async def insert(store: Store, ending: Ending, created_at: int) -> None:
     await store.write(INSERT, ending.workspace_id, ending.contact_id, ending.token_id, ending.issued_before, created_at)
 
 
+def insert_query(ending: Ending, created_at: int) -> Query:
+    """The same as part of a larger unit of work."""
+    return query(INSERT, ending.workspace_id, ending.contact_id, ending.token_id, ending.issued_before, created_at)
+
+
 async def list_since(store: Store, created_at: int) -> list[Ending]:
     return [Ending(*row) for row in await store.read(SINCE, created_at)]
+
+
+async def purge(store: Store, before: int) -> int:
+    """Deletes the endings of single tokens that were noted before a moment; how many."""
+    return len(await store.write(PURGE, before))

@@ -24,7 +24,7 @@ class TokenEndings:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._tokens: set[tuple[str, str]] = set()
+        self._tokens: dict[tuple[str, str], int] = {}
         self._contacts: dict[tuple[str, str], int] = {}
         self._since = 0
         self._known = False
@@ -37,17 +37,29 @@ class TokenEndings:
         if claims.iat * SECOND_MS < before or (claims.org_id, claims.jti) in self._tokens:
             raise InvalidContactToken(detail="ended", step="ended")
 
+    def ended(self, workspace_id: str, contact_id: str, since: int) -> bool:
+        """Whether a contact was signed out everywhere after `since` (epoch ms). Raises StorageUnavailable."""
+        if not self._known:
+            raise StorageUnavailable(detail="the ended tokens were not read yet", step="ended")
+        return since < self._contacts.get((workspace_id, contact_id), 0)
+
     async def refresh(self) -> None:
         """Raises StorageUnavailable."""
         began = now_ms()
         for ending in await rows.list_since(self._store, self._since):
             if ending.token_id:
-                self._tokens.add((ending.workspace_id, ending.token_id))
+                self._tokens[ending.workspace_id, ending.token_id] = began
             else:
                 key = (ending.workspace_id, ending.contact_id)
                 self._contacts[key] = max(ending.issued_before, self._contacts.get(key, 0))
         self._since = began - _OVERLAP_MS
         self._known = True
+
+    async def purge(self, before: int) -> int:
+        """Forgets the endings of single tokens which were noted before a moment: those tokens are over by themselves.
+        How many. Raises StorageUnavailable."""
+        self._tokens = {token: noted for token, noted in self._tokens.items() if noted >= before}
+        return await rows.purge(self._store, before)
 
     async def run(self) -> None:
         """Asks for new endings until cancelled."""

@@ -1,0 +1,40 @@
+"""Deletes what has run out by its own time (proofs, sessions, endings of tokens); it must not end anything early."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+
+from vestibule.clock import DAY_MS, SECOND_MS, now_ms
+from vestibule.errors import VestibuleError
+from vestibule.runtime import Runtime
+from vestibule.storage import attached_identities
+
+_JITTER = 0.3
+# A verified contact's token, by its setting's bounds, with a day for clocks that differ.
+LONGEST_TOKEN_MS = 31 * DAY_MS
+_log = logging.getLogger(__name__)
+
+
+async def run(runtime: Runtime) -> None:
+    """Sweeps again and again until cancelled. Every process does; what one has deleted, the others do not find."""
+    while True:
+        # Never at the same moment as the other processes of an installation, which were started together.
+        pause = runtime.settings.purge_interval / SECOND_MS
+        await asyncio.sleep(pause * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311
+        try:
+            await sweep(runtime)
+        except VestibuleError as error:
+            _log.warning("what has run out cannot be deleted: %s", error.code)
+        except Exception:
+            _log.exception("sweeping failed unexpectedly")
+
+
+async def sweep(runtime: Runtime) -> None:
+    """Once. Raises StorageUnavailable."""
+    await runtime.pending_identities.purge()
+    await runtime.visitor_sessions.purge()
+    await runtime.token_endings.purge(now_ms() - LONGEST_TOKEN_MS)
+    # For as long as their visitors may come back they say whose a conversation is.
+    await attached_identities.purge(runtime.store, now_ms() - runtime.settings.visitor_session_lifetime)
