@@ -31,6 +31,7 @@ _ABOUT_THE_ENGINES = frozenset({"test_store.py", "test_storage_statements.py"})
 _LONG_FILES = frozenset(
     {
         "test_actions_end_to_end.py",
+        "test_audit.py",
         "test_cli_conversations.py",
         "test_credential_confusion.py",
         "test_cross_device.py",

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from vestibule.administration import retention
 from vestibule.administration.desk import desk_of
+from vestibule.audit.log import AuditLog
 from vestibule.clock import elapsed
 from vestibule.edge.access_log import AccessLog
+from vestibule.edge.decisions import decision_of
 from vestibule.edge.http import ClientGone, Receive, Request, Scope, Send
 from vestibule.edge.surface import Surface
 from vestibule.errors import VestibuleError
@@ -65,6 +67,7 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         outbound=Outbound(allowed_private=settings.private_hosts, ca_file=settings.ca_file or None),
         unverified_secret=UnverifiedSecret(store, sealer),
         files=DiskFileStore(Path(settings.files_directory)),
+        audit=AuditLog(store, sealer),
     )
 
 
@@ -81,6 +84,7 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Run
         asyncio.create_task(runtime.rate_limiter.run()),
         asyncio.create_task(runtime.api_keys.run()),
         asyncio.create_task(runtime.token_endings.run()),
+        asyncio.create_task(runtime.audit.run()),
         asyncio.create_task(runner.run()),
         asyncio.create_task(retention.run(desk_of(runtime))),
     ]
@@ -94,6 +98,8 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Run
             await runtime.rate_limiter.flush()
             await runtime.api_keys.flush()
         await runner.close()
+        with contextlib.suppress(VestibuleError):
+            await runtime.audit.flush()
         await runtime.outbound.close()
         await runtime.store.close()
 
@@ -121,6 +127,7 @@ class Application:
         self._sealer = sealer
         self._access_log = access_log
         self._surfaces: list[tuple[tuple[str, ...], Surface]] = []
+        self._audit: AuditLog | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -132,15 +139,24 @@ class Application:
         began = elapsed()
         request = Request(scope, receive)
         request_id = self._access_log.next_id()
+        request.scope["vestibule.request_id"] = request_id.decode()
         status = 499
         try:
             reply = await self._surface(request.path).answer(request)
             status = reply.status
+            self._note_decision(request)
             await reply.send(send, request_id, close=request.leaves_body)
         except ClientGone:
             pass
         finally:
             self._access_log.write(request, request_id, status, elapsed() - began)
+
+    def _note_decision(self, request: Request) -> None:
+        """Before the answer is sent: nobody is told of a decision that the audit does not know of."""
+        if (request.proves or request.refusal is not None) and self._audit is not None:
+            entry = decision_of(request, self._settings.trusted_proxies)
+            if entry is not None:
+                self._audit.note(entry)
 
     def _surface(self, path: str) -> Surface:
         for prefixes, surface in self._surfaces:
@@ -154,6 +170,7 @@ class Application:
             # The server calls it before it waits for answers under way: a stream of events does not end by itself.
             scope.setdefault("state", {})["end_streams"] = runtime.live.end
             surfaces = [make(runtime, runner) for make in SURFACES]
+            self._audit = runtime.audit
             self._surfaces = [
                 (tuple(prefix.rstrip("/") + "/" for prefix in surface.prefixes), surface) for surface in surfaces
             ]

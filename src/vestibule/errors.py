@@ -22,13 +22,15 @@ private, may carry a token, a key or a part of one.
     │   ├── UnsupportedMedia      unsupported_media_type
     │   ├── UnsupportedFile       unsupported_file_type an uploaded file of a kind that is not taken
     │   ├── NoSuchPath            no_such_path
-    │   └── MethodNotAllowed      method_not_allowed
+    │   ├── MethodNotAllowed      method_not_allowed
+    │   └── IdempotencyKeyReused  idempotency_key_reused    the same Idempotency-Key, and another request
     ├── NotAuthenticated          the credential does not prove anything
     │   ├── MissingCredentials    missing_credentials
     │   ├── InvalidApiKey         invalid_api_key       unknown, malformed, expired and revoked look alike
     │   ├── InvalidWidgetToken    invalid_widget_token  no workspace has this widget token
     │   ├── InvalidContactToken   invalid_token         likewise
-    │   └── InvalidProviderToken  invalid_token         an identity provider's token, whatever is wrong with it
+    │   ├── InvalidProviderToken  invalid_token         an identity provider's token, whatever is wrong with it
+    │   └── InvalidAdminKey       invalid_admin_key     unknown, malformed, expired and revoked look alike
     ├── NotAllowed                proven, but not permitted
     │   ├── InsufficientScope     insufficient_scope
     │   ├── TrustRequired         trust_required        an action asks for a verified contact
@@ -39,7 +41,9 @@ private, may carry a token, a key or a part of one.
     │   ├── AlreadyExists         already_exists
     │   ├── IdentityConflict      identity_conflict     the proof belongs to somebody else already
     │   ├── ConversationClosed    conversation_closed   nothing can be written into it any more
-    │   └── ContactBusy           contact_busy          the same contact is being changed by too many at once
+    │   ├── ContactBusy           contact_busy          the same contact is being changed by too many at once
+    │   ├── RequestUnderWay       request_under_way     the same Idempotency-Key is being answered at this moment
+    │   └── StaleEdit             stale_edit            it was changed since it was read
     ├── RateLimited               rate_limited
     ├── Upstream                  somebody else's server did not do what was asked of it
     │   ├── UpstreamFailed        upstream_failed       no connection, or no usable answer
@@ -184,6 +188,11 @@ class MethodNotAllowed(InvalidRequest):
         super().__init__()
 
 
+class IdempotencyKeyReused(InvalidRequest):
+    code = "idempotency_key_reused"
+    sentence = "This Idempotency-Key came with another request before."
+
+
 class NotAuthenticated(VestibuleError):
     code = "not_authenticated"
     sentence = "The credentials are not valid."
@@ -212,6 +221,11 @@ class InvalidContactToken(NotAuthenticated):
 class InvalidProviderToken(NotAuthenticated):
     code = "invalid_token"
     sentence = "The token is not valid."
+
+
+class InvalidAdminKey(NotAuthenticated):
+    code = "invalid_admin_key"
+    sentence = "The admin key is not valid."
 
 
 class NotAllowed(VestibuleError):
@@ -272,6 +286,16 @@ class ConversationClosed(Conflict):
 class ContactBusy(Conflict):
     code = "contact_busy"
     sentence = "This contact is being changed by other requests; try again."
+
+
+class RequestUnderWay(Conflict):
+    code = "request_under_way"
+    sentence = "A request with this Idempotency-Key is being answered at this moment; try again."
+
+
+class StaleEdit(Conflict):
+    code = "stale_edit"
+    sentence = "This was changed since you read it: read it again."
 
 
 class RateLimited(VestibuleError):

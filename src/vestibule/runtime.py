@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vestibule.audit.log import AuditLog
 from vestibule.identity.resolution import Resolver
 from vestibule.limits import RateLimiter
 from vestibule.live import Live
@@ -42,3 +43,4 @@ class Runtime:
     outbound: Outbound
     unverified_secret: UnverifiedSecret
     files: FileStore
+    audit: AuditLog

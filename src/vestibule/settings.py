@@ -175,6 +175,9 @@ class Settings:
         _duration("1m", "3650d"), "90d", "An unverified contact is purged when nothing was written for this long."
     )
     purge_interval: int = _setting(_duration("1s", "1d"), "5m", "How often expired unverified contacts are purged.")
+    audit_retention: int = _setting(
+        _duration("1s", "3650d"), "400d", "How long the audit and the counts of authentications are kept."
+    )
     private_hosts: tuple[Network, ...] = _setting(
         _networks, "", "Private networks that outbound calls may reach, as CIDR; none by default."
     )

@@ -71,12 +71,14 @@ async def remove(desk: Desk, workspace_id: str, name: str) -> None:
     """Raises NotFound."""
     await get(desk, workspace_id, name)
     await rows.delete(desk.store, workspace_id, name)
+    await desk.record("action.remove", workspace_id, name)
 
 
 async def enable(desk: Desk, workspace_id: str, name: str, *, enabled: bool) -> Action:
     """Offers an action to the responder, or no longer. Raises NotFound."""
     action = msgspec.structs.replace(await get(desk, workspace_id, name), enabled=enabled)
     await rows.put(desk.store, action, now_ms())
+    await desk.record("action.change", workspace_id, name, detail="enabled" if enabled else "disabled")
     return action
 
 
@@ -92,7 +94,7 @@ async def apply(desk: Desk, workspace_id: str, declared: Declared, *, prune: boo
         outcomes[await _put(desk, workspace_id, declaration, known.get(declaration.name))].append(declaration.name)
     if prune:
         for name in absent:
-            await rows.delete(desk.store, workspace_id, name)
+            await remove(desk, workspace_id, name)
     return Applied(
         created=outcomes["created"],
         changed=outcomes["changed"],
@@ -186,6 +188,8 @@ async def _put(
         return "unchanged"
     if not dry_run:
         await rows.put(desk.store, action, now_ms())
+        detail = workspaces.names_changed(known, action) if known is not None else "created"
+        await desk.record("action.change", workspace_id, action.name, detail=detail)
     return "created" if known is None else "changed"
 
 
@@ -202,6 +206,7 @@ async def _apply_policy(desk: Desk, workspace_id: str, declared: Declared, *, pr
     if wanted == known:
         return "unchanged" if declared.policy is not None else "kept"
     await workspace_settings.put(desk.store, desk.sealer, workspace_id, action_desk.POLICY, wanted)
+    await desk.record("action_policy.change", workspace_id, detail=workspaces.names_changed(known, wanted))
     return "changed"
 
 
@@ -211,4 +216,5 @@ async def _apply_variables(desk: Desk, workspace_id: str, declared: Declared, *,
     if wanted == known:
         return "unchanged" if declared.variables is not None else "kept"
     await workspace_settings.put(desk.store, desk.sealer, workspace_id, action_desk.VARIABLES, wanted)
+    await desk.record("action_variables.change", workspace_id, detail=workspaces.names_changed(known, wanted))
     return "changed"

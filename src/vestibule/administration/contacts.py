@@ -58,18 +58,16 @@ async def held(desk: Desk, contact: Contact) -> Held:
 async def sign_out(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
     """Ends every token that a person holds, of the contact and of those merged into it, on all devices; every worker
     refuses them within 5 s. The ids are the receipt. Raises NotFound."""
-    contacts = await export(desk, workspace_id, contact_id)
-    now = now_ms()
-    for contact in contacts:
-        await token_endings.insert(desk.store, Ending(workspace_id, contact.id, "", now), now)
-    return [contact.id for contact in contacts]
+    ended = await _end_tokens(desk, workspace_id, contact_id)
+    await desk.record("contact.sign_out", workspace_id, contact_id=contact_id)
+    return ended
 
 
 async def erase(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
     """Deletes a person: the contact and those merged into it, with their chats, files and devices; their tokens open
     nothing any more. The erased ids are the receipt. Raises NotFound."""
     # The tokens first: nobody shall come back under a name that is being forgotten.
-    erased = await sign_out(desk, workspace_id, contact_id)
+    erased = await _end_tokens(desk, workspace_id, contact_id)
     for person in erased:
         await delete_files_of(desk.store, desk.files, workspace_id, person)
 
@@ -78,6 +76,9 @@ async def erase(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
             yield from erasure.erase(workspace_id, person)
 
     await desk.store.transact(work)
+    # The receipt: an id that leads to nothing any more, and stays when the rest of the audit forgets the person.
+    for person in erased:
+        await desk.record("contact.erase", workspace_id, person)
     return erased
 
 
@@ -93,6 +94,7 @@ async def merge(desk: Desk, workspace_id: str, contact_id: str, into_id: str) ->
         raise Conflict("Others are merged into this contact; unmerge them first.")
     if contact_id == into_id or not await desk.contacts.merge(workspace_id, contact_id, into_id, now_ms()):
         raise Conflict("Both must be different contacts that are not merged into another one.")
+    await desk.record("contact.merge", workspace_id, into_id, contact_id=contact_id)
     return await get(desk, workspace_id, contact_id)
 
 
@@ -101,7 +103,17 @@ async def unmerge(desk: Desk, workspace_id: str, contact_id: str) -> Contact:
     contact = await get(desk, workspace_id, contact_id)
     if contact.merged_into is None:
         raise Conflict("This contact is not merged into another one.")
-    return await _point(desk, contact, None)
+    parted = await _point(desk, contact, None)
+    await desk.record("contact.unmerge", workspace_id, contact.merged_into, contact_id=contact_id)
+    return parted
+
+
+async def _end_tokens(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
+    contacts = await export(desk, workspace_id, contact_id)
+    now = now_ms()
+    for contact in contacts:
+        await token_endings.insert(desk.store, Ending(workspace_id, contact.id, "", now), now)
+    return [contact.id for contact in contacts]
 
 
 async def _point(desk: Desk, contact: Contact, into_id: str | None) -> Contact:

@@ -18,7 +18,9 @@ async def add(desk: Desk, workspace_id: str, settings: ProviderSettings) -> Iden
     if len(others) >= MOST_PROVIDERS:
         raise Conflict(f"A workspace has at most {MOST_PROVIDERS} identity providers.")
     _refuse_clash(settings, others)
-    return await rows.insert(desk.store, desk.sealer, workspace_id, settings)
+    made = await rows.insert(desk.store, desk.sealer, workspace_id, settings)
+    await desk.record("identity_provider.add", workspace_id, str(made.id))
+    return made
 
 
 async def replace(desk: Desk, provider: IdentityProvider) -> IdentityProvider:
@@ -26,8 +28,11 @@ async def replace(desk: Desk, provider: IdentityProvider) -> IdentityProvider:
     _check(provider, desk)
     others = await list_all(desk, provider.workspace_id)
     _refuse_clash(provider, tuple(other for other in others if other.id != provider.id))
+    known = await get(desk, provider.workspace_id, provider.id)
     if not await rows.update(desk.store, desk.sealer, provider):
         raise NotFound("There is no such identity provider.")
+    changed = workspaces.names_changed(known, provider)
+    await desk.record("identity_provider.change", provider.workspace_id, str(provider.id), detail=changed)
     return provider
 
 
@@ -35,6 +40,7 @@ async def remove(desk: Desk, workspace_id: str, provider_id: int) -> IdentityPro
     """Its number is never given again. Contacts and what leads to them stay. Raises NotFound."""
     provider = await get(desk, workspace_id, provider_id)
     await rows.delete(desk.store, workspace_id, provider_id)
+    await desk.record("identity_provider.remove", workspace_id, str(provider_id))
     return provider
 
 

@@ -92,6 +92,7 @@ async def change(desk: Desk, workspace_id: str, wanted: Change) -> tuple[Respond
     if problems:
         raise InvalidDeclaration([problem.message for problem in problems])
     await workspace_settings.put(desk.store, desk.sealer, workspace_id, RESPONDER, changed)
+    await desk.record("responder.change", workspace_id, detail=workspaces.names_changed(known, changed))
     return changed, made
 
 
@@ -155,7 +156,7 @@ async def change_widget(
     modes: tuple[Mode, ...] | None = None,
 ) -> WidgetSettings:
     """Changes what is given. Raises NotFound, InvalidField."""
-    widget = await read_widget(desk, workspace_id)
+    known = widget = await read_widget(desk, workspace_id)
     for name, seconds in (("list_seconds", list_seconds), ("poll_seconds", poll_seconds)):
         if seconds is None:
             continue
@@ -167,6 +168,7 @@ async def change_widget(
         _check_modes(modes)
         widget = msgspec.structs.replace(widget, modes=modes)
     await workspace_settings.put(desk.store, desk.sealer, workspace_id, WIDGET, widget)
+    await desk.record("widget.change", workspace_id, detail=workspaces.names_changed(known, widget))
     return widget
 
 

@@ -7,6 +7,7 @@ import typer
 from vestibule.cli import (
     actions,
     api_keys,
+    audit,
     checking,
     contacts,
     conversations,
@@ -39,6 +40,8 @@ app.add_typer(conversations.retention_app, name="retention")
 app.add_typer(providers.app, name="provider")
 app.add_typer(signing_keys.app, name="signing-keys")
 app.add_typer(checking.token_app, name="token")
+app.add_typer(audit.app, name="audit")
+app.command("coverage")(audit.coverage_command)
 
 
 def run() -> None:
