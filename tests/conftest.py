@@ -17,6 +17,7 @@ TEST_SETTINGS = {
     "VESTIBULE_DATABASE_TIMEOUT": "2s",
     "VESTIBULE_HEADER_TIMEOUT": "2s",
     "VESTIBULE_LOG_LEVEL": "debug",
+    "VESTIBULE_RATE_LIMIT_ADMIN": "100000",
     "VESTIBULE_RATE_LIMIT_BAD_KEYS": "100000",
     "VESTIBULE_RATE_LIMIT_STANDARD": "100000",
     "VESTIBULE_RATE_LIMIT_STREAMING": "100000",
@@ -31,6 +32,8 @@ _ABOUT_THE_ENGINES = frozenset({"test_store.py", "test_storage_statements.py"})
 _LONG_FILES = frozenset(
     {
         "test_actions_end_to_end.py",
+        "test_admin_api.py",
+        "test_admin_openapi.py",
         "test_audit.py",
         "test_cli_conversations.py",
         "test_credential_confusion.py",

@@ -33,6 +33,7 @@ from vestibule.storage.installation import UnverifiedSecret
 from vestibule.storage.opening import open_store
 from vestibule.storage.provider_identities import ProviderIdentities
 from vestibule.tenancy import Tenancy
+from vestibule.tokens.admin_keys import AdminKeys
 from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
 from vestibule.tokens.endings import TokenEndings
@@ -68,6 +69,7 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         unverified_secret=UnverifiedSecret(store, sealer),
         files=DiskFileStore(Path(settings.files_directory)),
         audit=AuditLog(store, sealer),
+        admin_keys=AdminKeys(store),
     )
 
 

@@ -17,6 +17,7 @@ from vestibule.storage.file_store import FileStore
 from vestibule.storage.installation import UnverifiedSecret
 from vestibule.storage.store import Store
 from vestibule.tenancy import Tenancy
+from vestibule.tokens.admin_keys import AdminKeys
 from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
 from vestibule.tokens.endings import TokenEndings
@@ -44,3 +45,4 @@ class Runtime:
     unverified_secret: UnverifiedSecret
     files: FileStore
     audit: AuditLog
+    admin_keys: AdminKeys

@@ -168,6 +168,7 @@ class Settings:
     rate_limit_streaming: int = _setting(
         _whole(1, 1_000_000_000), "1000", "Requests a minute per API key, streaming endpoints."
     )
+    rate_limit_admin: int = _setting(_whole(1, 1_000_000_000), "600", "Requests a minute per admin key.")
     rate_limit_bad_keys: int = _setting(
         _whole(1, 1_000_000_000), "10", "Wrong API keys a minute per client address, before 401 becomes 429."
     )

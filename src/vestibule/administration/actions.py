@@ -15,6 +15,7 @@ from vestibule.model.action import Action, ActionDeclaration, ActionPolicy, Mess
 from vestibule.model.claims import Method
 from vestibule.responder import action_desk
 from vestibule.responder.action_desk import Policy
+from vestibule.responder.action_rules import check_declaration, check_policy, check_variables
 from vestibule.responder.actions import Circumstances, prepare
 from vestibule.responder.assertion import Assertions
 from vestibule.responder.effective_request import EffectiveRequest, Refusal
@@ -80,6 +81,31 @@ async def enable(desk: Desk, workspace_id: str, name: str, *, enabled: bool) -> 
     await rows.put(desk.store, action, now_ms())
     await desk.record("action.change", workspace_id, name, detail="enabled" if enabled else "disabled")
     return action
+
+
+async def put(desk: Desk, workspace_id: str, declaration: ActionDeclaration, *, form: bool) -> Action:
+    """Makes or replaces one action. Raises NotFound, InvalidField, InvalidDeclaration, CannotUnseal."""
+    check_declaration(declaration, allow_http=bool(desk.settings.private_hosts))
+    forms = frozenset({declaration.name} if form else ())
+    await apply(desk, workspace_id, Declared(None, None, (declaration,), forms), prune=False)
+    return await get(desk, workspace_id, declaration.name)
+
+
+async def set_policy(desk: Desk, workspace_id: str, wanted: ActionPolicy) -> Policy:
+    """Raises NotFound, InvalidField, CannotUnseal."""
+    await workspaces.get(desk, workspace_id)
+    forms = (await policy(desk, workspace_id)).forms
+    declared = Declared(check_policy(wanted), None, (), frozenset(forms))
+    await _apply_policy(desk, workspace_id, declared, prune=False)
+    return await policy(desk, workspace_id)
+
+
+async def set_variables(desk: Desk, workspace_id: str, wanted: Variables) -> dict[str, list[str]]:
+    """Replaces all variables; their names. Raises NotFound, InvalidField, CannotUnseal."""
+    await workspaces.get(desk, workspace_id)
+    declared = Declared(None, check_variables(wanted), (), frozenset())
+    await _apply_variables(desk, workspace_id, declared, prune=False)
+    return await variable_names(desk, workspace_id)
 
 
 async def apply(desk: Desk, workspace_id: str, declared: Declared, *, prune: bool) -> Applied:

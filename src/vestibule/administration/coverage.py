@@ -20,7 +20,7 @@ from vestibule.storage.authentication_counts import CountKey
 
 LONGEST_SPAN_MS = 92 * DAY_MS
 MOST_ROWS = 100_000
-_PROVING = frozenset(method.value for method in Method if method is not Method.UNVERIFIED)
+_PROVING = frozenset({Method.SERVER_TO_SERVER.value, Method.TOKEN_EXCHANGE.value, Method.AUTH_ENDPOINT.value})
 
 
 class Count(msgspec.Struct, frozen=True):

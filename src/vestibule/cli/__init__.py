@@ -6,6 +6,7 @@ import typer
 
 from vestibule.cli import (
     actions,
+    admin_keys,
     api_keys,
     audit,
     checking,
@@ -31,6 +32,7 @@ app.command("migrate")(serving.migrate_command)
 app.command("doctor")(checking.doctor_command)
 app.add_typer(workspaces.app, name="workspace")
 app.add_typer(api_keys.app, name="api-key")
+app.add_typer(admin_keys.app, name="admin-key")
 app.add_typer(contacts.app, name="contact")
 app.add_typer(conversations.app, name="conversation")
 app.add_typer(responders.app, name="responder")

@@ -41,7 +41,7 @@ def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | 
         step=refusal.step if refusal is not None else "",
         reason=refusal.message[:_LONGEST_DETAIL] if refusal is not None else "",
         detail=refusal.detail[:_LONGEST_DETAIL] if refusal is not None else "",
-        key_id=str(facts.get("api_key", "")),
+        key_id=str(facts.get("api_key") or facts.get("admin_key", "")),
         provider_id=str(facts.get("provider", "")),
         origin=_origin(request),
         request_id=request.scope.get("vestibule.request_id", ""),
