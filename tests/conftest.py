@@ -57,6 +57,7 @@ _LONG_FILES = frozenset(
         "test_widget_files.py",
         "test_widget_refusals.py",
         "test_widget_visibility.py",
+        "test_workspace_file.py",
     }
 )
 

@@ -96,6 +96,24 @@ async def change(desk: Desk, workspace_id: str, wanted: Change) -> tuple[Respond
     return changed, made
 
 
+async def replace(desk: Desk, workspace_id: str, wanted: ResponderSettings) -> tuple[ResponderSettings, str | None]:
+    """Likewise, with all settings given at once; without secrets the known ones stay. Raises NotFound,
+    InvalidDeclaration."""
+    known = await read(desk, workspace_id)
+    wanted = msgspec.structs.replace(wanted, secrets=wanted.secrets or known.secrets)
+    made = None
+    if wanted.kind is ResponderKind.WEBHOOK and not wanted.secrets:
+        made = new_secret()
+        wanted = msgspec.structs.replace(wanted, secrets=(made,))
+    problems = problems_of(desk, wanted)
+    if problems:
+        raise InvalidDeclaration([problem.message for problem in problems])
+    if wanted != known:
+        await workspace_settings.put(desk.store, desk.sealer, workspace_id, RESPONDER, wanted)
+        await desk.record("responder.change", workspace_id, detail=workspaces.names_changed(known, wanted))
+    return wanted, made
+
+
 def problems_of(desk: Desk, settings: ResponderSettings) -> list[InvalidField]:
     """Everything that keeps a responder from working, or from being kept."""
     problems = []
@@ -156,20 +174,31 @@ async def change_widget(
     modes: tuple[Mode, ...] | None = None,
 ) -> WidgetSettings:
     """Changes what is given. Raises NotFound, InvalidField."""
-    known = widget = await read_widget(desk, workspace_id)
-    for name, seconds in (("list_seconds", list_seconds), ("poll_seconds", poll_seconds)):
-        if seconds is None:
-            continue
-        # To the widget 0 means its own default, and less than a moment would be a flood.
-        if not _SHORTEST_POLL <= seconds <= _LONGEST_POLL:
-            raise InvalidField(name, f"must be from {_SHORTEST_POLL} to {_LONGEST_POLL:g}")
-        widget = msgspec.structs.replace(widget, **{name: seconds})
-    if modes is not None:
-        _check_modes(modes)
-        widget = msgspec.structs.replace(widget, modes=modes)
+    known = await read_widget(desk, workspace_id)
+    given = {"list_seconds": list_seconds, "poll_seconds": poll_seconds, "modes": modes}
+    widget = msgspec.structs.replace(known, **{name: value for name, value in given.items() if value is not None})
+    for problem in widget_problems(widget):
+        raise problem
+    if widget == known:
+        return widget
     await workspace_settings.put(desk.store, desk.sealer, workspace_id, WIDGET, widget)
     await desk.record("widget.change", workspace_id, detail=workspaces.names_changed(known, widget))
     return widget
+
+
+def widget_problems(widget: WidgetSettings) -> list[InvalidField]:
+    """Everything that keeps the settings from being kept."""
+    # To the widget 0 means its own default, and less than a moment would be a flood.
+    problems = [
+        InvalidField(name, f"must be from {_SHORTEST_POLL} to {_LONGEST_POLL:g}")
+        for name in ("list_seconds", "poll_seconds")
+        if not _SHORTEST_POLL <= getattr(widget, name) <= _LONGEST_POLL
+    ]
+    try:
+        _check_modes(widget.modes)
+    except InvalidField as error:
+        problems.append(error)
+    return problems
 
 
 def parse_mode(text: str) -> Mode:

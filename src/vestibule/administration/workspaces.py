@@ -48,6 +48,10 @@ async def get(desk: Desk, workspace_id: str) -> Workspace:
     return found
 
 
+async def find_by_customer_id(desk: Desk, customer_id: str) -> Workspace | None:
+    return await rows.find_by_customer_id(desk.store, customer_id)
+
+
 async def list_all(desk: Desk) -> list[Workspace]:
     return await rows.list_all(desk.store)
 
