@@ -34,6 +34,7 @@ _LONG_FILES = frozenset(
         "test_actions_end_to_end.py",
         "test_admin_api.py",
         "test_admin_openapi.py",
+        "test_allowed_origins.py",
         "test_audit.py",
         "test_cli_conversations.py",
         "test_credential_confusion.py",

@@ -35,7 +35,8 @@ private, may carry a token, a key or a part of one.
     │   ├── InsufficientScope     insufficient_scope
     │   ├── TrustRequired         trust_required        an action asks for a verified contact
     │   ├── ReauthenticationRequired  reauthentication_required  … who signed in recently
-    │   └── WorkspaceDisabled     workspace_disabled
+    │   ├── WorkspaceDisabled     workspace_disabled
+    │   └── OriginNotAllowed      origin_not_allowed    a page that the workspace has not named
     ├── NotFound                  not_found
     ├── Conflict                  it contradicts what is known
     │   ├── AlreadyExists         already_exists
@@ -256,6 +257,11 @@ class ReauthenticationRequired(NotAllowed):
 class WorkspaceDisabled(NotAllowed):
     code = "workspace_disabled"
     sentence = "This workspace is disabled."
+
+
+class OriginNotAllowed(NotAllowed):
+    code = "origin_not_allowed"
+    sentence = "This page may not call here."
 
 
 class NotFound(VestibuleError):

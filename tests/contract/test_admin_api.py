@@ -243,7 +243,9 @@ class TestResponderAndActions:
 
     def test_the_widget_s_settings(self, admin: Admin) -> None:
         changed = admin.do("PATCH", "widget", {"poll_seconds": 5, "modes": [{"id": "m", "name": "Mode"}]})
-        assert changed == {"list_seconds": 60, "poll_seconds": 5, "modes": [{"id": "m", "name": "Mode", "slug": None}]}
+        modes = [{"id": "m", "name": "Mode", "slug": None}]
+        assert changed == {"list_seconds": 60, "poll_seconds": 5, "modes": modes, "allowed_origins": []}
+        refused(admin.call("PATCH", "widget", {"allowed_origins": ["https://x.example/"]}), 400, "invalid_field")
         assert admin.do("PATCH", "widget", {"list_seconds": 9})["poll_seconds"] == 5
 
     def test_an_action_from_declaring_to_end(self, admin: Admin) -> None:

@@ -3,6 +3,7 @@ new one at the only moment at which it is known."""
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 import msgspec
@@ -28,6 +29,11 @@ _LONGEST_MODEL = 200
 _LONGEST_KEY = 4_096
 _SHORTEST_POLL, _LONGEST_POLL = 0.5, 3600.0
 _MOST_MODES = 50
+_MOST_ORIGINS = 100
+# RFC 6454 section 6.2, in lower case and without a path; a star for the labels before a domain of two at least.
+_ORIGIN = re.compile(
+    r"https?://(?:[a-z0-9.-]{1,253}|\*\.[a-z0-9-]+(?:\.[a-z0-9-]+)+|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?"
+)
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -172,10 +178,16 @@ async def change_widget(
     list_seconds: float | None = None,
     poll_seconds: float | None = None,
     modes: tuple[Mode, ...] | None = None,
+    allowed_origins: tuple[str, ...] | None = None,
 ) -> WidgetSettings:
     """Changes what is given. Raises NotFound, InvalidField."""
     known = await read_widget(desk, workspace_id)
-    given = {"list_seconds": list_seconds, "poll_seconds": poll_seconds, "modes": modes}
+    given = {
+        "list_seconds": list_seconds,
+        "poll_seconds": poll_seconds,
+        "modes": modes,
+        "allowed_origins": allowed_origins,
+    }
     widget = msgspec.structs.replace(known, **{name: value for name, value in given.items() if value is not None})
     for problem in widget_problems(widget):
         raise problem
@@ -198,6 +210,16 @@ def widget_problems(widget: WidgetSettings) -> list[InvalidField]:
         _check_modes(widget.modes)
     except InvalidField as error:
         problems.append(error)
+    problems += [
+        InvalidField(
+            f"allowed_origins[{index}]",
+            "must be as a browser writes it: https://shop.example.com or https://*.example.com",
+        )
+        for index, origin in enumerate(widget.allowed_origins)
+        if _ORIGIN.fullmatch(origin) is None
+    ]
+    if len(widget.allowed_origins) > _MOST_ORIGINS:
+        problems.append(InvalidField("allowed_origins", f"must be at most {_MOST_ORIGINS}"))
     return problems
 
 

@@ -222,6 +222,7 @@ async def _carry_out(desk: Desk, workspace: Workspace, declared: Declared, *, pr
             list_seconds=widget.list_seconds,
             poll_seconds=widget.poll_seconds,
             modes=widget.modes,
+            allowed_origins=widget.allowed_origins,
         )
     if declared.responder is not None:
         _, secret = await responders.replace(desk, workspace.id, declared.responder)

@@ -2,7 +2,7 @@
 
     [workspace]              customer_id, name, disabled
     [rate_limits]            standard, streaming: requests a minute per API key
-    [widget]                 list_seconds, poll_seconds, [[widget.modes]]
+    [widget]                 list_seconds, poll_seconds, allowed_origins, [[widget.modes]]
     [responder]              kind, url, model, api_key, secrets, instructions, timeout, notice, handoff_notice
     [[identity_providers]]   the members of model/identity_provider.py, in the order in which they are tried
     [[api_keys]]             name, scopes, expires_in, rate_limits
@@ -68,6 +68,7 @@ class WidgetTable(msgspec.Struct, frozen=True):
     list_seconds: float = 60
     poll_seconds: float = 10
     modes: tuple[Mode, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
 
 
 class ApiKeyTable(msgspec.Struct, frozen=True):
@@ -148,7 +149,7 @@ class _Reader:
         table = self._section(document, "widget", WidgetTable)
         if table is None:
             return None
-        widget = WidgetSettings(table.list_seconds, table.poll_seconds, table.modes)
+        widget = WidgetSettings(table.list_seconds, table.poll_seconds, table.modes, table.allowed_origins)
         self.problems += [f"widget.{problem.message}" for problem in responders.widget_problems(widget)]
         return widget
 

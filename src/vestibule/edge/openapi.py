@@ -50,7 +50,9 @@ CONTACT_TOKEN = Security(
         errors.MissingCredentials,
         errors.InvalidContactToken,
         errors.WorkspaceDisabled,
+        errors.OriginNotAllowed,
         errors.NoSigningKey,
+        errors.CannotUnseal,
     ),
     "JWT",
 )

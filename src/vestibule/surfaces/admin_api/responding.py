@@ -54,11 +54,12 @@ class ResponderChange(Change, frozen=True, forbid_unknown_fields=True):
 
 
 class Widget(msgspec.Struct, frozen=True):
-    """How often the widget asks, in seconds, and the modes it may show."""
+    """How often the widget asks, in seconds, the modes it may show, and the pages it may stand on (none named: any)."""
 
     list_seconds: float
     poll_seconds: float
     modes: tuple[Mode, ...]
+    allowed_origins: tuple[str, ...]
 
 
 class WidgetChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +68,7 @@ class WidgetChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     list_seconds: Annotated[float, Meta(ge=0.5, le=3600)] | None = None
     poll_seconds: Annotated[float, Meta(ge=0.5, le=3600)] | None = None
     modes: tuple[Mode, ...] | None = None
+    allowed_origins: tuple[str, ...] | None = None
 
 
 class ActionBody(ActionDeclaration, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -140,6 +142,7 @@ async def _change_widget(seat: Seat) -> Reply:
         list_seconds=wanted.list_seconds,
         poll_seconds=wanted.poll_seconds,
         modes=wanted.modes,
+        allowed_origins=wanted.allowed_origins,
     )
     return await seat.shown(_widget(seat))
 
@@ -205,7 +208,7 @@ def _responder(seat: Seat) -> View:
 def _widget(seat: Seat) -> View:
     async def view(desk: Desk) -> Widget:
         found: WidgetSettings = await responders.read_widget(desk, seat.workspace_id)
-        return Widget(found.list_seconds, found.poll_seconds, found.modes)
+        return Widget(found.list_seconds, found.poll_seconds, found.modes, found.allowed_origins)
 
     return view
 
