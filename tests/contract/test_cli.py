@@ -3,6 +3,7 @@ and effects that a running server shows. Most commands run in this process, some
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -123,6 +124,11 @@ class TestEveryCommand:
             assert outcome.exit_code == 0, (command, outcome.stdout, outcome.stderr)
             assert outcome.stdout.strip(), command
             assert "Traceback" not in outcome.stderr
+
+    def test_cuts_no_key_on_a_narrow_screen(self, cli: Cli, workspace: Workspace) -> None:
+        for command in (("api-key", "create", "-w", workspace.id), ("admin-key", "create", "-w", workspace.id)):
+            [line] = [line for line in cli(*command).stdout.splitlines() if re.match(r"(api|admin)_key ", line)]
+            assert re.search(r"vst_(key|admin)_[0-9A-Za-z]{71}$", line.rstrip())
 
     def test_can_print_json(self) -> None:
         without = {

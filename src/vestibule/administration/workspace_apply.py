@@ -21,7 +21,7 @@ from vestibule.clock import SECOND_MS
 from vestibule.errors import Conflict, InvalidDeclaration
 from vestibule.model.action import ActionDeclaration
 from vestibule.model.identity_provider import IdentityProvider, ProviderSettings
-from vestibule.model.responder import ResponderSettings, WidgetSettings
+from vestibule.model.responder import WidgetSettings
 from vestibule.model.workspace import Workspace
 from vestibule.responder import action_desk
 from vestibule.storage.json_columns import to_json
@@ -334,8 +334,9 @@ def _action(action: ActionDeclaration) -> Tree:
 
 def _for_a_file(responder: Tree) -> Tree:
     tree = dict(responder)
-    timeout = tree.pop("timeout_ms", ResponderSettings().timeout_ms)
-    tree["timeout"] = f"{timeout // SECOND_MS}s" if timeout % SECOND_MS == 0 else f"{timeout}ms"
+    timeout = tree.pop("timeout_ms", None)
+    if timeout is not None:
+        tree["timeout"] = f"{timeout // SECOND_MS}s" if timeout % SECOND_MS == 0 else f"{timeout}ms"
     # The secrets that sign stay where they are: a file need not name them.
     tree.pop("secrets", None)
     return tree
