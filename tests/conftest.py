@@ -18,6 +18,7 @@ TEST_SETTINGS = {
     "VESTIBULE_HEADER_TIMEOUT": "2s",
     "VESTIBULE_LOG_LEVEL": "debug",
     "VESTIBULE_RATE_LIMIT_ADDRESS_MESSAGES": "100000",
+    "VESTIBULE_RATE_LIMIT_ADMIN": "100000",
     "VESTIBULE_RATE_LIMIT_BAD_KEYS": "100000",
     "VESTIBULE_RATE_LIMIT_MESSAGES": "100000",
     "VESTIBULE_RATE_LIMIT_EXCHANGE_ADDRESS": "100000",
@@ -37,6 +38,10 @@ _ABOUT_THE_ENGINES = frozenset({"test_store.py", "test_storage_statements.py"})
 _LONG_FILES = frozenset(
     {
         "test_actions_end_to_end.py",
+        "test_admin_api.py",
+        "test_admin_openapi.py",
+        "test_allowed_origins.py",
+        "test_audit.py",
         "test_cli_conversations.py",
         "test_credential_confusion.py",
         "test_cross_device.py",
@@ -67,6 +72,7 @@ _LONG_FILES = frozenset(
         "test_widget_files.py",
         "test_widget_refusals.py",
         "test_widget_visibility.py",
+        "test_workspace_file.py",
     }
 )
 

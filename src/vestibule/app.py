@@ -11,8 +11,10 @@ from pathlib import Path
 from vestibule import metrics
 from vestibule.administration import expiry, retention
 from vestibule.administration.desk import desk_of
+from vestibule.audit.log import AuditLog
 from vestibule.clock import elapsed
 from vestibule.edge.access_log import AccessLog
+from vestibule.edge.decisions import decision_of
 from vestibule.edge.http import ClientGone, Receive, Request, Scope, Send
 from vestibule.edge.surface import Surface
 from vestibule.errors import VestibuleError
@@ -34,6 +36,7 @@ from vestibule.storage.installation import UnverifiedSecret
 from vestibule.storage.opening import open_store
 from vestibule.storage.provider_identities import ProviderIdentities
 from vestibule.tenancy import Tenancy
+from vestibule.tokens.admin_keys import AdminKeys
 from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
 from vestibule.tokens.endings import TokenEndings
@@ -81,6 +84,8 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
             token_lifetime_ms=settings.visitor_token_lifetime,
             lifetime_ms=settings.visitor_session_lifetime,
         ),
+        audit=AuditLog(store, sealer),
+        admin_keys=AdminKeys(store),
     )
 
 
@@ -97,6 +102,7 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Run
         asyncio.create_task(runtime.rate_limiter.run()),
         asyncio.create_task(runtime.api_keys.run()),
         asyncio.create_task(runtime.token_endings.run()),
+        asyncio.create_task(runtime.audit.run()),
         asyncio.create_task(runner.run()),
         asyncio.create_task(retention.run(desk_of(runtime))),
         asyncio.create_task(expiry.run(runtime)),
@@ -111,6 +117,8 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Run
             await runtime.rate_limiter.flush()
             await runtime.api_keys.flush()
         await runner.close()
+        with contextlib.suppress(VestibuleError):
+            await runtime.audit.flush()
         await runtime.outbound.close()
         await runtime.store.close()
 
@@ -138,6 +146,7 @@ class Application:
         self._sealer = sealer
         self._access_log = access_log
         self._surfaces: list[tuple[tuple[str, ...], Surface]] = []
+        self._audit: AuditLog | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -151,9 +160,11 @@ class Application:
         request = Request(scope, receive)
         request_id = self._access_log.next_id()
         surface, status = self._surface(request.path), 499
+        request.scope["vestibule.request_id"] = request_id.decode()
         try:
             reply = await surface.answer(request)
             status = reply.status
+            self._note_decision(request)
             await reply.send(send, request_id, close=request.leaves_body, write=write)
         except ClientGone:
             pass
@@ -161,6 +172,13 @@ class Application:
             seconds = elapsed() - began
             metrics.request(surface.name, status, seconds, request.facts.get("code"))
             self._access_log.write(request, request_id, status, seconds)
+
+    def _note_decision(self, request: Request) -> None:
+        """Before the answer is sent: nobody is told of a decision that the audit does not know of."""
+        if (request.proves or request.refusal is not None) and self._audit is not None:
+            entry = decision_of(request, self._settings.trusted_proxies)
+            if entry is not None:
+                self._audit.note(entry)
 
     def _surface(self, path: str) -> Surface:
         for prefixes, surface in self._surfaces:
@@ -174,6 +192,7 @@ class Application:
             # The server calls it before it waits for answers under way: a stream of events does not end by itself.
             scope.setdefault("state", {})["end_streams"] = runtime.live.end
             surfaces = [make(runtime, runner) for make in SURFACES]
+            self._audit = runtime.audit
             self._surfaces = [
                 (tuple(prefix.rstrip("/") + "/" for prefix in surface.prefixes), surface) for surface in surfaces
             ]

@@ -24,28 +24,33 @@ private, may carry a token, a key or a part of one.
     │   ├── UnsupportedGrantType  unsupported_grant_type
     │   ├── UnsupportedFile       unsupported_file_type an uploaded file of a kind that is not taken
     │   ├── NoSuchPath            no_such_path
-    │   └── MethodNotAllowed      method_not_allowed
+    │   ├── MethodNotAllowed      method_not_allowed
+    │   └── IdempotencyKeyReused  idempotency_key_reused    the same Idempotency-Key, and another request
     ├── NotAuthenticated          the credential does not prove anything
     │   ├── MissingCredentials    missing_credentials
     │   ├── InvalidApiKey         invalid_api_key       unknown, malformed, expired and revoked look alike
     │   ├── InvalidWidgetToken    invalid_widget_token  no workspace has this widget token
     │   ├── InvalidContactToken   invalid_token         likewise
     │   ├── InvalidProviderToken  invalid_token         an identity provider's token, whatever is wrong with it
-    │   └── InvalidMetricsToken   invalid_metrics_token a scraper's
+    │   ├── InvalidMetricsToken   invalid_metrics_token a scraper's
+    │   └── InvalidAdminKey       invalid_admin_key     unknown, malformed, expired and revoked look alike
     ├── NotAllowed                proven, but not permitted
     │   ├── InsufficientScope     insufficient_scope
     │   ├── TrustRequired         trust_required        an action asks for a verified contact
     │   ├── ReauthenticationRequired  reauthentication_required  … who signed in recently
     │   ├── WorkspaceDisabled     workspace_disabled
     │   ├── AddressNotAllowed     ip_not_allowed        the workspace gives visitor sessions to its own hosts only
-    │   └── AuthenticationRequired    authentication_required   a queue takes identified chats only
+    │   ├── AuthenticationRequired    authentication_required   a queue takes identified chats only
+    │   └── OriginNotAllowed      origin_not_allowed    a page that the workspace has not named
     ├── NotFound                  not_found
     ├── Conflict                  it contradicts what is known
     │   ├── AlreadyExists         already_exists
     │   ├── IdentityConflict      identity_conflict     the proof belongs to somebody else already
     │   ├── ConversationClosed    conversation_closed   nothing can be written into it any more
     │   ├── QueueClosed           queue_closed          it is outside a queue's opening hours
-    │   └── ContactBusy           contact_busy          the same contact is being changed by too many at once
+    │   ├── ContactBusy           contact_busy          the same contact is being changed by too many at once
+    │   ├── RequestUnderWay       request_under_way     the same Idempotency-Key is being answered at this moment
+    │   └── StaleEdit             stale_edit            it was changed since it was read
     ├── RateLimited               rate_limited
     ├── Upstream                  somebody else's server did not do what was asked of it
     │   ├── UpstreamFailed        upstream_failed       no connection, or no usable answer
@@ -200,6 +205,11 @@ class MethodNotAllowed(InvalidRequest):
         super().__init__()
 
 
+class IdempotencyKeyReused(InvalidRequest):
+    code = "idempotency_key_reused"
+    sentence = "This Idempotency-Key came with another request before."
+
+
 class NotAuthenticated(VestibuleError):
     code = "not_authenticated"
     sentence = "The credentials are not valid."
@@ -233,6 +243,11 @@ class InvalidProviderToken(NotAuthenticated):
 class InvalidMetricsToken(NotAuthenticated):
     code = "invalid_metrics_token"
     sentence = "The metrics token is not valid."
+
+
+class InvalidAdminKey(NotAuthenticated):
+    code = "invalid_admin_key"
+    sentence = "The admin key is not valid."
 
 
 class NotAllowed(VestibuleError):
@@ -275,6 +290,11 @@ class AuthenticationRequired(NotAllowed):
     sentence = "This queue takes identified chats only: send userInfoId and codeVerifier."
 
 
+class OriginNotAllowed(NotAllowed):
+    code = "origin_not_allowed"
+    sentence = "This page may not call here."
+
+
 class NotFound(VestibuleError):
     code = "not_found"
     sentence = "There is no such thing here."
@@ -308,6 +328,16 @@ class QueueClosed(Conflict):
 class ContactBusy(Conflict):
     code = "contact_busy"
     sentence = "This contact is being changed by other requests; try again."
+
+
+class RequestUnderWay(Conflict):
+    code = "request_under_way"
+    sentence = "A request with this Idempotency-Key is being answered at this moment; try again."
+
+
+class StaleEdit(Conflict):
+    code = "stale_edit"
+    sentence = "This was changed since you read it: read it again."
 
 
 class RateLimited(VestibuleError):

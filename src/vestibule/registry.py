@@ -7,7 +7,7 @@ from collections.abc import Callable
 from vestibule.edge.surface import Surface
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
-from vestibule.surfaces import files, native, opencx, puzzel, well_known
+from vestibule.surfaces import admin_api, files, native, opencx, puzzel, well_known
 from vestibule.verification.server_to_server import ServerToServer
 from vestibule.verification.token_exchange import TokenExchange
 
@@ -17,6 +17,7 @@ VERIFICATION_METHODS = (ServerToServer, TokenExchange)
 SURFACES: tuple[Callable[[Runtime, Runner], Surface], ...] = (
     opencx.widget_surface,
     opencx.surface,
+    admin_api.surface,  # before native, below whose prefix it lies
     native.surface,
     puzzel.surface,
     puzzel.connect_surface,

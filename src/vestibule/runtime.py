@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vestibule.audit.log import AuditLog
 from vestibule.identity.resolution import Resolver
 from vestibule.limits import RateLimiter
 from vestibule.live import Live
@@ -16,6 +17,7 @@ from vestibule.storage.file_store import FileStore
 from vestibule.storage.installation import UnverifiedSecret
 from vestibule.storage.store import Store
 from vestibule.tenancy import Tenancy
+from vestibule.tokens.admin_keys import AdminKeys
 from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
 from vestibule.tokens.endings import TokenEndings
@@ -48,3 +50,5 @@ class Runtime:
     token_exchange: TokenExchange
     pending_identities: PendingIdentities
     visitor_sessions: VisitorSessions
+    audit: AuditLog
+    admin_keys: AdminKeys

@@ -1,4 +1,5 @@
-"""Encrypts values at rest with the installation's secret keys; it must not decide what is worth sealing.
+"""Encrypts values at rest with the installation's secret keys, and proves that a text is ours; it must not decide what
+is worth sealing or proving.
 
 AES-256-GCM with a random 96-bit nonce (NIST SP 800-38D). The first key seals, every key opens, so a secret is rotated
 by putting the new one in front. The context is authenticated with the value: a sealed text copied into another row,
@@ -10,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 
 from cryptography.exceptions import InvalidTag
@@ -45,6 +47,8 @@ class Sealer:
         if not keys:
             raise ValueError("at least one secret key is needed")
         self._ciphers = {_key_name(key): AESGCM(key) for key in keys}
+        # Another key for another purpose, derived one way (NIST SP 800-108, counter mode, one block).
+        self._mac_keys = {_key_name(key): hmac.digest(key, b"\x01vestibule mac key", "sha256") for key in keys}
         self.fingerprints = tuple(self._ciphers)
 
     def __repr__(self) -> str:
@@ -69,6 +73,19 @@ class Sealer:
             return cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], context.encode()).decode()
         except (KeyError, ValueError, InvalidTag):
             raise CannotUnseal(detail="sealed with another key, or altered", step="unseal") from None
+
+    def mac(self, text: bytes) -> str:
+        """`<key name>.<hexadecimal HMAC-SHA256>`: what only a holder of the secret key can have made of `text`."""
+        name = self.fingerprints[0]
+        return f"{name}.{hmac.digest(self._mac_keys[name], text, 'sha256').hex()}"
+
+    def is_mac(self, mac: str, text: bytes) -> bool:
+        """Whether it is the text's, by any of the keys; in constant time."""
+        name, _, made = mac.partition(".")
+        key = self._mac_keys.get(name)
+        return key is not None and hmac.compare_digest(
+            hmac.digest(key, text, "sha256").hex().encode(), made.encode("utf-8", "surrogatepass")
+        )
 
 
 def _key_name(key: bytes) -> str:

@@ -174,6 +174,7 @@ class Settings:
     rate_limit_streaming: int = _setting(
         _whole(1, 1_000_000_000), "1000", "Requests a minute per API key, streaming endpoints."
     )
+    rate_limit_admin: int = _setting(_whole(1, 1_000_000_000), "600", "Requests a minute per admin key.")
     rate_limit_bad_keys: int = _setting(
         _whole(1, 1_000_000_000), "10", "Wrong API keys a minute per client address, before 401 becomes 429."
     )
@@ -181,6 +182,9 @@ class Settings:
         _duration("1m", "3650d"), "90d", "An unverified contact is purged when nothing was written for this long."
     )
     purge_interval: int = _setting(_duration("1s", "1d"), "5m", "How often expired unverified contacts are purged.")
+    audit_retention: int = _setting(
+        _duration("1s", "3650d"), "400d", "How long the audit and the counts of authentications are kept."
+    )
     private_hosts: tuple[Network, ...] = _setting(
         _networks, "", "Private networks that outbound calls may reach, as CIDR; none by default."
     )

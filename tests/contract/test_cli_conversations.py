@@ -163,6 +163,7 @@ class TestWidget:
                 {"id": "m1", "name": "Checkout", "slug": "checkout"},
                 {"id": "m2", "name": "Returns", "slug": None},
             ],
+            "allowed_origins": [],
         }
         config = anonymous(shop_front).do("config").json()
         assert (config["sessionsPollingIntervalSeconds"], config["sessionPollingIntervalSeconds"]) == (30, 2.5)

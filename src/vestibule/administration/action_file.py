@@ -45,7 +45,14 @@ def read_action_file(path: Path, environ: Mapping[str, str], *, allow_http: bool
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidDeclaration([f"{path} cannot be read: {error}"]) from None
-    return _Reader(path.parent, environ, allow_http=allow_http).read(document)
+    return read_declared(document, path.parent, environ, allow_http=allow_http)
+
+
+def read_declared(
+    document: dict[str, Any], directory: Path, environ: Mapping[str, str], *, allow_http: bool
+) -> Declared:
+    """The same of a file that was read before. Raises InvalidDeclaration."""
+    return _Reader(directory, environ, allow_http=allow_http).read(document)
 
 
 class _Reader:

@@ -15,6 +15,7 @@ from vestibule.model.action import Action, ActionDeclaration, ActionPolicy, Mess
 from vestibule.model.claims import Method
 from vestibule.responder import action_desk
 from vestibule.responder.action_desk import Policy
+from vestibule.responder.action_rules import check_declaration, check_policy, check_variables
 from vestibule.responder.actions import Circumstances, prepare
 from vestibule.responder.assertion import Assertions
 from vestibule.responder.effective_request import EffectiveRequest, Refusal
@@ -71,13 +72,40 @@ async def remove(desk: Desk, workspace_id: str, name: str) -> None:
     """Raises NotFound."""
     await get(desk, workspace_id, name)
     await rows.delete(desk.store, workspace_id, name)
+    await desk.record("action.remove", workspace_id, name)
 
 
 async def enable(desk: Desk, workspace_id: str, name: str, *, enabled: bool) -> Action:
     """Offers an action to the responder, or no longer. Raises NotFound."""
     action = msgspec.structs.replace(await get(desk, workspace_id, name), enabled=enabled)
     await rows.put(desk.store, action, now_ms())
+    await desk.record("action.change", workspace_id, name, detail="enabled" if enabled else "disabled")
     return action
+
+
+async def put(desk: Desk, workspace_id: str, declaration: ActionDeclaration, *, form: bool) -> Action:
+    """Makes or replaces one action. Raises NotFound, InvalidField, InvalidDeclaration, CannotUnseal."""
+    check_declaration(declaration, allow_http=bool(desk.settings.private_hosts))
+    forms = frozenset({declaration.name} if form else ())
+    await apply(desk, workspace_id, Declared(None, None, (declaration,), forms), prune=False)
+    return await get(desk, workspace_id, declaration.name)
+
+
+async def set_policy(desk: Desk, workspace_id: str, wanted: ActionPolicy) -> Policy:
+    """Raises NotFound, InvalidField, CannotUnseal."""
+    await workspaces.get(desk, workspace_id)
+    forms = (await policy(desk, workspace_id)).forms
+    declared = Declared(check_policy(wanted), None, (), frozenset(forms))
+    await _apply_policy(desk, workspace_id, declared, prune=False)
+    return await policy(desk, workspace_id)
+
+
+async def set_variables(desk: Desk, workspace_id: str, wanted: Variables) -> dict[str, list[str]]:
+    """Replaces all variables; their names. Raises NotFound, InvalidField, CannotUnseal."""
+    await workspaces.get(desk, workspace_id)
+    declared = Declared(None, check_variables(wanted), (), frozenset())
+    await _apply_variables(desk, workspace_id, declared, prune=False)
+    return await variable_names(desk, workspace_id)
 
 
 async def apply(desk: Desk, workspace_id: str, declared: Declared, *, prune: bool) -> Applied:
@@ -92,7 +120,7 @@ async def apply(desk: Desk, workspace_id: str, declared: Declared, *, prune: boo
         outcomes[await _put(desk, workspace_id, declaration, known.get(declaration.name))].append(declaration.name)
     if prune:
         for name in absent:
-            await rows.delete(desk.store, workspace_id, name)
+            await remove(desk, workspace_id, name)
     return Applied(
         created=outcomes["created"],
         changed=outcomes["changed"],
@@ -186,6 +214,8 @@ async def _put(
         return "unchanged"
     if not dry_run:
         await rows.put(desk.store, action, now_ms())
+        detail = workspaces.names_changed(known, action) if known is not None else "created"
+        await desk.record("action.change", workspace_id, action.name, detail=detail)
     return "created" if known is None else "changed"
 
 
@@ -202,6 +232,7 @@ async def _apply_policy(desk: Desk, workspace_id: str, declared: Declared, *, pr
     if wanted == known:
         return "unchanged" if declared.policy is not None else "kept"
     await workspace_settings.put(desk.store, desk.sealer, workspace_id, action_desk.POLICY, wanted)
+    await desk.record("action_policy.change", workspace_id, detail=workspaces.names_changed(known, wanted))
     return "changed"
 
 
@@ -211,4 +242,5 @@ async def _apply_variables(desk: Desk, workspace_id: str, declared: Declared, *,
     if wanted == known:
         return "unchanged" if declared.variables is not None else "kept"
     await workspace_settings.put(desk.store, desk.sealer, workspace_id, action_desk.VARIABLES, wanted)
+    await desk.record("action_variables.change", workspace_id, detail=workspaces.names_changed(known, wanted))
     return "changed"

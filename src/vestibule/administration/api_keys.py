@@ -43,9 +43,31 @@ async def create(
     name: str = "",
     lifetime_ms: int | None = None,
     rate_limits: RateLimits | None = None,
-    replaces: str | None = None,
 ) -> tuple[ApiKey, NewApiKey]:
     """A new key; its text exists in the second part, and nowhere else ever again. Raises NotFound, InvalidField."""
+    made = await _make(
+        desk,
+        workspace_id,
+        scopes=scopes,
+        name=name,
+        lifetime_ms=lifetime_ms,
+        rate_limits=rate_limits or RateLimits(),
+        replaces=None,
+    )
+    await desk.record("api_key.create", workspace_id, made[0].id, detail=", ".join(made[0].scopes))
+    return made
+
+
+async def _make(
+    desk: Desk,
+    workspace_id: str,
+    *,
+    scopes: tuple[str, ...],
+    name: str,
+    lifetime_ms: int | None,
+    rate_limits: RateLimits,
+    replaces: str | None,
+) -> tuple[ApiKey, NewApiKey]:
     await workspaces.get(desk, workspace_id)
     unknown = sorted(set(scopes) - set(Scope))
     if unknown or not scopes:
@@ -60,7 +82,7 @@ async def create(
         name=name,
         hint=secret.hint,
         scopes=tuple(sorted(set(scopes))),
-        rate_limits=rate_limits or RateLimits(),
+        rate_limits=rate_limits,
         created_at=now,
         expires_at=now + lifetime_ms if lifetime_ms is not None else None,
         replaces=replaces,
@@ -73,7 +95,7 @@ async def rotate(desk: Desk, workspace_id: str, key_id: str, *, overlap_ms: int)
     """A key that takes over from another one, which stays good for `overlap_ms`. Raises NotFound."""
     old = await get(desk, workspace_id, key_id)
     lifetime = old.expires_at - old.created_at if old.expires_at is not None else None
-    made = await create(
+    made = await _make(
         desk,
         workspace_id,
         scopes=old.scopes,
@@ -83,6 +105,7 @@ async def rotate(desk: Desk, workspace_id: str, key_id: str, *, overlap_ms: int)
         replaces=old.id,
     )
     await rows.end(desk.store, workspace_id, key_id, now_ms() + overlap_ms)
+    await desk.record("api_key.rotate", workspace_id, made[0].id, detail=f"replaces {old.id}")
     return made
 
 
@@ -90,6 +113,7 @@ async def revoke(desk: Desk, workspace_id: str, key_id: str) -> ApiKey:
     """Ends a key now; every worker refuses it within 5 s. Raises NotFound."""
     if await rows.end(desk.store, workspace_id, key_id, now_ms()) is None:
         raise NotFound("There is no such API key.")
+    await desk.record("api_key.revoke", workspace_id, key_id)
     return await get(desk, workspace_id, key_id)
 
 

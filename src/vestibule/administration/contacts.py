@@ -1,18 +1,24 @@
-"""Shows, exports, merges and erases contacts for operators; it must not change a profile value."""
+"""Finds, shows, corrects, exports, merges and erases contacts for operators; it must not touch a key that finds one."""
 
 from __future__ import annotations
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from vestibule.administration import workspaces
 from vestibule.administration.desk import Desk
 from vestibule.clock import now_ms
 from vestibule.conversations.files import delete_files_of
-from vestibule.errors import Conflict, ContactBusy, NotFound
+from vestibule.errors import Conflict, ContactBusy, InvalidField, NotFound
+from vestibule.identity import profile_rules
 from vestibule.identity.email import email_key
-from vestibule.model.contact import Contact
+from vestibule.identity.phone import phone_key
+from vestibule.model.claims import CustomData, Method
+from vestibule.model.contact import Contact, Provenance
 from vestibule.model.conversation import Conversation, Message, StoredFile
+from vestibule.storage import contact_search, erasure, files, refresh_tokens, token_endings
 from vestibule.storage import conversations as threads
-from vestibule.storage import erasure, files, refresh_tokens, token_endings
+from vestibule.storage.contact_search import Trust
 from vestibule.storage.store import Work
 from vestibule.storage.token_endings import Ending
 
@@ -22,6 +28,82 @@ class Held(msgspec.Struct, frozen=True):
 
     conversations: list[tuple[Conversation, list[Message]]]
     files: list[StoredFile]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a page of contacts ended."""
+
+    id: str
+    key: str = ""
+
+
+class Correction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an operator changes of a profile; UNSET keeps, None clears (DESIGN rule 2.7). E-mail and phone are not among
+    it: they are proven, and find the contact."""
+
+    name: str | None | UnsetType = UNSET
+    avatar_url: str | None | UnsetType = UNSET
+    language: str | None | UnsetType = UNSET
+    custom_data: CustomData | None | UnsetType = UNSET
+    chat_context: str | None | UnsetType = UNSET
+
+
+async def search(
+    desk: Desk,
+    workspace_id: str,
+    *,
+    name: str = "",
+    email: str = "",
+    phone: str = "",
+    trust: Trust = contact_search.ANY,
+    after: Place | None = None,
+    most: int = 50,
+) -> tuple[list[Contact], Place | None]:
+    """Contacts whose name or e-mail begins so, or with this phone number, or (nothing given) all, the newest first; and
+    where the next page begins. Raises NotFound, InvalidField."""
+    await workspaces.get(desk, workspace_id)
+    if sum(map(bool, (name, email, phone))) > 1:
+        raise InvalidField("name", "must be given without email and phone: one at a time")
+    store, contacts = desk.store, desk.contacts
+    if phone:
+        key = phone_key(phone)
+        found = await contacts.find_by_phone(workspace_id, key) if key is not None else None
+        return ([found] if found is not None and found.verified in trust else []), None
+    if name or email:
+        matches = await contact_search.beginning(
+            store,
+            contacts,
+            workspace_id,
+            trust,
+            by_email=bool(email),
+            prefix=name or email,
+            after=(after.key, after.id) if after is not None else ("", ""),
+            most=most,
+        )
+        following = Place(matches[-1][0].id, matches[-1][1]) if len(matches) == most else None
+        return [contact for contact, _ in matches], following
+    page = await contact_search.latest(
+        store, contacts, workspace_id, trust, before=after.id if after is not None else "", most=most
+    )
+    return page, Place(page[-1].id) if len(page) == most else None
+
+
+async def correct(desk: Desk, workspace_id: str, contact_id: str, correction: Correction) -> Contact:
+    """Changes what is given; that an operator said so stands beside each value. Raises NotFound, InvalidField,
+    ContactBusy."""
+    contact = await get(desk, workspace_id, contact_id)
+    given = {name: value for name in Correction.__struct_fields__ if (value := getattr(correction, name)) is not UNSET}
+    _check(contact, given)
+    changed = {name: value for name, value in given.items() if value != getattr(contact, name)}
+    if not changed:
+        return contact
+    now = now_ms()
+    provenance = {**contact.provenance, **{name: Provenance(Method.OPERATOR, now) for name in changed}}
+    wanted = msgspec.structs.replace(contact, **changed, provenance=provenance, updated_at=now)
+    if not await desk.contacts.update(wanted):
+        raise ContactBusy
+    await desk.record("contact.change", workspace_id, contact_id=contact_id, detail=", ".join(changed))
+    return await get(desk, workspace_id, contact_id)
 
 
 async def get(desk: Desk, workspace_id: str, contact_id: str) -> Contact:
@@ -58,19 +140,16 @@ async def held(desk: Desk, contact: Contact) -> Held:
 async def sign_out(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
     """Ends every token that a person holds, of the contact and of those merged into it, on all devices; every worker
     refuses them within 5 s. The ids are the receipt. Raises NotFound."""
-    contacts = await export(desk, workspace_id, contact_id)
-    now = now_ms()
-    for contact in contacts:
-        await refresh_tokens.end_now(desk.store, workspace_id, contact.id)
-        await token_endings.insert(desk.store, Ending(workspace_id, contact.id, "", now), now)
-    return [contact.id for contact in contacts]
+    ended = await _end_tokens(desk, workspace_id, contact_id)
+    await desk.record("contact.sign_out", workspace_id, contact_id=contact_id)
+    return ended
 
 
 async def erase(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
     """Deletes a person: the contact and those merged into it, with their chats, files and devices; their tokens open
     nothing any more. The erased ids are the receipt. Raises NotFound."""
     # The tokens first: nobody shall come back under a name that is being forgotten.
-    erased = await sign_out(desk, workspace_id, contact_id)
+    erased = await _end_tokens(desk, workspace_id, contact_id)
     for person in erased:
         await delete_files_of(desk.store, desk.files, workspace_id, person)
 
@@ -79,6 +158,9 @@ async def erase(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
             yield from erasure.erase(workspace_id, person)
 
     await desk.store.transact(work)
+    # The receipt: an id that leads to nothing any more, and stays when the rest of the audit forgets the person.
+    for person in erased:
+        await desk.record("contact.erase", workspace_id, person)
     return erased
 
 
@@ -94,6 +176,7 @@ async def merge(desk: Desk, workspace_id: str, contact_id: str, into_id: str) ->
         raise Conflict("Others are merged into this contact; unmerge them first.")
     if contact_id == into_id or not await desk.contacts.merge(workspace_id, contact_id, into_id, now_ms()):
         raise Conflict("Both must be different contacts that are not merged into another one.")
+    await desk.record("contact.merge", workspace_id, into_id, contact_id=contact_id)
     return await get(desk, workspace_id, contact_id)
 
 
@@ -102,7 +185,39 @@ async def unmerge(desk: Desk, workspace_id: str, contact_id: str) -> Contact:
     contact = await get(desk, workspace_id, contact_id)
     if contact.merged_into is None:
         raise Conflict("This contact is not merged into another one.")
-    return await _point(desk, contact, None)
+    parted = await _point(desk, contact, None)
+    await desk.record("contact.unmerge", workspace_id, contact.merged_into, contact_id=contact_id)
+    return parted
+
+
+def _check(contact: Contact, given: dict[str, object]) -> None:
+    for name, longest in (
+        ("name", profile_rules.LONGEST_NAME),
+        ("avatar_url", profile_rules.LONGEST_URL),
+        ("language", profile_rules.LONGEST_NAME),
+        ("chat_context", profile_rules.LONGEST_CONTEXT),
+    ):
+        value = given.get(name)
+        if isinstance(value, str):
+            profile_rules.text(name, value, longest)
+    picture = given.get("avatar_url")
+    if isinstance(picture, str) and not profile_rules.is_web_url(picture):
+        raise InvalidField("avatar_url", "must be an http or https URL")
+    custom = given.get("custom_data")
+    if isinstance(custom, dict):
+        profile_rules.custom_data("custom_data", custom)
+    if not contact.verified and ("custom_data" in given or "chat_context" in given):
+        # What an action believes of a verified contact must not come to stand beside what a visitor claims.
+        raise InvalidField("custom_data" if "custom_data" in given else "chat_context", "is for verified contacts")
+
+
+async def _end_tokens(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
+    contacts = await export(desk, workspace_id, contact_id)
+    now = now_ms()
+    for contact in contacts:
+        await refresh_tokens.end_now(desk.store, workspace_id, contact.id)
+        await token_endings.insert(desk.store, Ending(workspace_id, contact.id, "", now), now)
+    return [contact.id for contact in contacts]
 
 
 async def _point(desk: Desk, contact: Contact, into_id: str | None) -> Contact:

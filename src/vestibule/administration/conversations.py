@@ -54,18 +54,24 @@ async def reply(desk: Desk, workspace_id: str, conversation_id: str, *, text: st
         raise InvalidField("text", "must not be empty")
     profile_rules.text("text", text, LONGEST_REPLY)
     conversation = await get(desk, workspace_id, conversation_id)
-    return (await course.reply(desk, conversation, text=text, name=_name(name))).messages[-1]
+    sent = (await course.reply(desk, conversation, text=text, name=_name(name))).messages[-1]
+    await desk.record("conversation.reply", workspace_id, conversation_id)
+    return sent
 
 
 async def take(desk: Desk, workspace_id: str, conversation_id: str, *, name: str) -> Conversation:
     """Raises NotFound, InvalidField, ConversationClosed."""
     conversation = await get(desk, workspace_id, conversation_id)
-    return (await course.take(desk, conversation, name=_name(name))).conversation
+    taken = (await course.take(desk, conversation, name=_name(name))).conversation
+    await desk.record("conversation.take", workspace_id, conversation_id)
+    return taken
 
 
 async def resolve(desk: Desk, workspace_id: str, conversation_id: str) -> Conversation:
     """Raises NotFound."""
-    return await course.resolve(desk, await get(desk, workspace_id, conversation_id), by="agent")
+    resolved = await course.resolve(desk, await get(desk, workspace_id, conversation_id), by="agent")
+    await desk.record("conversation.resolve", workspace_id, conversation_id)
+    return resolved
 
 
 def _name(name: str) -> str:

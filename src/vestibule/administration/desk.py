@@ -1,4 +1,4 @@
-"""Opens what an operator's action needs, and closes it again; it must not act."""
+"""Opens what an operator's action needs, notes who acts, and closes it again; it must not act."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from vestibule.audit.log import AuditLog
+from vestibule.clock import now_ms
 from vestibule.live import Live
+from vestibule.model.audit import DONE, SERVICE, Actor, AuditEntry, AuditKind
 from vestibule.runtime import Runtime
 from vestibule.sealing import Sealer
 from vestibule.settings import Settings
@@ -19,7 +22,7 @@ from vestibule.storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where an operator works."""
+    """Where an operator works, and who it is."""
 
     settings: Settings
     sealer: Sealer
@@ -27,18 +30,48 @@ class Desk:
     contacts: Contacts
     live: Live
     files: FileStore
+    audit: AuditLog
+    actor: Actor = SERVICE
+
+    async def record(
+        self, action: str, workspace_id: str, target: str = "", *, contact_id: str | None = None, detail: str = ""
+    ) -> None:
+        """Notes a change that was made, before its maker is told of it. `detail` names what changed, and holds no
+        value. Raises StorageUnavailable: the change stands, and is told as uncertain."""
+        entry = AuditEntry(
+            workspace_id=workspace_id,
+            kind=AuditKind.ADMINISTRATION,
+            action=action,
+            outcome=DONE,
+            at=now_ms(),
+            actor=str(self.actor),
+            request_id=self.actor.request_id,
+            target=target,
+            contact_id=contact_id,
+            detail=detail,
+        )
+        await self.audit.record(entry)
 
 
 @contextlib.asynccontextmanager
-async def open_desk(settings: Settings, sealer: Sealer) -> AsyncIterator[Desk]:
+async def open_desk(settings: Settings, sealer: Sealer, actor: Actor = SERVICE) -> AsyncIterator[Desk]:
     store = await open_store(settings.database_url, connections=2, timeout=settings.database_timeout / 1000)
     files = DiskFileStore(Path(settings.files_directory))
     try:
-        yield Desk(settings, sealer, store, Contacts(store, sealer), Live(), files)
+        yield Desk(settings, sealer, store, Contacts(store, sealer), Live(), files, AuditLog(store, sealer), actor)
     finally:
         await store.close()
 
 
-def desk_of(runtime: Runtime) -> Desk:
+def desk_of(runtime: Runtime, actor: Actor = SERVICE) -> Desk:
     """A desk inside a server, whose connections it shares and does not close."""
-    return Desk(runtime.settings, runtime.sealer, runtime.store, runtime.contacts, runtime.live, runtime.files)
+    return Desk(
+        runtime.settings,
+        runtime.sealer,
+        runtime.store,
+        runtime.contacts,
+        runtime.live,
+        runtime.files,
+        runtime.audit,
+        actor,
+    )

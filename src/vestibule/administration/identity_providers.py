@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from vestibule.administration import provider_rules, workspaces
 from vestibule.administration.desk import Desk
 from vestibule.errors import Conflict, InvalidRequest, NotFound
@@ -18,7 +20,9 @@ async def add(desk: Desk, workspace_id: str, settings: ProviderSettings) -> Iden
     if len(others) >= MOST_PROVIDERS:
         raise Conflict(f"A workspace has at most {MOST_PROVIDERS} identity providers.")
     _refuse_clash(settings, others)
-    return await rows.insert(desk.store, desk.sealer, workspace_id, settings)
+    made = await rows.insert(desk.store, desk.sealer, workspace_id, settings)
+    await desk.record("identity_provider.add", workspace_id, str(made.id))
+    return made
 
 
 async def replace(desk: Desk, provider: IdentityProvider) -> IdentityProvider:
@@ -26,15 +30,41 @@ async def replace(desk: Desk, provider: IdentityProvider) -> IdentityProvider:
     _check(provider, desk)
     others = await list_all(desk, provider.workspace_id)
     _refuse_clash(provider, tuple(other for other in others if other.id != provider.id))
+    known = await get(desk, provider.workspace_id, provider.id)
     if not await rows.update(desk.store, desk.sealer, provider):
         raise NotFound("There is no such identity provider.")
+    changed = workspaces.names_changed(known, provider)
+    await desk.record("identity_provider.change", provider.workspace_id, str(provider.id), detail=changed)
     return provider
+
+
+def with_known_secrets(known: IdentityProvider, settings: ProviderSettings) -> IdentityProvider:
+    """The provider with other settings. A secret that is not given stays, as long as it goes where it went: one that
+    was meant for one server is not shown to another. Raises InvalidRequest."""
+    client, before = settings.introspection_client, known.introspection_client
+    if client.client_id and not client.client_secret and before.client_secret:
+        if (settings.issuer, settings.endpoints.introspection, client.client_id) != (
+            known.issuer,
+            known.endpoints.introspection,
+            before.client_id,
+        ):
+            raise InvalidRequest(
+                "introspection_client.client_secret: must be given again, as issuer, endpoint or client changed",
+                step="settings",
+            )
+        client = msgspec.structs.replace(client, client_secret=before.client_secret)
+    members = {name: getattr(settings, name) for name in ProviderSettings.__struct_fields__}
+    members["introspection_client"] = client
+    if settings.uses_shared_secret and not settings.shared_secret:
+        members["shared_secret"] = known.shared_secret
+    return IdentityProvider(workspace_id=known.workspace_id, id=known.id, position=known.position, **members)
 
 
 async def remove(desk: Desk, workspace_id: str, provider_id: int) -> IdentityProvider:
     """Its number is never given again. Contacts and what leads to them stay. Raises NotFound."""
     provider = await get(desk, workspace_id, provider_id)
     await rows.delete(desk.store, workspace_id, provider_id)
+    await desk.record("identity_provider.remove", workspace_id, str(provider_id))
     return provider
 
 

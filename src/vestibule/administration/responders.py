@@ -3,6 +3,7 @@ new one at the only moment at which it is known."""
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 import msgspec
@@ -28,6 +29,11 @@ _LONGEST_MODEL = 200
 _LONGEST_KEY = 4_096
 _SHORTEST_POLL, _LONGEST_POLL = 0.5, 3600.0
 _MOST_MODES = 50
+_MOST_ORIGINS = 100
+# RFC 6454 section 6.2, in lower case and without a path; a star for the labels before a domain of two at least.
+_ORIGIN = re.compile(
+    r"https?://(?:[a-z0-9.-]{1,253}|\*\.[a-z0-9-]+(?:\.[a-z0-9-]+)+|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?"
+)
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -92,7 +98,26 @@ async def change(desk: Desk, workspace_id: str, wanted: Change) -> tuple[Respond
     if problems:
         raise InvalidDeclaration([problem.message for problem in problems])
     await workspace_settings.put(desk.store, desk.sealer, workspace_id, RESPONDER, changed)
+    await desk.record("responder.change", workspace_id, detail=workspaces.names_changed(known, changed))
     return changed, made
+
+
+async def replace(desk: Desk, workspace_id: str, wanted: ResponderSettings) -> tuple[ResponderSettings, str | None]:
+    """Likewise, with all settings given at once; without secrets the known ones stay. Raises NotFound,
+    InvalidDeclaration."""
+    known = await read(desk, workspace_id)
+    wanted = msgspec.structs.replace(wanted, secrets=wanted.secrets or known.secrets)
+    made = None
+    if wanted.kind is ResponderKind.WEBHOOK and not wanted.secrets:
+        made = new_secret()
+        wanted = msgspec.structs.replace(wanted, secrets=(made,))
+    problems = problems_of(desk, wanted)
+    if problems:
+        raise InvalidDeclaration([problem.message for problem in problems])
+    if wanted != known:
+        await workspace_settings.put(desk.store, desk.sealer, workspace_id, RESPONDER, wanted)
+        await desk.record("responder.change", workspace_id, detail=workspaces.names_changed(known, wanted))
+    return wanted, made
 
 
 def problems_of(desk: Desk, settings: ResponderSettings) -> list[InvalidField]:
@@ -153,21 +178,49 @@ async def change_widget(
     list_seconds: float | None = None,
     poll_seconds: float | None = None,
     modes: tuple[Mode, ...] | None = None,
+    allowed_origins: tuple[str, ...] | None = None,
 ) -> WidgetSettings:
     """Changes what is given. Raises NotFound, InvalidField."""
-    widget = await read_widget(desk, workspace_id)
-    for name, seconds in (("list_seconds", list_seconds), ("poll_seconds", poll_seconds)):
-        if seconds is None:
-            continue
-        # To the widget 0 means its own default, and less than a moment would be a flood.
-        if not _SHORTEST_POLL <= seconds <= _LONGEST_POLL:
-            raise InvalidField(name, f"must be from {_SHORTEST_POLL} to {_LONGEST_POLL:g}")
-        widget = msgspec.structs.replace(widget, **{name: seconds})
-    if modes is not None:
-        _check_modes(modes)
-        widget = msgspec.structs.replace(widget, modes=modes)
+    known = await read_widget(desk, workspace_id)
+    given = {
+        "list_seconds": list_seconds,
+        "poll_seconds": poll_seconds,
+        "modes": modes,
+        "allowed_origins": allowed_origins,
+    }
+    widget = msgspec.structs.replace(known, **{name: value for name, value in given.items() if value is not None})
+    for problem in widget_problems(widget):
+        raise problem
+    if widget == known:
+        return widget
     await workspace_settings.put(desk.store, desk.sealer, workspace_id, WIDGET, widget)
+    await desk.record("widget.change", workspace_id, detail=workspaces.names_changed(known, widget))
     return widget
+
+
+def widget_problems(widget: WidgetSettings) -> list[InvalidField]:
+    """Everything that keeps the settings from being kept."""
+    # To the widget 0 means its own default, and less than a moment would be a flood.
+    problems = [
+        InvalidField(name, f"must be from {_SHORTEST_POLL} to {_LONGEST_POLL:g}")
+        for name in ("list_seconds", "poll_seconds")
+        if not _SHORTEST_POLL <= getattr(widget, name) <= _LONGEST_POLL
+    ]
+    try:
+        _check_modes(widget.modes)
+    except InvalidField as error:
+        problems.append(error)
+    problems += [
+        InvalidField(
+            f"allowed_origins[{index}]",
+            "must be as a browser writes it: https://shop.example.com or https://*.example.com",
+        )
+        for index, origin in enumerate(widget.allowed_origins)
+        if _ORIGIN.fullmatch(origin) is None
+    ]
+    if len(widget.allowed_origins) > _MOST_ORIGINS:
+        problems.append(InvalidField("allowed_origins", f"must be at most {_MOST_ORIGINS}"))
+    return problems
 
 
 def parse_mode(text: str) -> Mode:

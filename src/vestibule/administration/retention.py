@@ -12,10 +12,12 @@ import random
 
 import msgspec
 
+from vestibule.administration import audit
 from vestibule.administration.desk import Desk
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.conversations.files import delete_files_of
 from vestibule.errors import VestibuleError
+from vestibule.model.audit import INSTALLATION
 from vestibule.storage import erasure
 from vestibule.storage.erasure import Expired
 from vestibule.storage.store import Work
@@ -63,12 +65,14 @@ async def run(desk: Desk) -> None:
         await asyncio.sleep(desk.settings.purge_interval / SECOND_MS * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311
         try:
             purged = await purge(desk)
+            await audit.purge(desk)
         except VestibuleError as error:
             _log.warning("expired contacts cannot be purged: %s", error.code)
         except Exception:
             _log.exception("purging failed unexpectedly")
         else:
             if purged.contacts:
+                await desk.record("retention.purge", INSTALLATION, detail=f"{purged.contacts} contacts")
                 _log.info("purged %s contacts with %s conversations", purged.contacts, purged.conversations)
 
 

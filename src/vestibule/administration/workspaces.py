@@ -27,16 +27,14 @@ _MOST_ADDRESSES = 100
 
 async def create(desk: Desk, name: str, *, customer_id: str | None = None) -> Workspace:
     """A new workspace. Raises InvalidField, AlreadyExists."""
-    name = name.strip()
-    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
-        raise InvalidField("name", f"must have 1 to {_LONGEST_NAME} printable characters")
+    name = _checked_name(name)
     if customer_id is not None and _CUSTOMER_ID.fullmatch(customer_id) is None:
         raise InvalidField("customer_id", "must have 1 to 25 letters, digits, _ or -")
     workspace = Workspace(
         id=new_id(),
         name=name,
         customer_id=customer_id or random_base62(12),
-        widget_token="vst_widget_" + random_base62(22),
+        widget_token=_new_widget_token(),
         rate_limits=RateLimits(),
         created_at=now_ms(),
     )
@@ -44,6 +42,7 @@ async def create(desk: Desk, name: str, *, customer_id: str | None = None) -> Wo
         await rows.insert(desk.store, workspace)
     except UniqueViolation:
         raise AlreadyExists("There is a workspace with this customer id already.") from None
+    await desk.record("workspace.create", workspace.id)
     return workspace
 
 
@@ -55,21 +54,44 @@ async def get(desk: Desk, workspace_id: str) -> Workspace:
     return found
 
 
+async def find_by_customer_id(desk: Desk, customer_id: str) -> Workspace | None:
+    return await rows.find_by_customer_id(desk.store, customer_id)
+
+
 async def list_all(desk: Desk) -> list[Workspace]:
     return await rows.list_all(desk.store)
 
 
 async def change(
-    desk: Desk, workspace_id: str, *, rate_limits: RateLimits | None = None, disabled: bool | None = None
+    desk: Desk,
+    workspace_id: str,
+    *,
+    name: str | None = None,
+    rate_limits: RateLimits | None = None,
+    disabled: bool | None = None,
 ) -> Workspace:
-    """Changes what is given. Raises NotFound."""
-    workspace = await get(desk, workspace_id)
+    """Changes what is given. Raises NotFound, InvalidField."""
+    known = await get(desk, workspace_id)
+    changed = known
+    if name is not None:
+        changed = msgspec.structs.replace(changed, name=_checked_name(name))
     if rate_limits is not None:
-        workspace = msgspec.structs.replace(workspace, rate_limits=rate_limits)
-    if disabled is not None:
-        workspace = msgspec.structs.replace(workspace, disabled_at=now_ms() if disabled else None)
-    await rows.update(desk.store, workspace)
-    return workspace
+        changed = msgspec.structs.replace(changed, rate_limits=rate_limits)
+    if disabled is not None and disabled != (known.disabled_at is not None):
+        changed = msgspec.structs.replace(changed, disabled_at=now_ms() if disabled else None)
+    if changed != known:
+        await rows.update(desk.store, changed)
+        await desk.record("workspace.change", workspace_id, detail=names_changed(known, changed))
+    return changed
+
+
+async def rotate_widget_token(desk: Desk, workspace_id: str) -> Workspace:
+    """Another widget token; the one before is refused by every worker within 5 s, so the pages that carry it must be
+    changed. Raises NotFound."""
+    changed = msgspec.structs.replace(await get(desk, workspace_id), widget_token=_new_widget_token())
+    await rows.set_widget_token(desk.store, workspace_id, changed.widget_token)
+    await desk.record("workspace.rotate_widget_token", workspace_id)
+    return changed
 
 
 async def visitor_sessions(desk: Desk, workspace_id: str) -> VisitorSessionSettings:
@@ -92,4 +114,22 @@ async def allow_addresses(desk: Desk, workspace_id: str, addresses: Sequence[str
         raise InvalidField("address", f"must be given at most {_MOST_ADDRESSES} times")
     settings = VisitorSessionSettings(networks)
     await workspace_settings.put(desk.store, desk.sealer, workspace_id, VISITOR_SESSIONS, settings)
+    await desk.record("workspace.visitor_addresses", workspace_id)
     return settings
+
+
+def names_changed(before: msgspec.Struct, after: msgspec.Struct) -> str:
+    """Which members differ, for the audit: their names only, for a value may be a secret."""
+    members = after.__struct_fields__
+    return ", ".join(name for name in members if getattr(before, name, None) != getattr(after, name))
+
+
+def _checked_name(name: str) -> str:
+    name = name.strip()
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise InvalidField("name", f"must have 1 to {_LONGEST_NAME} printable characters")
+    return name
+
+
+def _new_widget_token() -> str:
+    return "vst_widget_" + random_base62(22)

@@ -6,7 +6,9 @@ import typer
 
 from vestibule.cli import (
     actions,
+    admin_keys,
     api_keys,
+    audit,
     checking,
     contacts,
     conversations,
@@ -31,6 +33,7 @@ app.command("migrate")(serving.migrate_command)
 app.command("doctor")(checking.doctor_command)
 app.add_typer(workspaces.app, name="workspace")
 app.add_typer(api_keys.app, name="api-key")
+app.add_typer(admin_keys.app, name="admin-key")
 app.add_typer(contacts.app, name="contact")
 app.add_typer(conversations.app, name="conversation")
 app.add_typer(responders.app, name="responder")
@@ -41,6 +44,8 @@ app.add_typer(providers.app, name="provider")
 app.add_typer(queues.app, name="queue")
 app.add_typer(signing_keys.app, name="signing-keys")
 app.add_typer(checking.token_app, name="token")
+app.add_typer(audit.app, name="audit")
+app.command("coverage")(audit.coverage_command)
 
 
 def run() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
+import os
 import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,6 +17,7 @@ from vestibule.administration.desk import Desk, open_desk
 from vestibule.cli.output import print_json
 from vestibule.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from vestibule.errors import VestibuleError
+from vestibule.model.audit import Actor
 from vestibule.sealing import Sealer
 from vestibule.server.serve import prepare
 from vestibule.settings import InvalidSettings, Settings, read_settings
@@ -37,8 +40,16 @@ def at_the_desk(action: Callable[[Desk], Awaitable[T]], *, as_json: bool) -> T:
 
 
 async def _act(settings: Settings, sealer: Sealer, action: Callable[[Desk], Awaitable[T]]) -> T:
-    async with open_desk(settings, sealer) as desk:
+    async with open_desk(settings, sealer, Actor("cli", _who())) as desk:
         return await action(desk)
+
+
+def _who() -> str:
+    """The system's name for whoever runs the command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 @contextlib.contextmanager

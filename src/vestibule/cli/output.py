@@ -30,10 +30,11 @@ def print_result(value: Mapping[str, Value], *, as_json: bool) -> None:
     if as_json:
         print_json(value)
         return
-    grid = Table.grid(padding=(0, 2))
+    console = Console(highlight=False)
+    width = max(map(len, value), default=0)
     for name, member in value.items():
-        grid.add_row(f"[bold]{name}[/bold]", _text(member))
-    Console(highlight=False, soft_wrap=True).print(grid)
+        # A key is shown once, on a narrow screen too: no line is cut or folded.
+        console.print(f"[bold]{name:<{width}}[/bold]  {_text(member)}", soft_wrap=True)
 
 
 def print_list(items: Sequence[Mapping[str, Value]], columns: Sequence[str], *, as_json: bool, empty: str) -> None:

@@ -78,6 +78,11 @@ def set_widget(
         list[str] | None, typer.Option(help="A mode, as ID:NAME or ID:NAME:SLUG. Repeatable; replaces all modes.")
     ] = None,
     no_modes: Annotated[bool, typer.Option("--no-modes", help="Have no modes.")] = False,
+    allowed_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="A page's origin that may call, such as https://shop.example.com. Repeatable; replaces all."),
+    ] = None,
+    any_origin: Annotated[bool, typer.Option("--any-origin", help="Let any page call.")] = False,
     as_json: Json = False,
 ) -> None:
     """Set what is given; the rest stays."""
@@ -90,6 +95,7 @@ def set_widget(
             list_seconds=list_seconds,
             poll_seconds=poll_seconds,
             modes=modes if modes or no_modes else None,
+            allowed_origins=tuple(allowed_origin or ()) if allowed_origin or any_origin else None,
         )
 
     print_result(_widget(at_the_desk(act, as_json=as_json)), as_json=as_json)
@@ -150,4 +156,5 @@ def _widget(widget: WidgetSettings) -> dict[str, Value]:
         "list_seconds": widget.list_seconds,
         "poll_seconds": widget.poll_seconds,
         "modes": [msgspec.structs.asdict(mode) for mode in widget.modes],
+        "allowed_origins": widget.allowed_origins,
     }

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
-from vestibule.administration import workspaces
+from vestibule.administration import workspace_apply, workspaces
 from vestibule.administration.desk import Desk
+from vestibule.administration.workspace_apply import Outcome
+from vestibule.administration.workspace_file import read_workspace_file
 from vestibule.cli.opening import Json, at_the_desk, fail
 from vestibule.cli.output import Value, print_list, print_result, rfc3339
 from vestibule.model.visitor_session import VisitorSessionSettings
@@ -89,6 +95,63 @@ def enable(workspace_id: str, as_json: Json = False) -> None:
     """Undo `disable`."""
     changed = at_the_desk(lambda desk: workspaces.change(desk, workspace_id, disabled=False), as_json=as_json)
     print_result(_shown(changed), as_json=as_json)
+
+
+File = Annotated[Path, typer.Argument(help="The TOML file that declares it.")]
+Which = Annotated[
+    str | None, typer.Option("--workspace", "-w", help="The workspace's id, if the file has no customer_id.")
+]
+Prune = Annotated[bool, typer.Option("--prune", help="Remove providers and actions that the file does not mention.")]
+
+
+@app.command("apply")
+def apply(file: File, workspace: Which = None, prune: Prune = False, as_json: Json = False) -> None:
+    """Make a workspace what a file declares; applying it again changes nothing. Keys that are made are shown once."""
+    _print_outcome(_apply(file, workspace, prune=prune, dry_run=False, as_json=as_json), as_json=as_json)
+
+
+@app.command("diff")
+def diff(file: File, workspace: Which = None, prune: Prune = False, as_json: Json = False) -> None:
+    """Tell what `apply` would change, and change nothing; exit code 1 if there is something."""
+    outcome = _apply(file, workspace, prune=prune, dry_run=True, as_json=as_json)
+    _print_outcome(outcome, as_json=as_json)
+    if outcome.differences:
+        raise typer.Exit(1)
+
+
+@app.command("export")
+def export(
+    workspace_id: str,
+    output: Annotated[Path | None, typer.Option(help="The file to write; standard output if absent.")] = None,
+) -> None:
+    """Write a workspace down as a file that declares it; a reference stands for each secret."""
+    text = at_the_desk(lambda desk: workspace_apply.export(desk, workspace_id), as_json=False)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        with output.open("x", encoding="utf-8") as target:
+            target.write(text)
+    except OSError as error:
+        fail("invalid_option", f"{output} cannot be written: {error.strerror}", as_json=False, exit_code=2)
+
+
+def _apply(file: Path, workspace: str | None, *, prune: bool, dry_run: bool, as_json: bool) -> Outcome:
+    async def act(desk: Desk) -> Outcome:
+        declared = read_workspace_file(desk, file, os.environ)
+        return await workspace_apply.apply(desk, declared, workspace_id=workspace, prune=prune, dry_run=dry_run)
+
+    return at_the_desk(act, as_json=as_json)
+
+
+def _print_outcome(outcome: Outcome, *, as_json: bool) -> None:
+    if as_json:
+        print_result(msgspec.to_builtins(outcome), as_json=True)
+        return
+    differences = [msgspec.structs.asdict(difference) for difference in outcome.differences]
+    print_list(differences, ("place", "before", "after"), as_json=False, empty="Nothing differs.")
+    shown: dict[str, Value] = {"workspace_id": outcome.workspace_id, "created": outcome.created}
+    print_result({**shown, "kept": outcome.kept, **outcome.made}, as_json=False)
 
 
 def _shown(workspace: Workspace) -> dict[str, Value]:

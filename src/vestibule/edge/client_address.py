@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import ipaddress
 
@@ -14,8 +15,8 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 def client_address(request: Request, trusted: tuple[Network, ...]) -> str:
     """The nearest address that is not a trusted proxy's, walking X-Forwarded-For from its end: what stands further left
     was written by strangers (ASVS 4.1.3)."""
-    peer = _parse(request.peer)
-    if peer is None or not trusted or not _within(peer, trusted):
+    peer = _parse(request.peer) if trusted else None
+    if peer is None or not _within(peer, trusted):
         return request.peer
     hops = [hop for value in request.headers(b"x-forwarded-for") for hop in value.decode("latin-1").split(",")]
     nearest = peer
@@ -36,6 +37,15 @@ def address_bucket(address: str) -> str:
     if isinstance(parsed, ipaddress.IPv6Address):
         address = str(ipaddress.ip_network((parsed, 64), strict=False))
     return hashlib.sha256(address.encode()).hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=4_096)
+def truncated(address: str) -> str:
+    """The network that an address lies in, as the audit keeps it: /24 of IPv4, /48 of IPv6. Empty for what is none."""
+    parsed = _parse(address)
+    if parsed is None:
+        return ""
+    return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 48), strict=False))
 
 
 def _parse(text: str) -> _Address | None:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from vestibule.clock import elapsed
-from vestibule.errors import BodyTooLarge, BodyTooSlow, InvalidField, UnsupportedMedia
+from vestibule.errors import BodyTooLarge, BodyTooSlow, InvalidField, UnsupportedMedia, VestibuleError
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -31,9 +31,22 @@ class ClientGone(Exception):
 
 
 class Request:
-    """One request. `facts` are for the log line and hold no secrets."""
+    """One request. `facts` are for the log line and the audit, and hold no secrets. `refusal` is why it was refused,
+    `proves` the verification method that its path belongs to."""
 
-    __slots__ = ("_all_read", "_by_name", "_query", "_receive", "facts", "method", "params", "path", "scope")
+    __slots__ = (
+        "_all_read",
+        "_by_name",
+        "_query",
+        "_receive",
+        "facts",
+        "method",
+        "params",
+        "path",
+        "proves",
+        "refusal",
+        "scope",
+    )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -46,6 +59,8 @@ class Request:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.params: dict[str, str] = {}
+        self.proves = ""
+        self.refusal: VestibuleError | None = None
         self.facts: dict[str, str | int] = scope.setdefault("vestibule.facts", {})
 
     def headers(self, name: bytes) -> list[bytes]:

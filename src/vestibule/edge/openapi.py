@@ -22,13 +22,6 @@ _REF = "#/components/schemas/{name}"
 _PROBLEM = "application/problem+json"
 _OWN_PAPERS = re.compile(r"\s*\((?:DESIGN|contracts/|docs/)[^)]*\)")
 _EVERY: tuple[type[errors.VestibuleError], ...] = (errors.StorageUnavailable,)
-_WITH_TOKEN: tuple[type[errors.VestibuleError], ...] = (
-    errors.AmbiguousCredentials,
-    errors.MissingCredentials,
-    errors.InvalidContactToken,
-    errors.WorkspaceDisabled,
-    errors.NoSigningKey,
-)
 _WITH_BODY: tuple[type[errors.VestibuleError], ...] = (
     errors.MalformedBody,
     errors.InvalidField,
@@ -40,29 +33,52 @@ _WITH_BODY: tuple[type[errors.VestibuleError], ...] = (
 Json = dict[str, Any]
 
 
-def document(routes: Sequence[Route], *, title: str, version: str, about: str, server: str) -> Json:
+class Security(msgspec.Struct, frozen=True):
+    """The bearer credential that a surface asks for, and what it may be refused with."""
+
+    name: str
+    about: str
+    errors: tuple[type[errors.VestibuleError], ...]
+    format: str | None = None
+
+
+CONTACT_TOKEN = Security(
+    "contactToken",
+    "The contact token of a verified contact or of an unverified visitor.",
+    (
+        errors.AmbiguousCredentials,
+        errors.MissingCredentials,
+        errors.InvalidContactToken,
+        errors.WorkspaceDisabled,
+        errors.OriginNotAllowed,
+        errors.NoSigningKey,
+        errors.CannotUnseal,
+    ),
+    "JWT",
+)
+
+
+def document(
+    routes: Sequence[Route], *, title: str, version: str, about: str, server: str, security: Security = CONTACT_TOKEN
+) -> Json:
     """The document of all routes; each must be documented."""
     operations = [(route, _documented(route)) for route in routes]
     schemas = _Schemas([Problem, *(found for _, operation in operations for found in _types_of(operation))])
     paths: dict[str, Json] = {}
     for route, operation in operations:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(operation, schemas)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(operation, schemas, security)
+    scheme = {"type": "http", "scheme": "bearer", "description": security.about}
+    if security.format is not None:
+        scheme["bearerFormat"] = security.format
     return {
         "openapi": VERSION,
         "info": {"title": title, "version": version, "description": about},
         "servers": [{"url": server}],
-        "security": [{"contactToken": []}],
+        "security": [{security.name: []}],
         "paths": paths,
         "components": {
             "schemas": schemas.components,
-            "securitySchemes": {
-                "contactToken": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "bearerFormat": "JWT",
-                    "description": "The contact token of a verified contact or of an unverified visitor.",
-                }
-            },
+            "securitySchemes": {security.name: scheme},
         },
     }
 
@@ -91,7 +107,7 @@ def _types_of(operation: Operation) -> list[Any]:
     return [*given, *([operation.request] if operation.request is not None else []), *written]
 
 
-def _operation(operation: Operation, schemas: _Schemas) -> Json:
+def _operation(operation: Operation, schemas: _Schemas, security: Security) -> Json:
     made: Json = {"operationId": operation.name, "summary": operation.summary}
     if operation.about:
         made["description"] = operation.about
@@ -104,7 +120,7 @@ def _operation(operation: Operation, schemas: _Schemas) -> Json:
         made["requestBody"] = {"required": True, "content": {body[0]: {"schema": body[1]}}}
     made["responses"] = {
         **{str(answer.status): _answer(answer, schemas) for answer in operation.answers},
-        **_refusals(operation, has_body=body is not None),
+        **_refusals(operation, security, has_body=body is not None),
     }
     if operation.public:
         made["security"] = []
@@ -132,10 +148,10 @@ def _answer(answer: Answer, schemas: _Schemas) -> Json:
     return made
 
 
-def _refusals(operation: Operation, *, has_body: bool) -> dict[str, Json]:
+def _refusals(operation: Operation, security: Security, *, has_body: bool) -> dict[str, Json]:
     """One response a status, telling the codes that come with it."""
     kinds = [*operation.errors, *_EVERY]
-    kinds += () if operation.public else _WITH_TOKEN
+    kinds += () if operation.public else security.errors
     kinds += _WITH_BODY if has_body else ()
     by_status: dict[int, dict[str, str]] = {}
     for kind in kinds:

@@ -14,6 +14,8 @@ from vestibule.strict_json import NotStrict, refuse_ambiguity, refuse_depth
 T = TypeVar("T")
 _PLACE = re.compile(r"^(.*) - at `(.*)`$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.+)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_LONGEST_NAME = 128
 _TYPES = re.compile(r"Expected `(.+)`, got `(.+)`")
 _NAMES = {
     "str": "text",
@@ -55,6 +57,10 @@ def _in_words(error: msgspec.ValidationError) -> InvalidField | MalformedBody:
     missing = _MISSING.fullmatch(problem)
     if missing:
         return InvalidField(f"{field}.{missing[1]}".lstrip("."), "is required")
+    unknown = _UNKNOWN.fullmatch(problem)
+    if unknown:
+        name = unknown[1][:_LONGEST_NAME]
+        return InvalidField(f"{field}.{name if name.isprintable() else ascii(name)}".lstrip("."), "is not known here")
     if not field:
         return MalformedBody("The body must be a JSON object.", step="shape")
     types = _TYPES.fullmatch(problem)

@@ -20,20 +20,25 @@ from vestibule.edge.http import ClientGone, Handler, Reply, Request
 from vestibule.edge.operation import Operation
 from vestibule.edge.problem import Dialect
 from vestibule.errors import MethodNotAllowed, NoSuchPath, VestibuleError
+from vestibule.model.claims import Method
 
-Pattern = tuple[re.Pattern[str], dict[str, Convertor[Any]], dict[str, Handler]]
 _log = logging.getLogger("vestibule.errors")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """`path` may hold parameters, as in `/v1/conversations/{conversation_id}`. `operation` is its documentation, on a
-    surface that publishes one."""
+    surface that publishes one. `proves` is the verification method whose credentials come here: every answer is a
+    decision about who somebody is, and goes into the audit."""
 
     method: str
     path: str
     handler: Handler
     operation: Operation | None = None
+    proves: Method | None = None
+
+
+Pattern = tuple[re.Pattern[str], dict[str, Convertor[Any]], dict[str, Route]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +52,17 @@ class Surface:
     cors: Cors | None = None
     # Who knows a path below it may open what is there, so the log shows no such path.
     secret_paths: bool = False
-    _exact: dict[str, dict[str, Handler]] = field(default_factory=dict, init=False)
+    _exact: dict[str, dict[str, Route]] = field(default_factory=dict, init=False)
     _patterns: list[Pattern] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        by_pattern: dict[str, dict[str, Handler]] = {}
+        by_pattern: dict[str, dict[str, Route]] = {}
         for route in self.routes:
             table = by_pattern if "{" in route.path else self._exact
             methods = table.setdefault(route.path, {})
-            methods[route.method] = route.handler
+            methods[route.method] = route
             if route.method == "GET":  # RFC 9110 section 9.3.2; the server leaves the content out
-                methods.setdefault("HEAD", route.handler)
+                methods.setdefault("HEAD", route)
         for path, methods in by_pattern.items():
             regex, _, convertors = compile_path(path)
             self._patterns.append((regex, convertors, methods))
@@ -85,6 +90,7 @@ class Surface:
             return self.refuse(request, VestibuleError())
 
     def refuse(self, request: Request, error: VestibuleError) -> Reply:
+        request.refusal = error
         request.facts["code"] = error.code
         if error.step:
             request.facts["step"] = error.step
@@ -96,12 +102,14 @@ class Surface:
         methods = self._exact.get(request.path)
         if methods is None:
             methods = self._match(request)
-        handler = methods.get(request.method)
-        if handler is None:
+        route = methods.get(request.method)
+        if route is None:
             raise MethodNotAllowed(tuple(sorted(methods)))
-        return handler
+        if route.proves is not None:
+            request.proves = route.proves.value
+        return route.handler
 
-    def _match(self, request: Request) -> dict[str, Handler]:
+    def _match(self, request: Request) -> dict[str, Route]:
         for regex, convertors, methods in self._patterns:
             match = regex.match(request.path)
             if match is not None:

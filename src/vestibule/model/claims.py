@@ -12,12 +12,14 @@ CustomData = dict[str, CustomValue]
 
 
 class Method(enum.StrEnum):
-    """How something became known. Only the first three prove anything."""
+    """How something became known. Only the first three prove anything; an operator's word stands beside a value, and
+    makes no token."""
 
     SERVER_TO_SERVER = "server_to_server"
     TOKEN_EXCHANGE = "token_exchange"  # noqa: S105 - a method's name
     AUTH_ENDPOINT = "auth_endpoint"
     UNVERIFIED = "unverified"
+    OPERATOR = "operator"
 
 
 class HttpOverrides(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -43,8 +43,10 @@ class Mode(msgspec.Struct, frozen=True):
 
 
 class WidgetSettings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the widget is told: how often it asks, in seconds, and the modes it may show."""
+    """What the widget is told: how often it asks, in seconds, and the modes it may show. `allowed_origins` are the
+    pages that may call in the workspace's name; empty: any."""
 
     list_seconds: float = 60
     poll_seconds: float = 10
     modes: tuple[Mode, ...] = ()
+    allowed_origins: tuple[str, ...] = ()

@@ -34,6 +34,31 @@ class Scope(enum.StrEnum):
     CONTACTS_WRITE = "contacts:write"
 
 
+class AdminScope(enum.StrEnum):
+    """What an admin key may do."""
+
+    READ = "admin:read"
+    WRITE = "admin:write"
+
+
+class AdminKey(msgspec.Struct, frozen=True):
+    """An admin key without its secret. `workspace_id` is `model.audit.INSTALLATION` where it is good for every
+    workspace and for the installation itself."""
+
+    workspace_id: str
+    id: str
+    name: str
+    hint: str
+    scopes: tuple[str, ...]
+    created_at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
+    last_used_at: int | None = None
+
+    def usable_at(self, now: int) -> bool:
+        return (self.revoked_at is None or now < self.revoked_at) and (self.expires_at is None or now < self.expires_at)
+
+
 class ApiKey(msgspec.Struct, frozen=True):
     """An API key without its secret. `hint` is the readable part; times are epoch milliseconds."""
 

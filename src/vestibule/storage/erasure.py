@@ -48,6 +48,13 @@ REFRESH_TOKENS = statement(
 ATTACHED_IDENTITIES = statement(
     "erasure.attached_identities", "DELETE FROM attached_identities WHERE workspace_id = $1 AND contact_id = $2"
 )
+# The chain holds what stood here as a salted hash only (audit/chain.py), and stays whole.
+AUDIT = statement(
+    "erasure.audit",
+    """
+    UPDATE audit_entries SET contact_id = NULL, address = NULL, salt = NULL WHERE workspace_id = $1 AND contact_id = $2
+    """,
+)
 
 
 class Expired(msgspec.Struct, frozen=True):
@@ -89,4 +96,5 @@ def erase(workspace_id: str, contact_id: str) -> Work[int]:
         yield query(MESSAGES, workspace_id, conversation_id)
         yield query(JOBS, workspace_id, conversation_id)
     yield query(DEVICE_SCOPES, workspace_id, contact_id)
+    yield query(AUDIT, workspace_id, contact_id)
     return len(deleted)

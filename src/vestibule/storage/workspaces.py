@@ -24,6 +24,9 @@ UPDATE = statement(
     "workspaces.update",
     "UPDATE workspaces SET name = $2, rate_limits = $3, disabled_at = $4 WHERE id = $1 RETURNING id",
 )
+SET_WIDGET_TOKEN = statement(
+    "workspaces.set_widget_token", "UPDATE workspaces SET widget_token = $2 WHERE id = $1 RETURNING id"
+)
 
 
 async def insert(store: Store, workspace: Workspace) -> None:
@@ -62,6 +65,10 @@ async def list_all(store: Store) -> list[Workspace]:
 async def update(store: Store, workspace: Workspace) -> bool:
     limits = to_json(workspace.rate_limits)
     return bool(await store.write(UPDATE, workspace.id, workspace.name, limits, workspace.disabled_at))
+
+
+async def set_widget_token(store: Store, workspace_id: str, token: str) -> bool:
+    return bool(await store.write(SET_WIDGET_TOKEN, workspace_id, token))
 
 
 def from_row(row: Row) -> Workspace:

@@ -1,6 +1,7 @@
-"""The form of an API key and what is kept of it; it must not look anything up.
+"""The form of an API key and of an admin key, and what is kept of it; it must not look anything up.
 
     vst_key_<workspace id, 22><secret, 43><checksum, 6>      base 62
+    vst_admin_…                                              likewise; neither is ever taken for the other
 
 The prefix lets secret scanners find leaked keys, the checksum lets us refuse typing errors without a look-up, and the
 workspace id inside lets the look-up go to one shard. The secret has 256 bits, so a plain SHA-256 of the key is enough
@@ -15,13 +16,24 @@ import zlib
 
 import msgspec
 
-from vestibule.errors import InvalidApiKey
+from vestibule.errors import InvalidAdminKey, InvalidApiKey, NotAuthenticated
 from vestibule.ids import long_id, random_base62, short_id, to_base62
 
-PREFIX = "vst_key_"
 _SECRET = 43
-_FORM = re.compile(rf"{PREFIX}([0-9A-Za-z]{{22}})([0-9A-Za-z]{{{_SECRET}}})([0-9A-Za-z]{{6}})")
+_FORM = re.compile(rf"([0-9A-Za-z]{{22}})([0-9A-Za-z]{{{_SECRET}}})([0-9A-Za-z]{{6}})")
 _SHOWN = 6
+
+
+class KeyKind(msgspec.Struct, frozen=True):
+    """What a kind of key begins with, and how one is refused that is none."""
+
+    prefix: str
+    refusal: type[NotAuthenticated]
+
+
+PREFIX = "vst_key_"
+API_KEY = KeyKind(PREFIX, InvalidApiKey)
+ADMIN_KEY = KeyKind("vst_admin_", InvalidAdminKey)
 
 
 class NewApiKey(msgspec.Struct, frozen=True):
@@ -35,22 +47,22 @@ class NewApiKey(msgspec.Struct, frozen=True):
         return f"NewApiKey({self.hint})"
 
 
-def generate(workspace_id: str) -> NewApiKey:
+def generate(workspace_id: str, kind: KeyKind = API_KEY) -> NewApiKey:
     """A new key of the workspace. `hint` is what people see of it later."""
     secret = random_base62(_SECRET)
-    body = f"{PREFIX}{short_id(workspace_id)}{secret}"
+    body = f"{kind.prefix}{short_id(workspace_id)}{secret}"
     text = body + _checksum(body)
-    return NewApiKey(text, fingerprint(text), f"{PREFIX}…{secret[:_SHOWN]}…")
+    return NewApiKey(text, fingerprint(text), f"{kind.prefix}…{secret[:_SHOWN]}…")
 
 
-def workspace_of(text: str) -> str:
-    """The workspace that a key says it belongs to. Raises InvalidApiKey where the form or checksum is wrong."""
-    match = _FORM.fullmatch(text)
+def workspace_of(text: str, kind: KeyKind = API_KEY) -> str:
+    """The workspace that a key says it belongs to. Raises the kind's refusal where the form or checksum is wrong."""
+    match = _FORM.fullmatch(text.removeprefix(kind.prefix)) if text.startswith(kind.prefix) else None
     if match is None or _checksum(text[:-6]) != match[3]:
-        raise InvalidApiKey(detail="not the form of an API key, or mistyped", step="form")
+        raise kind.refusal(detail="not the form of such a key, or mistyped", step="form")
     workspace_id = long_id(match[1])
     if workspace_id is None:
-        raise InvalidApiKey(detail="its workspace is out of range", step="form")
+        raise kind.refusal(detail="its workspace is out of range", step="form")
     return workspace_id
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from vestibule.conversations.visitor import Visitor, recognise, visitor_of
 from vestibule.edge.bearer import bearer
 from vestibule.edge.http import Request
+from vestibule.edge.origins import require_origin
 from vestibule.runtime import Runtime
 from vestibule.tokens.contact_token import ContactClaims
 
 
 async def claims_of(runtime: Runtime, request: Request) -> ContactClaims:
-    """Raises MissingCredentials, AmbiguousCredentials, InvalidContactToken, WorkspaceDisabled."""
+    """Raises MissingCredentials, AmbiguousCredentials, InvalidContactToken, WorkspaceDisabled, OriginNotAllowed."""
     claims = await recognise(runtime, bearer(request))
     request.facts |= {"workspace": claims.org_id, "contact": claims.sub}
+    require_origin(request, (await runtime.tenancy.widget(claims.org_id)).allowed_origins)
     return claims
 
 

@@ -1,17 +1,11 @@
-"""`GET /v1/openapi.json`: the native API describes itself; it must not say what the code does not."""
+"""`GET /v1/openapi.json`: what the native API says of itself."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from typing import Any
 
-import msgspec
-
-from vestibule import __version__
-from vestibule.edge.http import Reply, Request
-from vestibule.edge.openapi import document
-from vestibule.edge.operation import Answer, Operation
+from vestibule.edge import description
+from vestibule.edge.openapi import CONTACT_TOKEN
 from vestibule.edge.surface import Route
 from vestibule.runtime import Runtime
 
@@ -20,29 +14,15 @@ _ABOUT = (
     " in UTC. Errors are RFC 9457 problems with a stable `code`. Texts are data: show them as text, or sanitise what"
     " you render of them."
 )
-_FRESH = (b"cache-control", b"public, max-age=300")
 
 
 def described(runtime: Runtime, routes: Sequence[Route]) -> Sequence[Route]:
     """The routes, and one more that tells of all."""
-    body, tag = b"", b""
-
-    async def openapi(request: Request) -> Reply:
-        headers = ((b"content-type", b"application/json"), _FRESH, (b"etag", tag))
-        if any(tag in value for value in request.headers(b"if-none-match")):
-            return Reply(304, b"", headers)
-        return Reply(200, body, (*headers, (b"x-content-type-options", b"nosniff")))
-
-    every = [*routes, Route("GET", "/v1/openapi.json", openapi, _OPENAPI)]
-    made = document(every, title="Vestibule", version=__version__, about=_ABOUT, server=runtime.settings.public_url)
-    body = msgspec.json.encode(made)
-    tag = b'"' + hashlib.blake2b(body, digest_size=12).hexdigest().encode() + b'"'
-    return every
-
-
-_OPENAPI = Operation(
-    name="getDescription",
-    summary="Show this description",
-    answers=(Answer(about="An OpenAPI 3.1 document.", type=dict[str, Any], headers={"ETag": "Of this description."}),),
-    public=True,
-)
+    return description.described(
+        routes,
+        path="/v1/openapi.json",
+        title="Vestibule",
+        about=_ABOUT,
+        server=runtime.settings.public_url,
+        security=CONTACT_TOKEN,
+    )

@@ -24,6 +24,7 @@ from vestibule.conversations.visitor import Visitor, recognise, visitor_of
 from vestibule.edge.bearer import bearer
 from vestibule.edge.http import Reply, Request
 from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.parameters import number
 from vestibule.edge.streaming import StreamedReply
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, NotFound, RateLimited, Unavailable, VestibuleError
@@ -32,7 +33,6 @@ from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 from vestibule.surfaces.native.caller import claims_of
 from vestibule.surfaces.native.conversations import CONVERSATION_ID, ONE
-from vestibule.surfaces.native.reading import number
 from vestibule.surfaces.native.shapes import conversation_of, message_of
 
 MOST_STREAMS = 16

@@ -14,6 +14,7 @@ from vestibule.conversations.opening import open_conversation
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.message_limits import count_message
 from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.parameters import number
 from vestibule.edge.surface import Route
 from vestibule.errors import AlreadyExists, ConversationClosed, InvalidField, NotFound
 from vestibule.identity import profile_rules as rules
@@ -26,7 +27,7 @@ from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 from vestibule.surfaces.native.caller import visitor
 from vestibule.surfaces.native.conversations import CONVERSATION_ID, ONE
-from vestibule.surfaces.native.reading import document, number, read_body
+from vestibule.surfaces.native.reading import document, read_body
 from vestibule.surfaces.native.shapes import Message, MessageList, Uuid, message_of, messages_of
 
 _LONGEST_TEXT = 32_768

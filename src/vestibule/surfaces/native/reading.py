@@ -14,7 +14,6 @@ from vestibule.runtime import Runtime
 
 T = TypeVar("T")
 LONGEST_SCOPE = 256
-_LARGEST = 2**53  # what every JSON reader holds without rounding
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -22,16 +21,6 @@ async def read_body(runtime: Runtime, request: Request, decoder: msgspec.json.De
     settings = runtime.settings
     body = await request.body(most=settings.max_body_bytes, within=settings.body_timeout / 1000)
     return decode(body or b"{}", decoder)
-
-
-def number(request: Request, name: str, *, default: int, low: int = 0, high: int = _LARGEST) -> int:
-    """A whole number of the query. Raises InvalidField."""
-    text = request.query(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 16 and low <= int(text) <= high):
-        raise InvalidField(name, f"must be a whole number from {low} to {high}")
-    return int(text)
 
 
 def scope(value: str | None) -> str | None:

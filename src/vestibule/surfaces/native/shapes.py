@@ -6,13 +6,13 @@ Texts go out as they were written. Who shows them decides how: they are data, an
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from vestibule.conversations.visibility import is_internal
+from vestibule.edge.parameters import rfc3339
 from vestibule.model import conversation as stored
 from vestibule.model.claims import CustomData
 
@@ -140,7 +140,3 @@ def message_of(message: stored.Message) -> Message:
         answers=message.answers,
         sent_at=rfc3339(message.sent_at),
     )
-
-
-def rfc3339(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

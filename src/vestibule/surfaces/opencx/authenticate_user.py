@@ -17,7 +17,7 @@ from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidApiKey, InvalidField
 from vestibule.identity import profile_rules as rules
-from vestibule.model.claims import CustomData, HttpOverrides, ProfileClaims
+from vestibule.model.claims import CustomData, HttpOverrides, Method, ProfileClaims
 from vestibule.model.workspace import ApiKey
 from vestibule.runtime import Runtime
 from vestibule.tokens.api_keys import Holder
@@ -84,7 +84,7 @@ def routes(runtime: Runtime) -> Sequence[Route]:
         answer = _ENCODER.encode(_Answer(done.token, _Contact(done.contact.id)))
         return json_reply(200, answer, *rate_headers(allowance.limit, allowance.remaining, allowance.reset))
 
-    return [Route("POST", "/widget/authenticate-user", authenticate_user)]
+    return [Route("POST", "/widget/authenticate-user", authenticate_user, proves=Method.SERVER_TO_SERVER)]
 
 
 def vouching_of(api_key: ApiKey, payload: Payload) -> Vouching:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from vestibule.conversations.visitor import Visitor, visitor_of
 from vestibule.edge.bearer import bearer
 from vestibule.edge.http import Request
+from vestibule.edge.origins import require_origin
 from vestibule.errors import InvalidContactToken, InvalidWidgetToken, WorkspaceDisabled
 from vestibule.model.workspace import Workspace
 from vestibule.runtime import Runtime
 
 
 async def workspace_of(runtime: Runtime, request: Request) -> Workspace:
-    """The workspace that `X-Bot-Token` names. Raises InvalidWidgetToken, WorkspaceDisabled."""
+    """The workspace that `X-Bot-Token` names. Raises InvalidWidgetToken, WorkspaceDisabled, OriginNotAllowed."""
     values = request.headers(b"x-bot-token")
     token = values[0].decode("latin-1") if len(values) == 1 else ""
     workspace = await runtime.tenancy.by_widget_token(token) if 0 < len(token) <= 256 else None
@@ -20,6 +21,7 @@ async def workspace_of(runtime: Runtime, request: Request) -> Workspace:
     if workspace.disabled_at is not None:
         raise WorkspaceDisabled(step="workspace")
     request.facts["workspace"] = workspace.id
+    require_origin(request, (await runtime.tenancy.widget(workspace.id)).allowed_origins)
     return workspace
 
 

@@ -19,7 +19,7 @@ from vestibule.errors import InvalidField, ScopeRequired
 from vestibule.identity import profile_rules as rules
 from vestibule.identity.email import LONGEST as LONGEST_EMAIL
 from vestibule.ids import is_id, new_id
-from vestibule.model.claims import CustomData
+from vestibule.model.claims import CustomData, Method
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
@@ -81,7 +81,7 @@ class Writing:
 
     def routes(self) -> Sequence[Route]:
         return [
-            Route("POST", f"{PREFIX}/contact/create-unverified", self.create_unverified),
+            Route("POST", f"{PREFIX}/contact/create-unverified", self.create_unverified, proves=Method.UNVERIFIED),
             Route("POST", f"{PREFIX}/create-session", self.create_session),
             Route("POST", f"{PREFIX}/session/resolve", self.resolve),
             Route("POST", f"{PREFIX}/submit-csat", self.submit_csat),
@@ -106,7 +106,7 @@ class Writing:
             await remember_said(runtime, workspace.id, contact_id, said)
             carried = None
         token = runtime.contact_tokens.issue_unverified(workspace.id, contact_id, carried)
-        request.facts |= {"method": "unverified", "contact": contact_id}
+        request.facts |= {"method": Method.UNVERIFIED.value, "contact": contact_id}
         return json_reply(200, _ENCODER.encode({"token": token}))
 
     async def create_session(self, request: Request) -> Reply:

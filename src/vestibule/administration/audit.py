@@ -1,0 +1,256 @@
+"""Reads, proves, exports and purges the audit for operators; it must not write an entry of its own accord."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import msgspec
+
+from vestibule.administration import workspaces
+from vestibule.administration.desk import Desk
+from vestibule.audit.chain import PURGED, Break, Verifier
+from vestibule.audit.log import append_work
+from vestibule.clock import DAY_MS, HOUR_MS, now_ms
+from vestibule.errors import InvalidField
+from vestibule.model.audit import DONE, INSTALLATION, AuditEntry, AuditKind, ChainHead, StoredEntry
+from vestibule.storage import audit as rows
+from vestibule.storage import authentication_counts as counts
+from vestibule.storage.audit import SCANNED, AuditFilter
+from vestibule.storage.store import Work
+
+LARGEST_PAGE = 500
+_PIECE = 1_000
+# What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection), tab and line ends among them.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+class Page(msgspec.Struct, frozen=True):
+    """The latest first. `following` is where the next page begins, None on the last one; a page may hold few entries,
+    or none, and be followed."""
+
+    entries: list[StoredEntry]
+    following: int | None
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """Whether the chain of a workspace holds. `head` (its last number and mac) can be noted elsewhere, and shown again
+    later: a database that was put back to an earlier state does not have it any more."""
+
+    workspace_id: str
+    whole: bool
+    entries: int
+    first_seq: int
+    erased: int
+    head: str
+    problem: str = ""
+    at_seq: int | None = None
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """An entry as operators read it, in the order of the columns of an export."""
+
+    seq: int
+    time: str
+    kind: str
+    action: str
+    actor: str
+    method: str
+    outcome: str
+    code: str
+    step: str
+    reason: str
+    detail: str
+    workspace_id: str
+    contact_id: str | None
+    erased: bool
+    key_id: str
+    provider_id: str
+    target: str
+    origin: str
+    address: str | None
+    request_id: str
+    times: int
+
+
+async def list_page(
+    desk: Desk,
+    workspace_id: str,
+    wanted: AuditFilter | None = None,
+    *,
+    contact_id: str | None = None,
+    before: int | None = None,
+    most: int = 100,
+) -> Page:
+    """What is in the audit of a workspace, or of `INSTALLATION`; of one contact, if it is named, and then whatever else
+    is asked. Raises NotFound."""
+    await _require(desk, workspace_id)
+    if before is None:
+        before = (await rows.head(desk.store, workspace_id)).seq + 1
+    if contact_id is not None:
+        found = await rows.of_contact(desk.store, workspace_id, contact_id, before=before, most=most)
+        return Page(found, found[-1].seq if len(found) == most else None)
+    found = await rows.list_page(desk.store, workspace_id, wanted or AuditFilter(), before=before, most=most)
+    if len(found) == most:
+        return Page(found, found[-1].seq)
+    return Page(found, before - SCANNED if before - SCANNED > 1 else None)
+
+
+async def newer(desk: Desk, workspace_id: str, *, after: int, most: int = LARGEST_PAGE) -> list[StoredEntry]:
+    """What came after an entry, in order; for following. Raises NotFound."""
+    return await rows.chain(desk.store, workspace_id, after=after, to=2**62, most=most)
+
+
+async def walk(desk: Desk, workspace_id: str) -> AsyncIterator[list[StoredEntry]]:
+    """All entries up to now, in order, piece by piece. Raises NotFound."""
+    await _require(desk, workspace_id)
+    head = await rows.head(desk.store, workspace_id)
+    after = head.purged_seq
+    while piece := await rows.chain(desk.store, workspace_id, after=after, to=head.seq, most=_PIECE):
+        yield piece
+        after = piece[-1].seq
+
+
+async def verify(desk: Desk, workspace_id: str, *, noted: str | None = None) -> Proof:
+    """Walks the chain of a workspace from its first entry to its last. `noted` is a head from an earlier proof. Raises
+    NotFound, InvalidField."""
+    await _require(desk, workspace_id)
+    # The head first: what is appended meanwhile is the next walk's.
+    head = await rows.head(desk.store, workspace_id)
+    verifier = Verifier(desk.sealer, head)
+    expected = _read_head(noted) if noted is not None else None
+    if expected is not None and not await _has(desk, workspace_id, head, expected):
+        verifier.problem = Break(expected[0], "the noted head is not in this chain")
+    after = head.purged_seq
+    while piece := await rows.chain(desk.store, workspace_id, after=after, to=head.seq, most=_PIECE):
+        verifier.take(piece)
+        after = piece[-1].seq
+    verifier.finish()
+    beyond = await rows.chain(desk.store, workspace_id, after=head.seq, to=2**62, most=1)
+    # Read after what lies beyond the first: whoever appended it has moved the head as well.
+    now = await rows.head(desk.store, workspace_id)
+    if beyond and now.seq < beyond[0].seq and verifier.problem is None:
+        verifier.problem = Break(beyond[0].seq, "there are entries beyond the end of the chain")
+    if now.purged_seq > head.purged_seq:
+        return await verify(desk, workspace_id, noted=noted)  # purged while we walked
+    problem = verifier.problem
+    return Proof(
+        workspace_id=workspace_id,
+        whole=problem is None,
+        entries=verifier.entries,
+        first_seq=head.purged_seq + 1,
+        erased=verifier.erased,
+        head=f"{head.seq}:{head.mac}",
+        problem=problem.problem if problem is not None else "",
+        at_seq=problem.seq if problem is not None else None,
+    )
+
+
+async def purge(desk: Desk) -> int:
+    """Deletes what is older than `audit_retention`, up to a day later than it might; how many entries. The chain tells
+    of it, and so does not read as cut."""
+    retention = desk.settings.audit_retention
+    before = now_ms() - retention
+    total = 0
+    for workspace_id in [INSTALLATION, *(workspace.id for workspace in await workspaces.list_all(desk))]:
+        # Seldom, for each purge is an entry itself.
+        if not await _has_older(desk, workspace_id, before - min(DAY_MS, retention // 10)):
+            continue
+        total += await _purge_one(desk, workspace_id, before)
+        await counts.purge(desk.store, workspace_id, before // HOUR_MS)
+    return total
+
+
+def shown(stored: StoredEntry) -> Shown:
+    entry = stored.entry
+    members = {name: getattr(entry, name) for name in Shown.__struct_fields__ if hasattr(entry, name)}
+    time = datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Shown(**{**members, "seq": stored.seq, "time": time, "kind": entry.kind.value, "erased": stored.erased})
+
+
+def csv_header() -> str:
+    return _csv_line(Shown.__struct_fields__)
+
+
+def csv_line(stored: StoredEntry) -> str:
+    """One line of RFC 4180 that no spreadsheet takes for a formula: strangers choose origins, and parts of details."""
+    return _csv_line([_harmless(value) for value in msgspec.structs.astuple(shown(stored))])
+
+
+def _csv_line(values: object) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(values)  # type: ignore[arg-type]
+    return line.getvalue()
+
+
+def _harmless(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+async def _purge_one(desk: Desk, workspace_id: str, before: int) -> int:
+    head = await rows.head(desk.store, workspace_id)
+    last: StoredEntry | None = None
+    after = head.purged_seq
+    while piece := await rows.chain(desk.store, workspace_id, after=after, to=head.seq, most=_PIECE):
+        # Up to the first that is young enough: clocks of two nodes differ a little, and no gap may come about.
+        old = piece[: _first_young(piece, before)]
+        last = old[-1] if old else last
+        if len(old) < len(piece):
+            break
+        after = piece[-1].seq
+    if last is None:
+        return 0
+    end = last
+    entry = AuditEntry(
+        workspace_id=workspace_id,
+        kind=AuditKind.ADMINISTRATION,
+        action=PURGED,
+        outcome=DONE,
+        at=now_ms(),
+        actor=str(desk.actor),
+        target=str(end.seq),
+    )
+
+    def work() -> Work[int]:
+        current = yield from rows.take_turn(workspace_id)
+        if current.purged_seq >= end.seq:  # another node was faster
+            return 0
+        purged = end.seq - current.purged_seq
+        current = yield from append_work(desk.sealer, workspace_id, [entry])
+        yield from rows.advance(workspace_id, msgspec.structs.replace(current, purged_seq=end.seq, purged_mac=end.mac))
+        yield rows.purge(workspace_id, end.seq)
+        return purged
+
+    return await desk.store.transact(work)
+
+
+def _first_young(piece: list[StoredEntry], before: int) -> int:
+    return next((index for index, stored in enumerate(piece) if stored.entry.at >= before), len(piece))
+
+
+async def _has_older(desk: Desk, workspace_id: str, before: int) -> bool:
+    head = await rows.head(desk.store, workspace_id)
+    first = await rows.chain(desk.store, workspace_id, after=head.purged_seq, to=head.seq, most=1)
+    return bool(first) and first[0].entry.at < before
+
+
+async def _has(desk: Desk, workspace_id: str, head: ChainHead, noted: tuple[int, str]) -> bool:
+    seq, mac = noted
+    if seq <= head.purged_seq:  # too old to be looked for
+        return seq < head.purged_seq or mac == head.purged_mac
+    found = await rows.chain(desk.store, workspace_id, after=seq - 1, to=seq, most=1)
+    return bool(found) and found[0].mac == mac
+
+
+def _read_head(text: str) -> tuple[int, str]:
+    seq, colon, mac = text.partition(":")
+    if not colon or not seq.isascii() or not seq.isdigit() or len(seq) > 16 or not mac:
+        raise InvalidField("noted", "must be a head that `audit verify` has printed")
+    return int(seq), mac
+
+
+async def _require(desk: Desk, workspace_id: str) -> None:
+    if workspace_id != INSTALLATION:
+        await workspaces.get(desk, workspace_id)

@@ -1,0 +1,64 @@
+"""Makes an audit entry of an answered request that decided who somebody is; it must not decide or store."""
+
+from __future__ import annotations
+
+from vestibule import errors
+from vestibule.clock import now_ms
+from vestibule.edge.client_address import client_address, truncated
+from vestibule.edge.http import Request
+from vestibule.model.audit import INSTALLATION, REFUSED, AuditEntry, AuditKind
+from vestibule.settings import Network
+
+AUTHENTICATE = "authenticate"
+# A credential that was given out before, and is shown now: of these the audit has the refusals only.
+PRESENT = "present_credential"
+_LONGEST_ORIGIN = 200
+_LONGEST_DETAIL = 500
+_CREDENTIALS: tuple[tuple[type[errors.VestibuleError], str], ...] = (
+    (errors.InvalidContactToken, "contact_token"),
+    (errors.InvalidWidgetToken, "widget_token"),
+    (errors.InvalidAdminKey, "admin_key"),
+    (errors.InvalidApiKey, "api_key"),
+)
+
+
+def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | None:
+    """None where the request decided nothing about anybody: a good token's use, or a mistake in a body elsewhere."""
+    refusal = request.refusal
+    if not request.proves and not isinstance(refusal, errors.NotAuthenticated | errors.NotAllowed):
+        return None
+    facts = request.facts
+    # A key or token that proves nothing names no workspace that could be believed.
+    workspace_id = str(facts.get("workspace") or INSTALLATION)
+    return AuditEntry(
+        workspace_id=workspace_id,
+        kind=AuditKind.AUTHENTICATION,
+        action=AUTHENTICATE if request.proves else PRESENT,
+        outcome=REFUSED if refusal is not None else str(facts.get("outcome", "issued")),
+        at=now_ms(),
+        method=request.proves or _credential(refusal),
+        code=refusal.code if refusal is not None else "",
+        step=refusal.step if refusal is not None else "",
+        reason=refusal.message[:_LONGEST_DETAIL] if refusal is not None else "",
+        detail=refusal.detail[:_LONGEST_DETAIL] if refusal is not None else "",
+        key_id=str(facts.get("api_key") or facts.get("admin_key", "")),
+        provider_id=str(facts.get("provider", "")),
+        origin=_origin(request),
+        request_id=request.scope.get("vestibule.request_id", ""),
+        contact_id=str(facts["contact"]) if "contact" in facts else None,
+        address=truncated(client_address(request, trusted)) or None,
+    )
+
+
+def _credential(refusal: errors.VestibuleError | None) -> str:
+    for kind, name in _CREDENTIALS:
+        if isinstance(refusal, kind):
+            return name
+    return ""
+
+
+def _origin(request: Request) -> str:
+    """The page's, by its browser's word. Anybody may send another: printable ASCII, and cut."""
+    values = request.headers(b"origin")
+    text = values[0][:_LONGEST_ORIGIN].decode("latin-1") if len(values) == 1 else ""
+    return text if text.isascii() and text.isprintable() else ""

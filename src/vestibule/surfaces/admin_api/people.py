@@ -1,0 +1,264 @@
+"""`/v1/admin/workspaces/{id}/contacts`; it must not touch a key that finds a contact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from vestibule.administration import contacts
+from vestibule.administration.contacts import Correction, Held, Place
+from vestibule.administration.desk import Desk
+from vestibule.edge.http import Reply
+from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.parameters import choice, cursor, cursor_of, number, text
+from vestibule.edge.surface import Route
+from vestibule.errors import (
+    CannotUnseal,
+    Conflict,
+    ContactBusy,
+    IdempotencyKeyReused,
+    InvalidField,
+    NotFound,
+    RequestUnderWay,
+    StaleEdit,
+)
+from vestibule.model import contact as stored
+from vestibule.runtime import Runtime
+from vestibule.storage import contact_search
+from vestibule.surfaces.admin_api import documenting as doc
+from vestibule.surfaces.admin_api import shapes
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint
+
+_ALL = f"{WORKSPACE}/contacts"
+_ONE = f"{_ALL}/{{contact_id}}"
+_TRUST = {"": contact_search.ANY, "verified": contact_search.VERIFIED, "unverified": contact_search.UNVERIFIED}
+
+
+class ContactPage(msgspec.Struct, frozen=True):
+    """`next` is the `cursor` of the next page, null on the last one."""
+
+    items: list[shapes.Contact]
+    next: str | None
+
+
+class Merge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`into` is the contact that stays."""
+
+    into: shapes.Uuid
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The ids of the contact and of those merged into it."""
+
+    contact_ids: list[str]
+
+
+class ExportedFile(msgspec.Struct, frozen=True):
+    id: str
+    name: str
+    media_type: str
+    size: int
+
+
+class ExportedThread(msgspec.Struct, frozen=True):
+    conversation: shapes.Conversation
+    messages: list[shapes.Message]
+
+
+class Exported(msgspec.Struct, frozen=True):
+    """Everything that is kept about one contact."""
+
+    contact: shapes.Contact
+    conversations: list[ExportedThread]
+    files: list[ExportedFile]
+
+
+class Export(msgspec.Struct, frozen=True):
+    """A person: the contact, and those merged into it."""
+
+    contact: Exported
+    merged: list[Exported]
+
+
+_CORRECTION = msgspec.json.Decoder(Correction)
+_MERGE = msgspec.json.Decoder(Merge)
+
+
+def routes(runtime: Runtime) -> Sequence[Route]:
+    return [
+        endpoint(runtime, "GET", _ALL, _search, _SEARCH),
+        endpoint(runtime, "GET", _ONE, _read, _READ),
+        endpoint(runtime, "PATCH", _ONE, _correct, _CORRECT),
+        endpoint(runtime, "DELETE", _ONE, _erase, _ERASE),
+        endpoint(runtime, "GET", f"{_ONE}/export", _export, _EXPORT),
+        endpoint(runtime, "POST", f"{_ONE}/merge", _merge, _MERGE_INTO),
+        endpoint(runtime, "POST", f"{_ONE}/unmerge", _unmerge, _UNMERGE),
+        endpoint(runtime, "POST", f"{_ONE}/sign-out", _sign_out, _SIGN_OUT),
+    ]
+
+
+async def _search(seat: Seat) -> Reply:
+    request = seat.request
+    found, following = await contacts.search(
+        seat.desk,
+        seat.workspace_id,
+        name=text(request, "name"),
+        email=text(request, "email"),
+        phone=text(request, "phone"),
+        trust=_TRUST[choice(request, "trust", ("verified", "unverified"))],
+        after=_place(cursor(request, Place)),
+        most=number(request, "limit", default=doc.PAGE, low=1, high=doc.LARGEST_PAGE),
+    )
+    page = ContactPage(
+        [shapes.contact_of(contact) for contact in found], cursor_of(following) if following is not None else None
+    )
+    return answer(200, page)
+
+
+async def _read(seat: Seat) -> Reply:
+    return await seat.shown(_contact(seat))
+
+
+async def _correct(seat: Seat) -> Reply:
+    wanted = seat.read(_CORRECTION)
+    desk = await seat.editing(_contact(seat))
+    await contacts.correct(desk, seat.workspace_id, _id(seat), wanted)
+    return await seat.shown(_contact(seat))
+
+
+async def _erase(seat: Seat) -> Reply:
+    desk = await seat.editing(_contact(seat))
+    return answer(200, Receipt(await contacts.erase(desk, seat.workspace_id, _id(seat))))
+
+
+async def _export(seat: Seat) -> Reply:
+    first, *merged = [
+        _exported(contact, await contacts.held(seat.desk, contact))
+        for contact in await contacts.export(seat.desk, seat.workspace_id, _id(seat))
+    ]
+    await seat.desk.record("contact.export", seat.workspace_id, contact_id=_id(seat))
+    return answer(200, Export(first, merged))
+
+
+async def _merge(seat: Seat) -> Reply:
+    into = seat.read(_MERGE).into
+    if "\0" in into:
+        raise NotFound("There is no such contact.")
+    return answer(200, shapes.contact_of(await contacts.merge(seat.desk, seat.workspace_id, _id(seat), into)))
+
+
+async def _unmerge(seat: Seat) -> Reply:
+    return answer(200, shapes.contact_of(await contacts.unmerge(seat.desk, seat.workspace_id, _id(seat))))
+
+
+async def _sign_out(seat: Seat) -> Reply:
+    return answer(200, Receipt(await contacts.sign_out(seat.desk, seat.workspace_id, _id(seat))))
+
+
+def _id(seat: Seat) -> str:
+    return seat.request.params["contact_id"]
+
+
+def _place(place: Place | None) -> Place | None:
+    if place is not None and "\0" in place.id + place.key:
+        raise InvalidField("cursor", "is not one that this service gave out")
+    return place
+
+
+def _contact(seat: Seat) -> View:
+    async def view(desk: Desk) -> shapes.Contact:
+        return shapes.contact_of(await contacts.get(desk, seat.workspace_id, _id(seat)))
+
+    return view
+
+
+def _exported(contact: stored.Contact, held: Held) -> Exported:
+    return Exported(
+        contact=shapes.contact_of(contact),
+        conversations=[
+            ExportedThread(shapes.conversation_of(thread), [shapes.message_of(message) for message in messages])
+            for thread, messages in held.conversations
+        ],
+        files=[ExportedFile(file.id, file.name, file.media_type, file.size) for file in held.files],
+    )
+
+
+_OF_ONE = (doc.WORKSPACE_ID, doc.CONTACT_ID)
+_ONCE = (InvalidField, IdempotencyKeyReused, RequestUnderWay)
+
+
+def _beginning(name: str, about: str) -> Parameter:
+    return Parameter(name=name, location="query", about=about)
+
+
+_SEARCH = Operation(
+    name="searchContacts",
+    summary="Find contacts, or list them all, the newest first",
+    about="By one of `name`, `email` and `phone`; a contact's id stands in its path.",
+    parameters=(
+        doc.WORKSPACE_ID,
+        _beginning("name", "How the name begins, in any case."),
+        _beginning("email", "How the e-mail begins, also one that was only claimed."),
+        _beginning("phone", "The whole number, with its country code; verified contacts only."),
+        _beginning("trust", "`verified` or `unverified` contacts only."),
+        doc.CURSOR,
+        doc.LIMIT,
+    ),
+    answers=(Answer(about="A page of contacts.", type=ContactPage),),
+    errors=(NotFound, InvalidField, CannotUnseal),
+)
+_READ = Operation(
+    name="getContact",
+    summary="Show a contact, with where each value came from",
+    parameters=_OF_ONE,
+    answers=doc.one(shapes.Contact, "The contact itself, merged or not."),
+    errors=(NotFound, CannotUnseal),
+)
+_CORRECT = Operation(
+    name="correctContact",
+    summary="Correct a contact's profile",
+    about="What is absent stays, null clears. E-mail and phone are proven, and cannot be changed here.",
+    parameters=(*_OF_ONE, doc.IF_MATCH),
+    request=Correction,
+    answers=doc.one(shapes.Contact, "The contact as it is now."),
+    errors=(NotFound, StaleEdit, ContactBusy, CannotUnseal),
+)
+_ERASE = Operation(
+    name="eraseContact",
+    summary="Delete a person and everything merged into theirs, with chats and files",
+    about="This cannot be undone. Their tokens open nothing any more.",
+    parameters=(*_OF_ONE, doc.IF_MATCH),
+    answers=(Answer(about="What was erased.", type=Receipt),),
+    errors=(NotFound, StaleEdit, CannotUnseal),
+)
+_EXPORT = Operation(
+    name="exportContact",
+    summary="Show everything kept about a person",
+    parameters=_OF_ONE,
+    answers=(Answer(about="The contact and those merged into it.", type=Export),),
+    errors=(NotFound, CannotUnseal),
+)
+_MERGE_INTO = Operation(
+    name="mergeContact",
+    summary="Make one person of two; `unmerge` undoes it",
+    parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
+    request=Merge,
+    answers=(Answer(about="The contact that was merged.", type=shapes.Contact),),
+    errors=(NotFound, Conflict, CannotUnseal, *_ONCE),
+)
+_UNMERGE = Operation(
+    name="unmergeContact",
+    summary="Undo a merge",
+    parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
+    answers=(Answer(about="The contact, which stands for itself again.", type=shapes.Contact),),
+    errors=(NotFound, Conflict, ContactBusy, CannotUnseal, *_ONCE),
+)
+_SIGN_OUT = Operation(
+    name="signOutContact",
+    summary="End every token of a person, on all devices",
+    about="Every worker refuses them within 5 seconds.",
+    parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
+    answers=(Answer(about="Whose tokens were ended.", type=Receipt),),
+    errors=(NotFound, CannotUnseal, *_ONCE),
+)

@@ -1,0 +1,299 @@
+"""`/v1/admin/workspaces/{id}/responder`, `widget`, `actions` and what is sent with them; it must not show a secret, but
+a new one at the only moment at which it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from vestibule.administration import actions, responders
+from vestibule.administration.desk import Desk
+from vestibule.administration.responders import Change
+from vestibule.edge.http import Reply
+from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.surface import Route
+from vestibule.errors import CannotUnseal, InvalidDeclaration, InvalidField, NotFound, StaleEdit
+from vestibule.model.action import Action, ActionDeclaration, ActionPolicy, Variables
+from vestibule.model.responder import Mode, ResponderKind, WidgetSettings
+from vestibule.runtime import Runtime
+from vestibule.surfaces.admin_api import documenting as doc
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint
+
+_RESPONDER = f"{WORKSPACE}/responder"
+_WIDGET = f"{WORKSPACE}/widget"
+_ACTIONS = f"{WORKSPACE}/actions"
+_ACTION = f"{_ACTIONS}/{{action_name}}"
+_POLICY = f"{WORKSPACE}/action-policy"
+_VARIABLES = f"{WORKSPACE}/action-variables"
+
+
+class Responder(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What answers visitors. `address` is the URL without its query; `secrets` is how many sign. `new_secret` is shown
+    once, when it is made."""
+
+    kind: ResponderKind
+    address: str
+    model: str
+    has_api_key: bool
+    secrets: int
+    instructions: str
+    timeout_ms: int
+    notice: str
+    handoff_notice: str
+    new_secret: str | UnsetType = UNSET
+
+
+class ResponderChange(Change, frozen=True, forbid_unknown_fields=True):
+    """What is absent stays. `new_secret`: sign with a fresh secret as well; `one_secret`: with the newest alone."""
+
+    def __repr__(self) -> str:
+        return "ResponderChange(…)"
+
+
+class Widget(msgspec.Struct, frozen=True):
+    """How often the widget asks, in seconds, the modes it may show, and the pages it may stand on (none named: any)."""
+
+    list_seconds: float
+    poll_seconds: float
+    modes: tuple[Mode, ...]
+    allowed_origins: tuple[str, ...]
+
+
+class WidgetChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is absent stays."""
+
+    list_seconds: Annotated[float, Meta(ge=0.5, le=3600)] | None = None
+    poll_seconds: Annotated[float, Meta(ge=0.5, le=3600)] | None = None
+    modes: tuple[Mode, ...] | None = None
+    allowed_origins: tuple[str, ...] | None = None
+
+
+class ActionBody(ActionDeclaration, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """An action as declared. `form`: it is called by a form that the visitor fills in."""
+
+    form: bool = False
+
+
+class ActionPage(msgspec.Struct, frozen=True):
+    """By name; all there are."""
+
+    items: list[ActionBody]
+    next: str | None = None
+
+
+class VariableNames(msgspec.Struct, frozen=True):
+    """Names only: the values are mostly credentials."""
+
+    names: dict[str, list[str]]
+
+
+_CHANGE = msgspec.json.Decoder(ResponderChange)
+_WIDGET_CHANGE = msgspec.json.Decoder(WidgetChange)
+_BODY = msgspec.json.Decoder(ActionBody)
+_POLICY_BODY = msgspec.json.Decoder(ActionPolicy)
+_VARIABLES_BODY = msgspec.json.Decoder(Variables)
+
+
+def routes(runtime: Runtime) -> Sequence[Route]:
+    return [
+        endpoint(runtime, "GET", _RESPONDER, _read_responder, _READ_RESPONDER),
+        endpoint(runtime, "PATCH", _RESPONDER, _change_responder, _CHANGE_RESPONDER),
+        endpoint(runtime, "GET", _WIDGET, _read_widget, _READ_WIDGET),
+        endpoint(runtime, "PATCH", _WIDGET, _change_widget, _CHANGE_WIDGET),
+        endpoint(runtime, "GET", _ACTIONS, _list_actions, _LIST_ACTIONS),
+        endpoint(runtime, "GET", _ACTION, _read_action, _READ_ACTION),
+        endpoint(runtime, "PUT", _ACTION, _put_action, _PUT_ACTION),
+        endpoint(runtime, "DELETE", _ACTION, _remove_action, _REMOVE_ACTION),
+        endpoint(runtime, "GET", _POLICY, _read_policy, _READ_POLICY),
+        endpoint(runtime, "PUT", _POLICY, _put_policy, _PUT_POLICY),
+        endpoint(runtime, "GET", _VARIABLES, _read_variables, _READ_VARIABLES),
+        endpoint(runtime, "PUT", _VARIABLES, _put_variables, _PUT_VARIABLES),
+    ]
+
+
+async def _read_responder(seat: Seat) -> Reply:
+    return await seat.shown(_responder(seat))
+
+
+async def _change_responder(seat: Seat) -> Reply:
+    wanted = seat.read(_CHANGE)
+    desk = await seat.editing(_responder(seat))
+    _, made = await responders.change(desk, seat.workspace_id, wanted)
+    reply = await seat.shown(_responder(seat))
+    if made is None:
+        return reply
+    shown = msgspec.json.decode(reply.body, type=Responder)
+    return answer(200, msgspec.structs.replace(shown, new_secret=made), *_tags(reply))
+
+
+async def _read_widget(seat: Seat) -> Reply:
+    return await seat.shown(_widget(seat))
+
+
+async def _change_widget(seat: Seat) -> Reply:
+    wanted = seat.read(_WIDGET_CHANGE)
+    desk = await seat.editing(_widget(seat))
+    await responders.change_widget(
+        desk,
+        seat.workspace_id,
+        list_seconds=wanted.list_seconds,
+        poll_seconds=wanted.poll_seconds,
+        modes=wanted.modes,
+        allowed_origins=wanted.allowed_origins,
+    )
+    return await seat.shown(_widget(seat))
+
+
+async def _list_actions(seat: Seat) -> Reply:
+    forms = (await actions.policy(seat.desk, seat.workspace_id)).forms
+    found = await actions.list_all(seat.desk, seat.workspace_id)
+    return answer(200, ActionPage([_body_of(action, forms) for action in found]))
+
+
+async def _read_action(seat: Seat) -> Reply:
+    return await seat.shown(_action(seat))
+
+
+async def _put_action(seat: Seat) -> Reply:
+    wanted = seat.read(_BODY)
+    if wanted.name != seat.request.params["action_name"]:
+        raise InvalidField("name", "must be the one in the path")
+    desk = seat.desk
+    if seat.request.headers(b"if-match"):
+        desk = await seat.editing(_action(seat))
+    members = {name: getattr(wanted, name) for name in ActionDeclaration.__struct_fields__}
+    await actions.put(desk, seat.workspace_id, ActionDeclaration(**members), form=wanted.form)
+    return await seat.shown(_action(seat))
+
+
+async def _remove_action(seat: Seat) -> Reply:
+    desk = await seat.editing(_action(seat))
+    await actions.remove(desk, seat.workspace_id, seat.request.params["action_name"])
+    return Reply(204, b"", ((b"cache-control", b"no-store"),))
+
+
+async def _read_policy(seat: Seat) -> Reply:
+    return await seat.shown(_policy(seat))
+
+
+async def _put_policy(seat: Seat) -> Reply:
+    wanted = seat.read(_POLICY_BODY)
+    desk = await seat.editing(_policy(seat))
+    await actions.set_policy(desk, seat.workspace_id, wanted)
+    return await seat.shown(_policy(seat))
+
+
+async def _read_variables(seat: Seat) -> Reply:
+    return await seat.shown(_variables(seat))
+
+
+async def _put_variables(seat: Seat) -> Reply:
+    wanted = seat.read(_VARIABLES_BODY)
+    desk = await seat.editing(_variables(seat))
+    await actions.set_variables(desk, seat.workspace_id, wanted)
+    return await seat.shown(_variables(seat))
+
+
+def _responder(seat: Seat) -> View:
+    async def view(desk: Desk) -> Responder:
+        found = responders.shown(await responders.read(desk, seat.workspace_id))
+        return Responder(**msgspec.structs.asdict(found))
+
+    return view
+
+
+def _widget(seat: Seat) -> View:
+    async def view(desk: Desk) -> Widget:
+        found: WidgetSettings = await responders.read_widget(desk, seat.workspace_id)
+        return Widget(found.list_seconds, found.poll_seconds, found.modes, found.allowed_origins)
+
+    return view
+
+
+def _action(seat: Seat) -> View:
+    async def view(desk: Desk) -> ActionBody:
+        found = await actions.get(desk, seat.workspace_id, seat.request.params["action_name"])
+        return _body_of(found, (await actions.policy(desk, seat.workspace_id)).forms)
+
+    return view
+
+
+def _policy(seat: Seat) -> View:
+    async def view(desk: Desk) -> ActionPolicy:
+        await actions.list_all(desk, seat.workspace_id)  # whether there is such a workspace
+        found = await actions.policy(desk, seat.workspace_id)
+        return ActionPolicy(found.locked, found.context_headers, found.send_assertion)
+
+    return view
+
+
+def _variables(seat: Seat) -> View:
+    async def view(desk: Desk) -> VariableNames:
+        await actions.list_all(desk, seat.workspace_id)
+        return VariableNames(await actions.variable_names(desk, seat.workspace_id))
+
+    return view
+
+
+def _body_of(action: Action, forms: tuple[str, ...]) -> ActionBody:
+    members = {name: getattr(action, name) for name in ActionDeclaration.__struct_fields__}
+    return ActionBody(**members, form=action.name in forms)
+
+
+def _tags(reply: Reply) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple(header for header in reply.headers if header[0] == b"etag")
+
+
+_NAME = Parameter(name="action_name", location="path", about="The action's name.")
+_READ_ERRORS = (NotFound, CannotUnseal)
+_EDIT_ERRORS = (NotFound, StaleEdit, InvalidDeclaration, CannotUnseal)
+
+
+def _reading(name: str, summary: str, type_: object, *parameters: Parameter) -> Operation:
+    return Operation(
+        name=name,
+        summary=summary,
+        parameters=(doc.WORKSPACE_ID, *parameters),
+        answers=doc.one(type_, "As it is."),
+        errors=_READ_ERRORS,
+    )
+
+
+def _changing(name: str, summary: str, request: object, type_: object, *parameters: Parameter) -> Operation:
+    return Operation(
+        name=name,
+        summary=summary,
+        parameters=(doc.WORKSPACE_ID, *parameters, doc.IF_MATCH),
+        request=request,
+        answers=doc.one(type_, "As it is now."),
+        errors=_EDIT_ERRORS,
+    )
+
+
+_READ_RESPONDER = _reading("getResponder", "Show the responder, without its secrets", Responder)
+_CHANGE_RESPONDER = _changing("changeResponder", "Change the responder", ResponderChange, Responder)
+_READ_WIDGET = _reading("getWidget", "Show how the widget behaves", Widget)
+_CHANGE_WIDGET = _changing("changeWidget", "Change how the widget behaves", WidgetChange, Widget)
+_LIST_ACTIONS = Operation(
+    name="listActions",
+    summary="List a workspace's actions",
+    parameters=(doc.WORKSPACE_ID,),
+    answers=(Answer(about="All of them.", type=ActionPage),),
+    errors=_READ_ERRORS,
+)
+_READ_ACTION = _reading("getAction", "Show an action", ActionBody, _NAME)
+_PUT_ACTION = _changing("putAction", "Make or replace an action", ActionBody, ActionBody, _NAME)
+_REMOVE_ACTION = Operation(
+    name="removeAction",
+    summary="Remove an action",
+    parameters=(doc.WORKSPACE_ID, _NAME, doc.IF_MATCH),
+    answers=(Answer(status=204, about="It is gone."),),
+    errors=(NotFound, StaleEdit, CannotUnseal),
+)
+_READ_POLICY = _reading("getActionPolicy", "Show what holds for all actions", ActionPolicy)
+_PUT_POLICY = _changing("putActionPolicy", "Replace what holds for all actions", ActionPolicy, ActionPolicy)
+_READ_VARIABLES = _reading("getActionVariables", "Show the names of what is sent with every action", VariableNames)
+_PUT_VARIABLES = _changing("putActionVariables", "Replace all that is sent with every action", Variables, VariableNames)

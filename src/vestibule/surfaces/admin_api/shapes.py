@@ -1,0 +1,359 @@
+"""What the admin API shows, and a pure function for each to make it of what is stored; no secret is among it, but for a
+key at the moment at which it is made."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from vestibule.administration import provider_rules
+from vestibule.administration.api_keys import KeyReport, KeyState
+from vestibule.administration.coverage import Coverage as CoverageFound
+from vestibule.edge.parameters import rfc3339
+from vestibule.model import contact as contacts
+from vestibule.model import conversation as threads
+from vestibule.model import workspace as tenancies
+from vestibule.model.claims import CustomData, HttpOverrides, Method
+from vestibule.model.identity_provider import ClaimMapping, ClientAuth, Endpoints, IdentityProvider
+
+Time = Annotated[str, Meta(description="RFC 3339, UTC.", extra_json_schema={"format": "date-time"})]
+Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+# By another name than an action's trust, which stands in the same document.
+MessageTrust = Literal["verified", "unverified", "staff", "system"]
+PerMinute = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+
+
+class RateLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Requests a minute per API key; null: what holds above it."""
+
+    standard: PerMinute | None = None
+    streaming: PerMinute | None = None
+
+
+class Workspace(msgspec.Struct, frozen=True):
+    """A customer's tenancy. `widget_token` is what its widget carries; it is public."""
+
+    id: Uuid
+    name: str
+    customer_id: str
+    widget_token: str
+    rate_limits: RateLimits
+    created_at: Time
+    disabled_at: Time | None
+
+
+class ApiKey(msgspec.Struct, frozen=True):
+    """An API key. `last_used_at` is right to about a minute; `used_since_replaced`: somebody still calls with a key
+    that was rotated."""
+
+    id: Uuid
+    name: str
+    hint: str
+    scopes: tuple[str, ...]
+    rate_limits: RateLimits
+    created_at: Time
+    expires_at: Time | None
+    revoked_at: Time | None
+    last_used_at: Time | None
+    replaces: str | None
+    replaced_by: str | None
+    state: KeyState
+    used_since_replaced: bool
+
+
+class NewApiKey(msgspec.Struct, frozen=True):
+    """A key that was made. `api_key` is its text, shown now and never again."""
+
+    api_key: str
+    id: Uuid
+    name: str
+    hint: str
+    scopes: tuple[str, ...]
+    created_at: Time
+    expires_at: Time | None
+    replaces: str | None
+
+
+class IntrospectionClient(msgspec.Struct, frozen=True):
+    client_id: str
+    has_secret: bool
+    method: ClientAuth
+
+
+class Provider(msgspec.Struct, frozen=True):
+    """An identity provider; `warnings` are worth reading. Times are seconds."""
+
+    id: int
+    name: str
+    issuer: str
+    enabled: bool
+    client_ids: tuple[str, ...]
+    audiences: tuple[str, ...]
+    discovery: bool
+    endpoints: Endpoints
+    algorithms: tuple[str, ...]
+    has_shared_secret: bool
+    accepts: tuple[str, ...]
+    strict_access_tokens: bool
+    access_token_marks: tuple[str, ...]
+    id_token_requires: tuple[str, ...]
+    access_token_client_claim: str
+    required_scopes: tuple[str, ...]
+    required_acr: tuple[str, ...]
+    max_age: int | None
+    leeway: int
+    oldest_iat: int
+    longest_life: int
+    claims: ClaimMapping
+    mask: tuple[str, ...]
+    link_by_email: bool
+    allow_userinfo_only: bool
+    userinfo: str
+    introspection_client: IntrospectionClient
+    warnings: list[str]
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a value came from, and when."""
+
+    source: Method
+    at: Time
+
+
+class Contact(msgspec.Struct, frozen=True):
+    """A person a workspace knows. `identities` find the contact; `provenance` tells of each value who said it. Of HTTP
+    overrides only the names are shown: the values are mostly credentials."""
+
+    id: Uuid
+    verified: bool
+    name: str | None
+    email: str | None
+    phone: str | None
+    avatar_url: str | None
+    language: str | None
+    custom_data: CustomData
+    non_verified_custom_data: CustomData
+    chat_context: str | None
+    http_action_overrides: dict[str, list[str]]
+    identities: dict[str, str]
+    provenance: dict[str, Origin]
+    merged_into: str | None
+    created_at: Time
+    updated_at: Time
+
+
+class Conversation(msgspec.Struct, frozen=True):
+    """A chat thread. `verified`: made through a verified method. `handed_off`: people answer, and no responder."""
+
+    id: Uuid
+    number: int
+    contact_id: str
+    verified: bool
+    scope: str | None
+    channel: str
+    title: str | None
+    status: threads.Status
+    handed_off: bool
+    assignee: str
+    language: str | None
+    custom_data: CustomData
+    last_message: str | None
+    created_at: Time
+    updated_at: Time
+    version: int
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One row of a history, internal ones as well. `trust` is what was proven of the author when it was written."""
+
+    id: str
+    seq: int
+    type: str
+    sender: threads.Sender
+    name: str | None
+    trust: MessageTrust
+    text: str | None
+    attachments: tuple[threads.Attachment, ...]
+    action_calls: tuple[dict[str, Any], ...]
+    custom_data: dict[str, Any] | None
+    answers: int | None
+    vote: str | None
+    sent_at: Time
+
+
+class KeyUse(msgspec.Struct, frozen=True):
+    """What came with an API key. `replaced_and_used`: it was replaced, and somebody still calls with it."""
+
+    id: Uuid
+    hint: str
+    name: str
+    state: KeyState
+    succeeded: int
+    refused: int
+    last_hour: Time | None
+    replaced_and_used: bool
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """Authentications in a span. `verified` of the `issued` tokens stand for a proven contact."""
+
+    since: Time
+    until: Time
+    issued: int
+    verified: int
+    refused: int
+    by_method: dict[str, int]
+    by_outcome: dict[str, int]
+    refusals_by_code: dict[str, int]
+    by_origin: dict[str, int]
+    keys: list[KeyUse]
+
+
+def time_of(milliseconds: int | None) -> str | None:
+    return rfc3339(milliseconds) if milliseconds is not None else None
+
+
+def limits_of(limits: tenancies.RateLimits) -> RateLimits:
+    return RateLimits(limits.standard, limits.streaming)
+
+
+def workspace_of(found: tenancies.Workspace) -> Workspace:
+    return Workspace(
+        id=found.id,
+        name=found.name,
+        customer_id=found.customer_id,
+        widget_token=found.widget_token,
+        rate_limits=limits_of(found.rate_limits),
+        created_at=rfc3339(found.created_at),
+        disabled_at=time_of(found.disabled_at),
+    )
+
+
+def api_key_of(report: KeyReport) -> ApiKey:
+    key = report.key
+    return ApiKey(
+        id=key.id,
+        name=key.name,
+        hint=key.hint,
+        scopes=key.scopes,
+        rate_limits=limits_of(key.rate_limits),
+        created_at=rfc3339(key.created_at),
+        expires_at=time_of(key.expires_at),
+        revoked_at=time_of(key.revoked_at),
+        last_used_at=time_of(key.last_used_at),
+        replaces=key.replaces,
+        replaced_by=report.replaced_by,
+        state=report.state,
+        used_since_replaced=report.used_since_replaced,
+    )
+
+
+def provider_of(found: IdentityProvider) -> Provider:
+    members = {name: getattr(found, name) for name in Provider.__struct_fields__ if hasattr(found, name)}
+    client = found.introspection_client
+    return Provider(
+        **{
+            **members,
+            "accepts": tuple(kind.value for kind in found.accepts),
+            "userinfo": found.userinfo.value,
+            "has_shared_secret": bool(found.shared_secret),
+            "introspection_client": IntrospectionClient(client.client_id, bool(client.client_secret), client.method),
+            "warnings": provider_rules.warnings(found),
+        }
+    )
+
+
+def contact_of(found: contacts.Contact) -> Contact:
+    identities = {"email": found.email_key, "phone": found.phone_key, "external_id": found.external_id}
+    return Contact(
+        id=found.id,
+        verified=found.verified,
+        name=found.name,
+        email=found.email,
+        phone=found.phone,
+        avatar_url=found.avatar_url,
+        language=found.language,
+        custom_data=found.custom_data or {},
+        non_verified_custom_data=found.non_verified_custom_data or {},
+        chat_context=found.chat_context,
+        http_action_overrides=_names(found.http_action_overrides),
+        identities={name: value for name, value in identities.items() if value is not None},
+        provenance={name: Origin(value.source, rfc3339(value.at)) for name, value in found.provenance.items()},
+        merged_into=found.merged_into,
+        created_at=rfc3339(found.created_at),
+        updated_at=rfc3339(found.updated_at),
+    )
+
+
+def conversation_of(found: threads.Conversation) -> Conversation:
+    return Conversation(
+        id=found.id,
+        number=found.ticket_number,
+        contact_id=found.contact_id,
+        verified=found.verified,
+        scope=found.scope,
+        channel=found.channel,
+        title=found.title,
+        status=found.status,
+        handed_off=found.handed_off,
+        assignee=found.assignee_name or found.assignee_kind.value,
+        language=found.language,
+        custom_data=found.custom_data,
+        last_message=found.last_message,
+        created_at=rfc3339(found.created_at),
+        updated_at=rfc3339(found.updated_at),
+        version=found.version,
+    )
+
+
+def message_of(found: threads.Message) -> Message:
+    return Message(
+        id=found.public_id,
+        seq=found.seq,
+        type=found.type,
+        sender=found.sender,
+        name=found.sender_name,
+        trust=found.trust.value,
+        text=found.text,
+        attachments=found.attachments,
+        action_calls=found.action_calls,
+        custom_data=found.custom_data,
+        answers=found.answers,
+        vote=found.vote,
+        sent_at=rfc3339(found.sent_at),
+    )
+
+
+def coverage_of(found: CoverageFound) -> Coverage:
+    return Coverage(
+        since=rfc3339(found.since),
+        until=rfc3339(found.until),
+        issued=found.issued,
+        verified=found.verified,
+        refused=found.refused,
+        by_method=found.by_method,
+        by_outcome=found.by_outcome,
+        refusals_by_code=found.refusals_by_code,
+        by_origin=found.by_origin,
+        keys=[
+            KeyUse(
+                id=use.key.key.id,
+                hint=use.key.key.hint,
+                name=use.key.key.name,
+                state=use.key.state,
+                succeeded=use.succeeded,
+                refused=use.refused,
+                last_hour=time_of(use.last_hour),
+                replaced_and_used=use.should_have_gone,
+            )
+            for use in found.keys
+        ],
+    )
+
+
+def _names(overrides: HttpOverrides | None) -> dict[str, list[str]]:
+    if overrides is None:
+        return {}
+    return {name: sorted(getattr(overrides, name)) for name in HttpOverrides.__struct_fields__}

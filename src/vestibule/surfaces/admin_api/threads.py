@@ -1,0 +1,176 @@
+"""`/v1/admin/workspaces/{id}/conversations`; it must not speak as the visitor or the responder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from vestibule.administration import conversations
+from vestibule.edge.http import Reply
+from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.parameters import choice, cursor, cursor_of, number
+from vestibule.edge.surface import Route
+from vestibule.errors import (
+    ConversationClosed,
+    IdempotencyKeyReused,
+    InvalidField,
+    NotFound,
+    RequestUnderWay,
+)
+from vestibule.model.conversation import Status
+from vestibule.runtime import Runtime
+from vestibule.surfaces.admin_api import documenting as doc
+from vestibule.surfaces.admin_api import shapes
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint
+
+_ALL = f"{WORKSPACE}/conversations"
+_ONE = f"{_ALL}/{{conversation_id}}"
+_STATUSES = tuple(status.value for status in Status)
+StaffName = Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class ConversationPage(msgspec.Struct, frozen=True):
+    """The latest activity first. `next` is the `cursor` of the next page, null on the last one."""
+
+    items: list[shapes.Conversation]
+    next: str | None
+
+
+class MessageList(msgspec.Struct, frozen=True):
+    """Oldest first, internal ones as well."""
+
+    items: list[shapes.Message]
+
+
+class Assignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who answers, as the visitor reads it."""
+
+    name: StaffName = "Team"
+
+
+class NewReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to say, and who says it."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=conversations.LONGEST_REPLY)]
+    name: StaffName = "Team"
+
+
+_ASSIGNMENT = msgspec.json.Decoder(Assignment)
+_REPLY = msgspec.json.Decoder(NewReply)
+
+
+def routes(runtime: Runtime) -> Sequence[Route]:
+    return [
+        endpoint(runtime, "GET", _ALL, _list, _LIST),
+        endpoint(runtime, "GET", _ONE, _read, _READ),
+        endpoint(runtime, "GET", f"{_ONE}/messages", _messages, _MESSAGES),
+        endpoint(runtime, "POST", f"{_ONE}/reply", _reply, _SAY),
+        endpoint(runtime, "POST", f"{_ONE}/assign", _assign, _ASSIGN),
+        endpoint(runtime, "POST", f"{_ONE}/resolve", _resolve, _RESOLVE),
+    ]
+
+
+async def _list(seat: Seat) -> Reply:
+    request = seat.request
+    status = choice(request, "status", _STATUSES)
+    most = number(request, "limit", default=doc.PAGE, low=1, high=doc.LARGEST_PAGE)
+    last_id = cursor(request, str)
+    if last_id is not None and "\0" in last_id:
+        raise InvalidField("cursor", "is not one that this service gave out")
+    found = await conversations.list_page(
+        seat.desk,
+        seat.workspace_id,
+        status=Status(status) if status else None,
+        handed_off=choice(request, "handed_off", ("true", "false")) == "true",
+        after=await conversations.get(seat.desk, seat.workspace_id, last_id) if last_id is not None else None,
+        most=most,
+    )
+    following = cursor_of(found[-1].id) if len(found) == most else None
+    return answer(200, ConversationPage([shapes.conversation_of(each) for each in found], following))
+
+
+async def _read(seat: Seat) -> Reply:
+    return answer(200, shapes.conversation_of(await conversations.get(seat.desk, seat.workspace_id, _id(seat))))
+
+
+async def _messages(seat: Seat) -> Reply:
+    found = await conversations.get(seat.desk, seat.workspace_id, _id(seat))
+    history = await conversations.history(seat.desk, found)
+    return answer(200, MessageList([shapes.message_of(message) for message in history]))
+
+
+async def _reply(seat: Seat) -> Reply:
+    wanted = seat.read(_REPLY)
+    sent = await conversations.reply(seat.desk, seat.workspace_id, _id(seat), text=wanted.text, name=wanted.name)
+    return answer(201, shapes.message_of(sent))
+
+
+async def _assign(seat: Seat) -> Reply:
+    wanted = seat.read(_ASSIGNMENT)
+    taken = await conversations.take(seat.desk, seat.workspace_id, _id(seat), name=wanted.name)
+    return answer(200, shapes.conversation_of(taken))
+
+
+async def _resolve(seat: Seat) -> Reply:
+    return answer(200, shapes.conversation_of(await conversations.resolve(seat.desk, seat.workspace_id, _id(seat))))
+
+
+def _id(seat: Seat) -> str:
+    return seat.request.params["conversation_id"]
+
+
+_OF_ONE = (doc.WORKSPACE_ID, doc.CONVERSATION_ID)
+_ONCE = (InvalidField, IdempotencyKeyReused, RequestUnderWay)
+_LIST = Operation(
+    name="listConversations",
+    summary="List a workspace's conversations",
+    parameters=(
+        doc.WORKSPACE_ID,
+        Parameter(name="status", location="query", about="Only those of this status.", type=Status),
+        Parameter(name="handed_off", location="query", about="`true`: only those that people answer.", type=bool),
+        doc.CURSOR,
+        doc.LIMIT,
+    ),
+    answers=(Answer(about="A page of conversations.", type=ConversationPage),),
+    errors=(NotFound, InvalidField),
+)
+_READ = Operation(
+    name="getConversation",
+    summary="Show a conversation",
+    parameters=_OF_ONE,
+    answers=(Answer(about="The conversation.", type=shapes.Conversation),),
+    errors=(NotFound,),
+)
+_MESSAGES = Operation(
+    name="listMessages",
+    summary="Show everything in a conversation",
+    parameters=_OF_ONE,
+    answers=(Answer(about="Its messages.", type=MessageList),),
+    errors=(NotFound,),
+)
+_SAY = Operation(
+    name="reply",
+    summary="Reply to the visitor; the conversation is taken with it",
+    parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
+    request=NewReply,
+    answers=(Answer(status=201, about="The message.", type=shapes.Message),),
+    errors=(NotFound, ConversationClosed, *_ONCE),
+)
+_ASSIGN = Operation(
+    name="assignConversation",
+    summary="Give a conversation to somebody of the staff: the responder is silent from now on",
+    parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
+    request=Assignment,
+    answers=(Answer(about="The conversation.", type=shapes.Conversation),),
+    errors=(NotFound, ConversationClosed, *_ONCE),
+)
+_RESOLVE = Operation(
+    name="resolveConversation",
+    summary="Close a conversation as resolved, and ask for a rating",
+    parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
+    answers=(Answer(about="The conversation.", type=shapes.Conversation),),
+    errors=(NotFound, *_ONCE),
+)
