@@ -31,11 +31,15 @@ _ABOUT_THE_ENGINES = frozenset({"test_store.py", "test_storage_statements.py"})
 _LONG_FILES = frozenset(
     {
         "test_actions_end_to_end.py",
+        "test_auth_endpoint.py",
+        "test_auth_endpoint_cli.py",
         "test_cli_conversations.py",
         "test_credential_confusion.py",
         "test_cross_device.py",
         "test_email_lookalikes.py",
+        "test_example_auth_endpoint.py",
         "test_forged_contact_tokens.py",
+        "test_hostile_auth_endpoint.py",
         "test_hostile_json.py",
         "test_hostile_transport.py",
         "test_native_conversations.py",
@@ -43,6 +47,7 @@ _LONG_FILES = frozenset(
         "test_native_openapi.py",
         "test_outbound.py",
         "test_rate_limits.py",
+        "test_required_login.py",
         "test_responder.py",
         "test_retention.py",
         "test_schemathesis.py",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from vestibule.administration import retention
 from vestibule.administration.desk import desk_of
+from vestibule.auth_endpoint.calls import AuthCalls
+from vestibule.auth_endpoint.domains import AllowedDomains
 from vestibule.clock import elapsed
 from vestibule.edge.access_log import AccessLog
 from vestibule.edge.http import ClientGone, Receive, Request, Scope, Send
@@ -35,6 +37,7 @@ from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
 from vestibule.tokens.endings import TokenEndings
 from vestibule.tokens.signing_keys import REFRESH_SECONDS, SigningKeys, ensure_first
+from vestibule.verification.auth_endpoint import AuthEndpoint
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +49,8 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
     )
     signing_keys = SigningKeys(store, sealer, token_lifetime_ms=settings.contact_token_lifetime)
     contacts = Contacts(store, sealer)
+    unverified_secret = UnverifiedSecret(store, sealer)
+    outbound = Outbound(allowed_private=settings.private_hosts, ca_file=settings.ca_file or None)
     return Runtime(
         settings=settings,
         store=store,
@@ -56,15 +61,17 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
             signing_keys, issuer=settings.public_url, lifetime_ms=settings.contact_token_lifetime
         ),
         contacts=contacts,
-        resolver=Resolver(contacts, ProviderIdentities(store, contacts)),
+        resolver=Resolver(contacts, ProviderIdentities(store, contacts), unverified_secret),
         rate_limiter=RateLimiter(store),
         token_endings=TokenEndings(store),
         device_scopes=DeviceScopes(store),
         sealer=sealer,
         live=Live(),
-        outbound=Outbound(allowed_private=settings.private_hosts, ca_file=settings.ca_file or None),
-        unverified_secret=UnverifiedSecret(store, sealer),
+        outbound=outbound,
+        unverified_secret=unverified_secret,
         files=DiskFileStore(Path(settings.files_directory)),
+        auth_endpoint=AuthEndpoint(AuthCalls(outbound)),
+        allowed_domains=AllowedDomains(outbound),
     )
 
 

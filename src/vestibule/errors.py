@@ -28,12 +28,15 @@ private, may carry a token, a key or a part of one.
     │   ├── InvalidApiKey         invalid_api_key       unknown, malformed, expired and revoked look alike
     │   ├── InvalidWidgetToken    invalid_widget_token  no workspace has this widget token
     │   ├── InvalidContactToken   invalid_token         likewise
-    │   └── InvalidProviderToken  invalid_token         an identity provider's token, whatever is wrong with it
+    │   ├── InvalidProviderToken  invalid_token         an identity provider's token, whatever is wrong with it
+    │   ├── AuthRejected          auth_rejected         the customer's auth endpoint does not know the user token
+    │   └── LoginRequired         login_required        the workspace has no visitors without proof
     ├── NotAllowed                proven, but not permitted
     │   ├── InsufficientScope     insufficient_scope
     │   ├── TrustRequired         trust_required        an action asks for a verified contact
     │   ├── ReauthenticationRequired  reauthentication_required  … who signed in recently
-    │   └── WorkspaceDisabled     workspace_disabled
+    │   ├── WorkspaceDisabled     workspace_disabled
+    │   └── DomainNotAllowed      domain_not_allowed    the page is not one of the workspace's
     ├── NotFound                  not_found
     ├── Conflict                  it contradicts what is known
     │   ├── AlreadyExists         already_exists
@@ -46,12 +49,16 @@ private, may carry a token, a key or a part of one.
     │   ├── UpstreamTimeout       upstream_timeout
     │   ├── UpstreamTooLarge      upstream_too_large
     │   ├── UpstreamRedirect      upstream_redirect     redirects are never followed
-    │   └── UpstreamForbidden     upstream_forbidden    an address that may not be called
+    │   ├── UpstreamForbidden     upstream_forbidden    an address that may not be called
+    │   ├── AuthBadResponse       auth_bad_response     the auth endpoint's answer says neither yes nor no
+    │   ├── AuthIdentityMissing   auth_identity_missing it says yes, and not who
+    │   └── AuthTimeout           auth_timeout          it did not answer in time
     └── Unavailable               try again later; never a guess
         ├── StorageUnavailable    storage_unavailable
         ├── ProviderUnavailable   provider_unavailable  an identity provider's keys are too old to trust
         ├── NoSigningKey          no_signing_key        every key was withdrawn, or they cannot be opened
-        └── CannotUnseal          cannot_unseal         sealed with a secret key that is not configured
+        ├── CannotUnseal          cannot_unseal         sealed with a secret key that is not configured
+        └── AuthUnavailable       auth_unavailable      the auth endpoint cannot be asked
 """
 
 from __future__ import annotations
@@ -214,6 +221,16 @@ class InvalidProviderToken(NotAuthenticated):
     sentence = "The token is not valid."
 
 
+class AuthRejected(NotAuthenticated):
+    code = "auth_rejected"
+    sentence = "The user token is not accepted."
+
+
+class LoginRequired(NotAuthenticated):
+    code = "login_required"
+    sentence = "This needs a visitor who is signed in."
+
+
 class NotAllowed(VestibuleError):
     code = "not_allowed"
     sentence = "This is not permitted."
@@ -242,6 +259,11 @@ class ReauthenticationRequired(NotAllowed):
 class WorkspaceDisabled(NotAllowed):
     code = "workspace_disabled"
     sentence = "This workspace is disabled."
+
+
+class DomainNotAllowed(NotAllowed):
+    code = "domain_not_allowed"
+    sentence = "This page may not open the chat of this workspace."
 
 
 class NotFound(VestibuleError):
@@ -315,6 +337,21 @@ class UpstreamForbidden(Upstream):
     sentence = "The address of another server may not be called from here."
 
 
+class AuthBadResponse(Upstream):
+    code = "auth_bad_response"
+    sentence = "The server that knows this visitor did not answer as it should."
+
+
+class AuthIdentityMissing(Upstream):
+    code = "auth_identity_missing"
+    sentence = "The server that knows this visitor did not say who it is."
+
+
+class AuthTimeout(Upstream):
+    code = "auth_timeout"
+    sentence = "The server that knows this visitor did not answer in time."
+
+
 class Unavailable(VestibuleError):
     code = "unavailable"
     sentence = "The service cannot answer right now; try again."
@@ -338,3 +375,8 @@ class NoSigningKey(Unavailable):
 class CannotUnseal(Unavailable):
     code = "cannot_unseal"
     sentence = "A stored value cannot be opened with the configured secret keys."
+
+
+class AuthUnavailable(Unavailable):
+    code = "auth_unavailable"
+    sentence = "The server that knows this visitor cannot be asked right now; try again."

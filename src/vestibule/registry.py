@@ -8,9 +8,10 @@ from vestibule.edge.surface import Surface
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.surfaces import files, native, opencx, well_known
+from vestibule.verification.auth_endpoint import AuthEndpoint
 from vestibule.verification.server_to_server import ServerToServer
 
-VERIFICATION_METHODS = (ServerToServer,)
+VERIFICATION_METHODS = (ServerToServer, AuthEndpoint)
 
 # The last one answers for everything that no other prefix claims.
 SURFACES: tuple[Callable[[Runtime, Runner], Surface], ...] = (

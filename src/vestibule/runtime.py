@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vestibule.auth_endpoint.domains import AllowedDomains
 from vestibule.identity.resolution import Resolver
 from vestibule.limits import RateLimiter
 from vestibule.live import Live
@@ -20,6 +21,7 @@ from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
 from vestibule.tokens.endings import TokenEndings
 from vestibule.tokens.signing_keys import SigningKeys
+from vestibule.verification.auth_endpoint import AuthEndpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +44,5 @@ class Runtime:
     outbound: Outbound
     unverified_secret: UnverifiedSecret
     files: FileStore
+    auth_endpoint: AuthEndpoint
+    allowed_domains: AllowedDomains

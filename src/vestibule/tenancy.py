@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from vestibule.clock import elapsed
+from vestibule.model.auth_endpoint import AuthEndpointSettings
 from vestibule.model.identity_provider import IdentityProvider
 from vestibule.model.responder import ResponderSettings, WidgetSettings
 from vestibule.model.workspace import Workspace
@@ -20,6 +21,7 @@ _MOST_KNOWN = 10_000
 
 RESPONDER = "responder"
 WIDGET = "widget"
+AUTH_ENDPOINT = "auth_endpoint"
 
 
 class Tenancy:
@@ -72,6 +74,10 @@ class Tenancy:
     async def widget(self, workspace_id: str) -> WidgetSettings:
         """Raises CannotUnseal."""
         return await self._setting(workspace_id, WIDGET, WidgetSettings)
+
+    async def auth_endpoint(self, workspace_id: str) -> AuthEndpointSettings:
+        """Raises CannotUnseal."""
+        return await self._setting(workspace_id, AUTH_ENDPOINT, AuthEndpointSettings)
 
     async def _setting(self, workspace_id: str, kind: str, type_: type[T]) -> T:
         known = self._settings.get((workspace_id, kind))

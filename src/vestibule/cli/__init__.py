@@ -7,6 +7,7 @@ import typer
 from vestibule.cli import (
     actions,
     api_keys,
+    auth_endpoints,
     checking,
     contacts,
     conversations,
@@ -37,6 +38,7 @@ app.add_typer(actions.app, name="action")
 app.add_typer(responders.widget_app, name="widget")
 app.add_typer(conversations.retention_app, name="retention")
 app.add_typer(providers.app, name="provider")
+app.add_typer(auth_endpoints.app, name="auth-endpoint")
 app.add_typer(signing_keys.app, name="signing-keys")
 app.add_typer(checking.token_app, name="token")
 

@@ -115,6 +115,7 @@ def _shown(contact: Contact) -> dict[str, Value]:
         "language": contact.language,
         "custom_data": contact.custom_data or {},
         "non_verified_custom_data": contact.non_verified_custom_data or {},
+        "labels": list(contact.labels or ()),
         "chat_context": contact.chat_context,
         "http_action_overrides": _names(contact.http_action_overrides),
         "identities": {"email": contact.email_key, "phone": contact.phone_key, "external_id": contact.external_id},

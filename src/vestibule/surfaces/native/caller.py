@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from vestibule.conversations.admission import admit_unverified
 from vestibule.conversations.visitor import Visitor, visitor_of
 from vestibule.edge.bearer import bearer
-from vestibule.edge.http import Request
+from vestibule.edge.http import READING, Request
 from vestibule.errors import InvalidContactToken, WorkspaceDisabled
 from vestibule.runtime import Runtime
 from vestibule.tokens.contact_token import ContactClaims
@@ -31,5 +32,9 @@ async def claims_of(runtime: Runtime, request: Request) -> ContactClaims:
 
 
 async def visitor(runtime: Runtime, request: Request) -> Visitor:
-    """The token names the workspace, too: nothing else does on this wire."""
-    return visitor_of(await claims_of(runtime, request))
+    """The token names the workspace, too: nothing else does on this wire. Raises LoginRequired where an unverified
+    visitor may not write."""
+    claims = await claims_of(runtime, request)
+    if not claims.contact.verified and request.method not in READING:
+        await admit_unverified(runtime, claims.org_id)
+    return visitor_of(claims)
