@@ -36,6 +36,7 @@ _LONG_FILES = frozenset(
         "test_cli_conversations.py",
         "test_credential_confusion.py",
         "test_cross_device.py",
+        "test_cxgenie_surface.py",
         "test_email_lookalikes.py",
         "test_example_auth_endpoint.py",
         "test_forged_contact_tokens.py",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from vestibule.edge.surface import Surface
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
-from vestibule.surfaces import files, native, opencx, well_known
+from vestibule.surfaces import cxgenie, files, native, opencx, well_known
 from vestibule.verification.auth_endpoint import AuthEndpoint
 from vestibule.verification.server_to_server import ServerToServer
 
@@ -17,6 +17,7 @@ VERIFICATION_METHODS = (ServerToServer, AuthEndpoint)
 SURFACES: tuple[Callable[[Runtime, Runner], Surface], ...] = (
     opencx.widget_surface,
     opencx.surface,
+    cxgenie.surface,
     native.surface,
     files.surface,
     well_known.surface,

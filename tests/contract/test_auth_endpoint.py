@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.fixtures.fake_auth_endpoint import (
@@ -21,7 +22,7 @@ from tests.fixtures.fake_auth_endpoint import (
     signed_in,
 )
 from tests.fixtures.fake_bot import why_forged
-from tests.fixtures.front_door import Installation, Workspace
+from tests.fixtures.front_door import Installation, Workspace, beside
 from tests.fixtures.loopback import Answer, Received, closed_port, json_answer
 from tests.fixtures.widget import bot_token, claiming, claims_of, verified
 
@@ -486,6 +487,21 @@ class TestThePage:
         answer = show(workspace, "nobody", headers={"origin": "https://shop.example"})
         assert refused(answer, 401, "auth_rejected")
         assert answer.headers["access-control-allow-origin"] == "*"
+
+    def test_asks_only_so_often(
+        self, responding: Installation, fake: FakeAuthEndpoint, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        workspace = responding.workspace()
+        configure(workspace, fake)
+        directory = tmp_path_factory.mktemp("limited")
+        with beside(responding, directory, rate_limit_user_tokens="3") as server:
+            body = {"customer_id": customer_id(workspace), "user_token": "nobody"}
+            asked = [httpx.post(f"{server.base_url}{PATH}", json=body, trust_env=False) for _ in range(4)]
+            assert [answer.status_code for answer in asked] == [401, 401, 401, 429]
+            refused(asked[-1], 429, "rate_limited")
+            start = f"{server.base_url}/api/v1/bot-sessions/guest-auth/start-bot-session"
+            app = httpx.post(start, json={"bot_id": workspace.id, "customer_auth_token": "nobody"}, trust_env=False)
+            assert (app.status_code, app.json()["error"]["code"]) == (429, "rate_limited")
 
     def test_a_disabled_workspace_admits_nobody(self, workspace: Workspace, fake: FakeAuthEndpoint) -> None:
         configure(workspace, fake)

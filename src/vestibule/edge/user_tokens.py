@@ -52,8 +52,8 @@ class SignedIn(msgspec.Struct, frozen=True):
 
 
 async def admit(runtime: Runtime, request: Request, workspace: Workspace) -> None:
-    """What everybody passes who begins a session with nothing but a page's word. Raises WorkspaceDisabled, RateLimited,
-    DomainNotAllowed, AuthUnavailable."""
+    """What everybody passes who shows a user token. Raises WorkspaceDisabled, RateLimited, DomainNotAllowed,
+    AuthUnavailable."""
     request.facts["workspace"] = workspace.id
     address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
     await guard(runtime, Caller(workspace, f"user_tokens:{address}", runtime.settings.rate_limit_user_tokens))
