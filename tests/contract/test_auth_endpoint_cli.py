@@ -117,7 +117,8 @@ class TestSettings:
     def test_a_header_token_stays_at_home(self, workspace: Workspace, fake: FakeAuthEndpoint) -> None:
         basic(workspace, fake)
         put(workspace, "--url", "https://elsewhere.example/").refused("invalid_field", names="header_token")
-        assert put(workspace, "--url", f"{fake.url}/other").exit_code == 0
+        put(workspace, "--domains-url", "https://elsewhere.example/").refused("invalid_field", names="header_token")
+        assert put(workspace, "--url", f"{fake.url}/other", "--domains-url", f"{fake.url}/domains").exit_code == 0
 
     @pytest.mark.parametrize(
         ("arguments", "token", "warning"),

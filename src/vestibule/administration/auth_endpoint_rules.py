@@ -63,9 +63,10 @@ def warnings(settings: AuthEndpointSettings) -> list[str]:
     return found
 
 
-def moved(old: str, new: str) -> bool:
-    """Whether another server answers at the new URL."""
-    return urlsplit(old)[:2] != urlsplit(new)[:2]
+def leads_elsewhere(known: AuthEndpointSettings, changed: AuthEndpointSettings) -> bool:
+    """Whether a server would be called that was not known before; both URLs are sent the header token."""
+    before = {urlsplit(url)[:2] for url in (known.url, known.domains_url) if url}
+    return bool(before) and any(urlsplit(url)[:2] not in before for url in (changed.url, changed.domains_url) if url)
 
 
 def normalised_domains(domains: tuple[str, ...]) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ async def change(
     of the current one; `one_secret` forgets all but the newest. Raises NotFound, InvalidField, InvalidDeclaration."""
     known = await read(desk, workspace_id)
     changed = _replaced(known, given)
-    if known.url and rules.moved(known.url, changed.url) and known.header_token and "header_token" not in given:
+    if known.header_token and "header_token" not in given and rules.leads_elsewhere(known, changed):
         # What was meant for one server is not shown to another because its address was mistyped, or changed.
         raise InvalidField("header_token", "must be given again, as the new URL leads to another server")
     made = None

@@ -16,8 +16,7 @@ def usable(token: str | None) -> str | None:
     """The token, or None for what is none: absent, a placeholder, or longer than any token."""
     if token is None or len(token) > LONGEST:
         return None
-    stripped = token.strip()
-    return None if stripped in _NOTHING else stripped
+    return None if token.strip() in _NOTHING else token
 
 
 class _Ending(msgspec.Struct):
