@@ -32,6 +32,7 @@ _LONG_FILES = frozenset(
     {
         "test_actions_end_to_end.py",
         "test_auth_endpoint.py",
+        "test_auth_endpoint_calls.py",
         "test_auth_endpoint_cli.py",
         "test_cli_conversations.py",
         "test_credential_confusion.py",

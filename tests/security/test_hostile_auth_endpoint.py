@@ -222,7 +222,9 @@ def test_the_canaries_are_nowhere_to_be_read(workspace: Workspace) -> None:
     with FakeAuthEndpoint({"canary-user-token": {"id": 1, "name": "Ada"}}) as fake:
         configure(workspace, fake, header_token="canary-header")
         signed_in(workspace, "canary-user-token")
-        fake.reply = lambda _request: json_answer({"status": False, "message": "no"})
+        # It says the secrets back, where operators read.
+        said = "x" * 190 + "canary-user-token, canary-header \r\n{}"
+        fake.reply = lambda _request: json_answer({"status": False, "message": said})
         refused(show(workspace, "canary-user-token"), 401, "auth_rejected")
         fake.always(b"{", 500)
         answer = show(workspace, "canary-user-token")

@@ -64,7 +64,8 @@ class AuthCalls:
         except UpstreamFailed as error:
             raise AuthUnavailable(detail=error.detail, step=error.step) from None
         try:
-            reply = read(await self._answer(question, trace), now_ms())
+            answer = await self._answer(question, trace)
+            reply = read(answer, now_ms(), (question.token, question.settings.header_token))
         except (AuthUnavailable, AuthTimeout):
             self._circuits.failed(circuit)
             raise

@@ -10,6 +10,7 @@ must not know a contact.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -35,8 +36,9 @@ class Reply(msgspec.Struct, frozen=True):
         return "Reply(…)"
 
 
-def read(answer: Answer, at: int) -> Reply:
-    """Raises AuthRejected, AuthBadResponse, AuthUnavailable."""
+def read(answer: Answer, at: int, secrets: Sequence[str] = ()) -> Reply:
+    """What is in `secrets` is hidden where the answer repeats it. Raises AuthRejected, AuthBadResponse,
+    AuthUnavailable."""
     status = answer.status
     if status in {401, 403}:
         raise AuthRejected(detail=f"answered {status}", step="status")
@@ -50,7 +52,7 @@ def read(answer: Answer, at: int) -> Reply:
         raise AuthBadResponse(detail=f"the answer {reason}", step=reason.step) from None
     verdict, data = body.get("status"), body.get("data")
     if verdict is False:
-        raise AuthRejected(detail=f"status is false{_message(body)}", step="verdict")
+        raise AuthRejected(detail=f"status is false{_message(body, secrets)}", step="verdict")
     if verdict is not True:
         # Not "true" and not 1: what is nearly a yes was not meant as one, or not by this contract.
         raise AuthBadResponse(detail="status is not a boolean", step="verdict")
@@ -59,11 +61,13 @@ def read(answer: Answer, at: int) -> Reply:
     return Reply(data, _life(answer, data), at)
 
 
-def _message(body: dict[str, Any]) -> str:
+def _message(body: dict[str, Any], secrets: Sequence[str]) -> str:
     """The customer's own words, for the log: bounded, on one line, and never for the visitor."""
     message = body.get("message")
     if not isinstance(message, str) or not message:
         return ""
+    for secret in secrets:
+        message = message.replace(secret, "<hidden>") if secret else message
     line = "".join(character if character.isprintable() else " " for character in message[:_LONGEST_MESSAGE])
     return f", message: {line}"
 
