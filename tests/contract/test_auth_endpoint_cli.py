@@ -136,6 +136,14 @@ class TestSettings:
         warnings = put(workspace, *given, stdin=token).json["warnings"]
         assert any(warning in found for found in warnings) if warning else not warnings
 
+    def test_are_looked_over_by_doctor(self, workspace: Workspace, fake: FakeAuthEndpoint) -> None:
+        basic(workspace, fake)
+        put(workspace, "--rotate-secret", "--restrict-domains")
+        items = workspace.installation.command("doctor", "--json").json["items"]
+        told = [item["message"] for item in items if workspace.id in item["message"]]
+        assert any("an old signing secret" in message for message in told)
+        assert any("no page may open the chat" in message for message in told)
+
     def test_remove_forgets_all(self, workspace: Workspace, fake: FakeAuthEndpoint) -> None:
         basic(workspace, fake)
         contact = signed_in(workspace, "canary-user-token")["contact"]["id"]
