@@ -12,21 +12,17 @@ from vestibule.administration import workspaces
 from vestibule.administration.desk import Desk
 from vestibule.errors import InvalidDeclaration, InvalidField
 from vestibule.model.auth_endpoint import AuthEndpointSettings
-from vestibule.model.claims import KeyKind
 from vestibule.outbound.standard_webhooks import new_secret
 from vestibule.storage import workspace_settings
 from vestibule.tenancy import AUTH_ENDPOINT
-
-_KINDS = {"id": KeyKind.EXTERNAL_ID, "email": KeyKind.EMAIL, "phone_number": KeyKind.PHONE}
+from vestibule.verification.auth_endpoint import KEY_KINDS
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """The settings as they are now. `secret`: the one that was made, if one was. `without_key`: how many verified
-    contacts the identity method cannot find, where it has changed."""
+    """The settings as they are now. `secret`: the one that was made, if one was."""
 
     settings: AuthEndpointSettings
     secret: str | None = None
-    without_key: int | None = None
 
     def __repr__(self) -> str:
         return "Changed(…)"
@@ -37,6 +33,11 @@ async def read(desk: Desk, workspace_id: str) -> AuthEndpointSettings:
     await workspaces.get(desk, workspace_id)
     found = await workspace_settings.find(desk.store, desk.sealer, workspace_id, AUTH_ENDPOINT, AuthEndpointSettings)
     return found or AuthEndpointSettings()
+
+
+async def without_key(desk: Desk, workspace_id: str) -> dict[str, int]:
+    """How many verified contacts each identity method cannot find: worth knowing before one is changed for another."""
+    return {method.value: await desk.contacts.count_without(workspace_id, kind) for method, kind in KEY_KINDS.items()}
 
 
 async def change(
@@ -61,10 +62,7 @@ async def change(
     if problems:
         raise InvalidDeclaration(problems)
     await workspace_settings.put(desk.store, desk.sealer, workspace_id, AUTH_ENDPOINT, changed)
-    without = None
-    if changed.identity_method is not known.identity_method:
-        without = await desk.contacts.count_without(workspace_id, _KINDS[changed.identity_method.value])
-    return Changed(changed, made, without)
+    return Changed(changed, made)
 
 
 async def remove(desk: Desk, workspace_id: str) -> AuthEndpointSettings:

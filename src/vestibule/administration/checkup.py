@@ -95,7 +95,7 @@ def _private_hosts(desk: Desk) -> Finding:
     networks = desk.settings.private_hosts
     if networks:
         listed = ", ".join(map(str, networks))
-        message = f"Bots, models and actions may call private networks, also without TLS: {listed}. Meant for tests."
+        message = f"Calls out may reach private networks, also without TLS: {listed}. Meant for tests."
         return Finding("private_hosts", Grade.UNWISE, message)
     return Finding("private_hosts", Grade.GOOD, "Calls out reach public addresses only.")
 

@@ -114,7 +114,7 @@ class AllowedDomains:
         answer = await self._outbound.request(
             "GET",
             settings.domains_url,
-            tenant=f"auth:{workspace_id}",
+            tenant=f"domains:{workspace_id}",
             purpose="allowed_domains",
             headers={
                 "accept": "application/json",

@@ -12,6 +12,7 @@ import typer
 
 from vestibule.administration import auth_endpoint_trial, auth_endpoints
 from vestibule.administration.auth_endpoint_trial import AuthTrial
+from vestibule.administration.desk import Desk
 from vestibule.cli.opening import InWorkspace, Json, at_the_desk, duration, fail
 from vestibule.cli.output import print_json, print_list, print_result
 from vestibule.clock import SECOND_MS
@@ -124,8 +125,6 @@ def _set(workspace: str, wanted: dict[str, Any], *, rotate: bool, forget: bool, 
         as_json=as_json,
     )
     shown = auth_endpoints.shown(done.settings)
-    if done.without_key is not None:
-        shown["contacts_without_key"] = done.without_key
     if done.secret is not None:
         shown["secret"] = done.secret
     _print(shown, as_json=as_json)
@@ -133,9 +132,14 @@ def _set(workspace: str, wanted: dict[str, Any], *, rotate: bool, forget: bool, 
 
 @app.command("show")
 def show(workspace: InWorkspace, as_json: Json = False) -> None:
-    """Show the settings, without their secrets."""
-    found = at_the_desk(lambda desk: auth_endpoints.read(desk, workspace), as_json=as_json)
-    _print(auth_endpoints.shown(found), as_json=as_json)
+    """Show the settings, without their secrets, and how many contacts each identity method cannot find."""
+
+    async def act(desk: Desk) -> dict[str, Any]:
+        settings = await auth_endpoints.read(desk, workspace)
+        counts = await auth_endpoints.without_key(desk, workspace)
+        return {**auth_endpoints.shown(settings), "contacts_without_key": counts}
+
+    _print(at_the_desk(act, as_json=as_json), as_json=as_json)
 
 
 @app.command("remove")

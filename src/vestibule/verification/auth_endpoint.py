@@ -27,7 +27,7 @@ _LONGEST_ID = 255
 _LARGEST_ID = 2**63 - 1
 _MOST_LABELS = 20
 _LONGEST_LABEL = 128
-_KINDS = {
+KEY_KINDS = {
     IdentityMethod.ID: KeyKind.EXTERNAL_ID,
     IdentityMethod.EMAIL: KeyKind.EMAIL,
     IdentityMethod.PHONE_NUMBER: KeyKind.PHONE,
@@ -56,7 +56,7 @@ def claims_of(question: Question, reply: Reply) -> VerifiedClaims:
     phone = phone_of(data, settings, notes) if isinstance(profile.phone, str) else None
     email = email_key(profile.email) if isinstance(profile.email, str) else None
     external_id = _external_id(data.get("id")) if settings.identity_method is IdentityMethod.ID else None
-    kind = _KINDS[settings.identity_method]
+    kind = KEY_KINDS[settings.identity_method]
     if {KeyKind.EXTERNAL_ID: external_id, KeyKind.EMAIL: email, KeyKind.PHONE: phone}[kind] is None:
         name = settings.identity_method.value
         fate = notes.get("phone" if name == "phone_number" else name, "absent, empty or unusable")
