@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.fixtures.certificates import key_pem, made, pem
 from tests.fixtures.fake_auth_endpoint import FakeAuthEndpoint, signed_in
 from tests.fixtures.front_door import Installation, Printed, Workspace
 
@@ -113,6 +115,28 @@ class TestSettings:
         assert printed.exit_code == 1
         assert names in printed.json["error"]["message"]
         assert "Evil" not in printed.stdout
+
+    def test_certificates_are_read_when_they_are_set(
+        self, workspace: Workspace, fake: FakeAuthEndpoint, tmp_path: Path
+    ) -> None:
+        certificate, key = made("vestibule")
+        files = {"c.pem": pem(certificate), "k.pem": key_pem(key), "other.pem": key_pem(made("x")[1]), "no.pem": "-"}
+        for name, text in files.items():
+            (tmp_path / name).write_text(text)
+
+        def given(**named: str) -> Printed:
+            options = [text for name, file in named.items() for text in (f"--{name}", str(tmp_path / file))]
+            return put(workspace, *(option.replace("_", "-") if "/" not in option else option for option in options))
+
+        basic(workspace, fake)
+        given(client_certificate="c.pem").refused("invalid_declaration", names="needs its client_key")
+        given(client_certificate="c.pem", client_key="other.pem").refused("invalid_declaration", names="is not that of")
+        given(client_certificate="c.pem", client_key="no.pem").refused("invalid_declaration", names="client_key")
+        given(client_certificate="k.pem", client_key="k.pem").refused("invalid_declaration", names="client_certificate")
+        given(ca="no.pem").refused("invalid_declaration", names="ca: must be certificates")
+        shown = given(client_certificate="c.pem", client_key="k.pem", ca="c.pem")
+        assert (shown.json["client_certificate"], shown.json["client_key"], shown.json["ca"]) == (True, True, True)
+        assert "BEGIN" not in shown.stdout
 
     def test_a_header_token_stays_at_home(self, workspace: Workspace, fake: FakeAuthEndpoint) -> None:
         basic(workspace, fake)

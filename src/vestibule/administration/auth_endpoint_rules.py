@@ -6,6 +6,10 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
 from vestibule.auth_endpoint.domains import normalised
 from vestibule.auth_endpoint.reply import LONGEST_LIFE
 from vestibule.errors import InvalidField, UpstreamForbidden
@@ -112,10 +116,31 @@ def _secrets(settings: AuthEndpointSettings) -> Iterator[str]:
         yield "secrets: must be one, or two while they are changed"
     if bool(settings.client_certificate) != bool(settings.client_key):
         yield "client_certificate: needs its client_key, and the other way round"
-    for name in ("client_certificate", "client_key", "ca"):
-        value = getattr(settings, name)
-        if value and (not value.isascii() or "-----BEGIN " not in value or len(value) > _LONGEST_PEM):
-            yield f"{name}: must be PEM"
+    certificates = {name: _certificates(getattr(settings, name)) for name in ("client_certificate", "ca")}
+    for name, found in certificates.items():
+        if getattr(settings, name) and not found:
+            yield f"{name}: must be certificates in PEM, of at most {_LONGEST_PEM} characters"
+    if settings.client_key:
+        key = _public_key(settings.client_key)
+        shown = certificates["client_certificate"]
+        if key is None:
+            yield "client_key: must be a private key in PEM, without a password"
+        elif shown and shown[0].public_key() != key:
+            yield "client_key: is not that of the first certificate of client_certificate"
+
+
+def _certificates(text: str) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(text.encode()) if len(text) <= _LONGEST_PEM else []
+    except ValueError:
+        return []
+
+
+def _public_key(text: str) -> object:
+    try:
+        return serialization.load_pem_private_key(text.encode(), password=None).public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
 
 
 def _others(settings: AuthEndpointSettings) -> Iterator[str]:
