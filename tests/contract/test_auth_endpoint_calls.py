@@ -143,6 +143,13 @@ class TestMemory:
             assert await count(other) == 1
         assert "'t'" not in repr(vars(answers)["_kept"].keys())
 
+    async def test_of_nothing_large(self, outbound: Outbound, fake: FakeAuthEndpoint) -> None:
+        fake.people["t"] = {"id": 1, "name": "x" * 5000}
+        answers = Answers(AuthCalls(outbound))
+        for _ in range(2):
+            assert (await answers.get(asking(fake.url))).data["id"] == 1
+        assert len(fake.received) == 2
+
     async def test_waits_together_and_tells_each(self, outbound: Outbound, fake: FakeAuthEndpoint) -> None:
         answers = Answers(AuthCalls(outbound))
         with fake.held():

@@ -23,6 +23,9 @@ from vestibule.errors import AuthRejected, VestibuleError
 
 REJECTED_SECONDS = 5.0
 _MOST_KEPT = 10_000
+# Ordinary answers have a tenth of it. Larger ones are asked for again: one customer's server must not fill the memory
+# that all share.
+_LARGEST_KEPT = 4096
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _Outcome = Reply | VestibuleError
 
@@ -76,7 +79,7 @@ def _life(question: Question, outcome: _Outcome) -> float:
     if not isinstance(outcome, Reply):
         return REJECTED_SECONDS if isinstance(outcome, AuthRejected) else 0.0
     allowed = question.settings.cache_seconds
-    if not allowed:
+    if not allowed or outcome.size > _LARGEST_KEPT:
         return 0.0
     life = float(min(allowed if outcome.life is None else outcome.life, LONGEST_LIFE))
     end = ends_at(question.token)

@@ -22,15 +22,18 @@ from vestibule.strict_json import NotStrict, read_object
 LONGEST_LIFE = 300
 _MAX_AGE = re.compile(r"max-age=\"?(\d{1,9})\"?")
 _LONGEST_MESSAGE = 200
+_MEMBERS = ("id", "name", "email", "phone_number", "country_code", "avatar", "label")
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """The endpoint's yes. `life` is for how many seconds it allows it to be remembered, if it says so; `at` is when it
-    was given (epoch milliseconds)."""
+    """The endpoint's yes, with those members of its `data` that mean something. `life` is for how many seconds it
+    allows it to be remembered, if it says so; `at` is when it was given (epoch milliseconds), `size` how many bytes it
+    came in."""
 
     data: dict[str, Any]
     life: int | None
     at: int
+    size: int
 
     def __repr__(self) -> str:
         return "Reply(…)"
@@ -58,7 +61,8 @@ def read(answer: Answer, at: int, secrets: Sequence[str] = ()) -> Reply:
         raise AuthBadResponse(detail="status is not a boolean", step="verdict")
     if not isinstance(data, dict):
         raise AuthBadResponse(detail="data is not an object", step="data")
-    return Reply(data, _life(answer, data), at)
+    known = {name: data[name] for name in _MEMBERS if name in data}
+    return Reply(known, _life(answer, data), at, len(answer.body))
 
 
 def _message(body: dict[str, Any], secrets: Sequence[str]) -> str:
