@@ -280,6 +280,8 @@ class TestWhoItIs:
         assert (me["method"], me["verified"]) == ("auth_endpoint", True)
         assert me["provenance"]["name"]["source"] == "auth_endpoint"
         row = workspace.contact(made["contact"]["id"])
+        shown = workspace.installation.cli("contact", "show", made["contact"]["id"], "-w", workspace.id)
+        assert (shown["phone"], shown["phone_e164"]) == ("0901234567", "+84901234567")
         # Only the configured method makes a key.
         assert (row["email_key"], row["phone_key"]) == (None, None)
 

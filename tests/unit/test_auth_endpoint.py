@@ -236,6 +236,18 @@ class TestDecideByKey:
         assert (now.id, now.verified, now.email_key, now.expires_at) == ("c", True, "a@b.example", None)
         assert (now.name, now.provenance["name"].source) == ("Ada", Method.AUTH_ENDPOINT)
 
+    def test_a_number_is_dialled_by_the_last_code_that_was_said(self) -> None:
+        known = contact(external_id="u", phone="0901234567", phone_e164="+84901234567")
+
+        def after(key: str | None, phone: str | None) -> str | None:
+            given = claims(KeyKind.EXTERNAL_ID, external_id="u", phone_key=key, profile=ProfileClaims(phone=phone))
+            return decide_by_key(given, KnownKeys(known)).contact.phone_e164
+
+        assert after("+81901234567", "0901234567") == "+81901234567"
+        assert after(None, "0901234567") == "+84901234567"
+        assert after(None, "unknown") is None
+        assert after(None, None) is None
+
     def test_the_same_again_changes_nothing(self) -> None:
         known = contact(external_id="u", name="Ada", labels=("Gold",))
         profile = ProfileClaims(name="Ada", labels=("Gold",))

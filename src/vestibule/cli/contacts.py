@@ -111,6 +111,7 @@ def _shown(contact: Contact) -> dict[str, Value]:
         "name": contact.name,
         "email": contact.email,
         "phone": contact.phone,
+        "phone_e164": contact.phone_e164,
         "avatar_url": contact.avatar_url,
         "language": contact.language,
         "custom_data": contact.custom_data or {},

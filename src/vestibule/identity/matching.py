@@ -161,6 +161,10 @@ def _changes(claims: VerifiedClaims, contact: Contact) -> tuple[dict[str, object
         if claimed != known or (name == "custom_data" and _DOCUMENT.encode(claimed) != _DOCUMENT.encode(known)):
             # Custom data as documents: to Python `True` equals `1` and `1` equals `1.0`, to the customer they do not.
             values[name] = claimed
+    # A method that does not work out numbers says nothing against what is known of one that did not change.
+    said = "phone" in values or (fields.get("phone") == "accepted" and claims.phone_key is not None)
+    if said and claims.phone_key != contact.phone_e164:
+        values["phone_e164"] = claims.phone_key
     return values, fields
 
 

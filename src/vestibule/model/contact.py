@@ -18,8 +18,9 @@ class Contact(msgspec.Struct, frozen=True):
     """One contact. `email`, `phone` are for display; `email_key`, `phone_key`, `external_id` find verified contacts.
 
     An unverified contact has no keys at all, whatever its visitor typed, and its custom data lies in a column of its
-    own (DESIGN rule 2.8). `labels` are those that authentication gave, never staff's. `expires_at`: when an unverified
-    contact is purged. `version` counts the writes.
+    own (DESIGN rule 2.8). `phone` is the number as it was said, `phone_e164` as it is dialled from anywhere, where that
+    is known; neither finds anybody. `labels` are those that authentication gave, never staff's. `expires_at`: when an
+    unverified contact is purged. `version` counts the writes.
     """
 
     workspace_id: str
@@ -44,6 +45,7 @@ class Contact(msgspec.Struct, frozen=True):
     non_verified_custom_data: CustomData | None = None
     expires_at: int | None = None
     labels: tuple[str, ...] | None = None
+    phone_e164: str | None = None
 
 
 # The profile values that carry a provenance, in the order in which people read them.

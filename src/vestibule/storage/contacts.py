@@ -14,7 +14,7 @@ from vestibule.storage.store import Row, Store, UniqueViolation, Value, Work, qu
 COLUMNS = (
     "workspace_id, id, version, verified, created_at, updated_at, email_key, phone_key, external_id, name, email,"
     " phone, avatar_url, language, custom_data, chat_context, sealed_http_overrides, provenance, merged_into,"
-    " non_verified_custom_data, expires_at, labels"
+    " non_verified_custom_data, expires_at, labels, phone_e164"
 )
 
 FIND_BY_ID = statement(
@@ -36,7 +36,7 @@ INSERT = statement(
     f"""
     INSERT INTO contacts ({COLUMNS})
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-        $21, $22)
+        $21, $22, $23)
     ON CONFLICT DO NOTHING RETURNING $slot, id
     """,
 )
@@ -47,7 +47,7 @@ UPDATE = statement(
     UPDATE contacts SET version = $3 + 1, verified = $4, created_at = $5, updated_at = $6, email_key = $7,
         phone_key = $8, external_id = $9, name = $10, email = $11, phone = $12, avatar_url = $13, language = $14,
         custom_data = $15, chat_context = $16, sealed_http_overrides = $17, provenance = $18, merged_into = $19,
-        non_verified_custom_data = $20, expires_at = $21, labels = $22
+        non_verified_custom_data = $20, expires_at = $21, labels = $22, phone_e164 = $23
     WHERE workspace_id = $1 AND id = $2 AND version = $3 RETURNING $slot, id
     """,
 )
@@ -203,6 +203,7 @@ class Contacts:
             to_json(contact.non_verified_custom_data) if contact.non_verified_custom_data is not None else None,
             contact.expires_at,
             to_json(contact.labels) if contact.labels is not None else None,
+            contact.phone_e164,
         )
 
     def from_row(self, row: Row) -> Contact:
@@ -234,6 +235,7 @@ class Contacts:
             non_verified_custom_data=_CUSTOM_DATA.decode(row[19]) if row[19] is not None else None,
             expires_at=row[20],
             labels=_LABELS.decode(row[21]) if row[21] is not None else None,
+            phone_e164=row[22],
         )
 
 
