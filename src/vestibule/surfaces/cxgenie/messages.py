@@ -1,5 +1,5 @@
-"""What was said, what the visitor says, and their rating: one chat a visitor, as the app shows one; it must not wait
-for an answer."""
+"""What was said, what the visitor says, and their rating: as one thread, as the app shows it; it must not wait for an
+answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, NotFound
 from vestibule.identity import profile_rules as rules
 from vestibule.ids import is_id, new_id
-from vestibule.model.conversation import Conversation, Sender
+from vestibule.model.conversation import Conversation, Message, Sender
 from vestibule.responder.posting import post
 from vestibule.responder.question import JobInput
 from vestibule.responder.runner import Runner
@@ -32,6 +32,7 @@ from vestibule.surfaces.cxgenie.shapes import message_of
 
 _CHANNEL = "cxgenie"
 _LONGEST_TEXT = 32_768
+_MOST_CHATS = 10
 _PAGE, _LARGEST_PAGE = 500, 1000
 _RATINGS = {str(score): score for score in range(course.LOWEST_SCORE, course.HIGHEST_SCORE + 1)}
 
@@ -77,8 +78,10 @@ class Messages:
         reader = await visitor(self._runtime, request)
         _require_own(reader, request.query("customer_id"))
         most, offset = _number(request, "limit", _PAGE, _LARGEST_PAGE), _number(request, "offset", 0, 2**31)
-        chat = await self._chat(reader)
-        found = await rows.history(self._runtime.store, chat.workspace_id, chat.id) if chat is not None else []
+        found: list[Message] = []
+        for chat in await self._chats(reader, _MOST_CHATS):
+            found += await rows.history(self._runtime.store, chat.workspace_id, chat.id)
+        found.sort(key=lambda message: (message.sent_at, message.conversation_id, message.seq))
         hide_system = request.query("remove_system_message") in {"true", "1"}
         shown = [
             message
@@ -134,8 +137,12 @@ class Messages:
 
     async def _chat(self, reader: Visitor) -> Conversation | None:
         """The visitor's latest chat, open or not."""
-        found, _ = await list_conversations(self._runtime, reader, scope=_scope(reader), most=1)
+        found = await self._chats(reader, 1)
         return found[0] if found else None
+
+    async def _chats(self, reader: Visitor, most: int) -> list[Conversation]:
+        found, _ = await list_conversations(self._runtime, reader, scope=_scope(reader), most=most)
+        return found
 
     async def _bot_name(self, reader: Visitor) -> str:
         workspace = await self._runtime.tenancy.by_id(reader.workspace_id)
