@@ -12,6 +12,8 @@ from vestibule import metrics
 from vestibule.administration import expiry, retention
 from vestibule.administration.desk import desk_of
 from vestibule.audit.log import AuditLog
+from vestibule.auth_endpoint.calls import AuthCalls
+from vestibule.auth_endpoint.domains import AllowedDomains
 from vestibule.clock import elapsed
 from vestibule.edge.access_log import AccessLog
 from vestibule.edge.decisions import decision_of
@@ -43,6 +45,7 @@ from vestibule.tokens.endings import TokenEndings
 from vestibule.tokens.pending_identity import PendingIdentities
 from vestibule.tokens.signing_keys import REFRESH_SECONDS, SigningKeys, ensure_first
 from vestibule.tokens.visitor_session import VisitorSessions
+from vestibule.verification.auth_endpoint import AuthEndpoint
 from vestibule.verification.token_exchange import TokenExchange
 
 _log = logging.getLogger(__name__)
@@ -58,6 +61,7 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
     contact_tokens = ContactTokens(
         signing_keys, issuer=settings.public_url, lifetime_ms=settings.contact_token_lifetime
     )
+    unverified_secret = UnverifiedSecret(store, sealer)
     outbound = Outbound(allowed_private=settings.private_hosts, ca_file=settings.ca_file or None)
     return Runtime(
         settings=settings,
@@ -67,14 +71,14 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         signing_keys=signing_keys,
         contact_tokens=contact_tokens,
         contacts=contacts,
-        resolver=Resolver(contacts, ProviderIdentities(store, contacts)),
+        resolver=Resolver(contacts, ProviderIdentities(store, contacts), unverified_secret),
         rate_limiter=RateLimiter(store),
         token_endings=TokenEndings(store),
         device_scopes=DeviceScopes(store),
         sealer=sealer,
         live=Live(),
         outbound=outbound,
-        unverified_secret=UnverifiedSecret(store, sealer),
+        unverified_secret=unverified_secret,
         files=DiskFileStore(Path(settings.files_directory)),
         token_exchange=TokenExchange(TokenReader(outbound, ProviderKeys(outbound))),
         pending_identities=PendingIdentities(store, lifetime_ms=settings.user_info_id_lifetime),
@@ -86,6 +90,8 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         ),
         audit=AuditLog(store, sealer),
         admin_keys=AdminKeys(store),
+        auth_endpoint=AuthEndpoint(AuthCalls(outbound)),
+        allowed_domains=AllowedDomains(outbound),
     )
 
 

@@ -28,10 +28,12 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class Authenticated(msgspec.Struct, frozen=True):
-    """A visitor who is proven: their contact, what became of it, and the token that stands for them."""
+    """A visitor who is proven: their contact, what became of it, and the token that stands for them, for `life`
+    seconds."""
 
     contact: Contact
     token: str
+    life: int
     outcome: Outcome
     fields: dict[str, str]
 
@@ -53,8 +55,9 @@ async def authenticate(
     """
     claims = await method.verify(credential)
     decision = await runtime.resolver.resolve(claims)
+    life = runtime.contact_tokens.life(claims.token_until)
     token = runtime.contact_tokens.issue(
-        claims.workspace_id, decision.contact.id, method=claims.method, auth_time_ms=claims.proven_at
+        claims.workspace_id, decision.contact.id, method=claims.method, auth_time_ms=claims.proven_at, life=life
     )
     metrics.authentication(claims.method, decision.outcome)
-    return Authenticated(decision.contact, token, decision.outcome, decision.fields)
+    return Authenticated(decision.contact, token, life, decision.outcome, decision.fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vestibule.audit.log import AuditLog
+from vestibule.auth_endpoint.domains import AllowedDomains
 from vestibule.identity.resolution import Resolver
 from vestibule.limits import RateLimiter
 from vestibule.live import Live
@@ -24,6 +25,7 @@ from vestibule.tokens.endings import TokenEndings
 from vestibule.tokens.pending_identity import PendingIdentities
 from vestibule.tokens.signing_keys import SigningKeys
 from vestibule.tokens.visitor_session import VisitorSessions
+from vestibule.verification.auth_endpoint import AuthEndpoint
 from vestibule.verification.token_exchange import TokenExchange
 
 
@@ -52,3 +54,5 @@ class Runtime:
     visitor_sessions: VisitorSessions
     audit: AuditLog
     admin_keys: AdminKeys
+    auth_endpoint: AuthEndpoint
+    allowed_domains: AllowedDomains

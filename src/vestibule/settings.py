@@ -215,6 +215,9 @@ class Settings:
     rate_limit_exchange_contact: int = _setting(
         _whole(1, 1_000_000_000), "30", "Token exchanges a minute per proven contact."
     )
+    rate_limit_user_tokens: int = _setting(
+        _whole(1, 1_000_000_000), "60", "User tokens a minute per client address and workspace."
+    )
     max_body_bytes: int = _setting(_whole(1024, 16_777_216), "65536", "Largest request body.")
     max_header_bytes: int = _setting(_whole(1024, 1_048_576), "32768", "Largest request line and headers together.")
     header_timeout: int = _setting(_duration("100ms", "5m"), "10s", "Time for the request line and headers to arrive.")

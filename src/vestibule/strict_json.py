@@ -24,13 +24,19 @@ class NotStrict(Exception):
 
 def read_object(text: bytes) -> dict[str, Any]:
     """The object that `text` is. For what is no request body: tokens, and other servers' answers. Raises NotStrict."""
+    value = read_value(text)
+    if not isinstance(value, dict):
+        raise NotStrict("shape", "is not a JSON object.")
+    return value
+
+
+def read_value(text: bytes) -> Any:
+    """Likewise whatever value it is."""
     refuse_depth(text)
     try:
         value = _ANY.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise NotStrict("json", "is not valid JSON in UTF-8.") from None
-    if not isinstance(value, dict):
-        raise NotStrict("shape", "is not a JSON object.")
     refuse_ambiguity(text)
     return value
 

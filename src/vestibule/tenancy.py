@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from vestibule.clock import elapsed
+from vestibule.model.auth_endpoint import AuthEndpointSettings
 from vestibule.model.identity_provider import IdentityProvider
 from vestibule.model.responder import ResponderSettings, WidgetSettings
 from vestibule.model.visitor_session import VisitorSessionSettings
@@ -22,6 +23,7 @@ _MOST_KNOWN = 10_000
 RESPONDER = "responder"
 WIDGET = "widget"
 VISITOR_SESSIONS = "visitor_sessions"
+AUTH_ENDPOINT = "auth_endpoint"
 
 
 class Tenancy:
@@ -78,6 +80,10 @@ class Tenancy:
     async def visitor_sessions(self, workspace_id: str) -> VisitorSessionSettings:
         """Raises CannotUnseal."""
         return await self._setting(workspace_id, VISITOR_SESSIONS, VisitorSessionSettings)
+
+    async def auth_endpoint(self, workspace_id: str) -> AuthEndpointSettings:
+        """Raises CannotUnseal."""
+        return await self._setting(workspace_id, AUTH_ENDPOINT, AuthEndpointSettings)
 
     async def _setting(self, workspace_id: str, kind: str, type_: type[T]) -> T:
         known = self._settings.get((workspace_id, kind))

@@ -17,6 +17,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks
 
 from tests.fixtures import sample_files as samples
+from tests.fixtures.fake_auth_endpoint import FakeAuthEndpoint, configure, show
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.native import Client
 from tests.fixtures.widget import reply, unverified_token
@@ -134,7 +135,7 @@ class TestTheDescription:
         public = [
             path for path, methods in description["paths"].items() for told in methods.values() if "security" in told
         ]
-        assert public == ["/v1/openapi.json"]
+        assert public == ["/v1/visitors/authenticate", "/v1/openapi.json"]
 
     def test_names_the_server(self, description: dict[str, Any], installation: Installation) -> None:
         assert description["servers"] == [{"url": installation.base_url}]
@@ -175,7 +176,7 @@ class TestTheServer:
         assert client.read(conversation).status_code == 200
 
     def test_answers_as_it_says_where_all_is_well(
-        self, schema: schemathesis.BaseSchema, client: Client, conversation: str
+        self, schema: schemathesis.BaseSchema, client: Client, conversation: str, responding: Installation
     ) -> None:
         """Every documented answer of every operation but the stream, once, with data in every member."""
         workspace = client.workspace
@@ -194,6 +195,7 @@ class TestTheServer:
             ],
             ("POST", "/v1/conversations/{conversation_id}/messages"): [*_sent_twice(client, conversation)],
             ("POST", "/v1/conversations/{conversation_id}/resolve"): [client.resolve(client.start())],
+            ("POST", "/v1/visitors/authenticate"): _shown_tokens(responding),
             ("POST", "/v1/files"): [client.upload(samples.PDF, "a.pdf"), client.upload(b"", "a.pdf")],
         }
         assert set(answers) == set(OPERATIONS)
@@ -210,6 +212,15 @@ class TestTheServer:
         for event in events:
             name = {"message": "Message", "conversation": "Conversation"}[event.kind]
             assert event.data.keys() == schemas[name]["properties"].keys() == set(schemas[name]["required"])
+
+
+def _shown_tokens(responding: Installation) -> list[httpx.Response]:
+    workspace = responding.workspace()
+    with FakeAuthEndpoint({"session": {"id": 1}}) as fake:
+        configure(workspace, fake, fallback="guest")
+        answers = [show(workspace, "session"), show(workspace, "nobody"), show(workspace, "")]
+        fake.always(b"", 500)
+        return [*answers, show(workspace, "session")]
 
 
 def _call(case: schemathesis.Case[Any], client: Client) -> None:

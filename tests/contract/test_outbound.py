@@ -859,6 +859,21 @@ async def test_an_authority_for_one_call_replaces_the_others(authority: Authorit
         assert (await ask(url, ca_file=str(other))).status == 200
 
 
+async def test_an_authority_may_be_given_as_text(authority: Authority) -> None:
+    async with (
+        serving(saying(OK), tls=authority.server(NAME)) as server,
+        calling(resolve=resolving("127.0.0.1")) as ask,
+    ):
+        url = server.url(NAME, "https")
+        assert (await ask(url, ca=_pem(authority.certificate))).status == 200
+        with pytest.raises(UpstreamFailed) as failed:
+            await ask(url, ca=authority.make(NAME, self_signed=True).certificate)
+        assert failed.value.step == "tls"
+        with pytest.raises(UpstreamFailed) as failed:
+            await ask(url, ca="-----BEGIN CERTIFICATE-----\nnone")
+        assert failed.value.step == "certificate"
+
+
 async def test_shows_a_client_certificate_where_one_is_given(authority: Authority) -> None:
     context = authority.server(NAME)
     context.verify_mode = ssl.CERT_REQUIRED

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 def below(family: type[VestibuleError]) -> Iterator[type[VestibuleError]]:
     for leaf in family.__subclasses__():
-        if leaf.__module__ == errors.__name__:
+        if leaf.__module__.startswith(f"{errors.__name__}."):
             yield leaf
             yield from below(leaf)
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from vestibule.administration import actions, api_keys, responders, workspaces
+from vestibule.administration import actions, api_keys, auth_endpoint_rules, auth_endpoints, responders, workspaces
 from vestibule.administration.desk import Desk
 from vestibule.clock import now_ms
 from vestibule.errors import CannotUnseal
+from vestibule.model.auth_endpoint import AuthEndpointSettings
 from vestibule.model.responder import ResponderKind
 from vestibule.model.workspace import Workspace
 from vestibule.responder.overrides import recommended_locks
@@ -94,7 +95,7 @@ def _private_hosts(desk: Desk) -> Finding:
     networks = desk.settings.private_hosts
     if networks:
         listed = ", ".join(map(str, networks))
-        message = f"Bots, models and actions may call private networks, also without TLS: {listed}. Meant for tests."
+        message = f"Calls out may reach private networks, also without TLS: {listed}. Meant for tests."
         return Finding("private_hosts", Grade.UNWISE, message)
     return Finding("private_hosts", Grade.GOOD, "Calls out reach public addresses only.")
 
@@ -113,12 +114,14 @@ async def _of_each_workspace(desk: Desk) -> list[Finding]:
         try:
             findings += await _responder(desk, workspace)
             findings += await _locks(desk, workspace)
+            findings += await _auth_endpoint(desk, workspace)
         except CannotUnseal:
             message = f"{_called(workspace)}: its settings cannot be opened: check secret_keys."
             findings.append(Finding("workspace_settings", Grade.BAD, message))
     for check, message in (
         ("responder", "Every responder can work as it is set."),
         ("action_locks", "No page can replace what a contact is given."),
+        ("auth_endpoint", "Every auth endpoint can be asked as it is set."),
     ):
         if not any(found.check == check for found in findings):
             findings.append(Finding(check, Grade.GOOD, message))
@@ -161,6 +164,21 @@ async def _locks(desk: Desk, workspace: Workspace) -> list[Finding]:
         f"[policy] locked.message = {sorted(names)[:_MOST_NAMED]}"
     )
     return [Finding("action_locks", Grade.UNWISE, message)]
+
+
+async def _auth_endpoint(desk: Desk, workspace: Workspace) -> list[Finding]:
+    settings = await auth_endpoints.read(desk, workspace.id)
+    if settings == AuthEndpointSettings():
+        return []
+    problems = auth_endpoint_rules.problems(settings, desk.settings.private_hosts)
+    unwise = auth_endpoint_rules.warnings(settings)
+    if len(settings.secrets) > 1:
+        unwise.append("an old signing secret still signs. Once your server takes the new one: --forget-old-secret")
+    return [
+        Finding("auth_endpoint", grade, f"{_called(workspace)}: {message}.")
+        for grade, messages in ((Grade.BAD, problems), (Grade.UNWISE, unwise))
+        for message in messages
+    ]
 
 
 async def _api_keys(desk: Desk) -> list[Finding]:

@@ -36,6 +36,7 @@ async def put(desk: Desk, workspace_id: str, key: str, settings: QueueSettings) 
         raise Conflict(f"A workspace has at most {MOST_QUEUES} queues.")
     queue = Queue(workspace_id, key, settings)
     await rows.put(desk.store, queue)
+    await desk.record("queue.set", workspace_id, detail=key)
     return queue
 
 
@@ -50,6 +51,7 @@ async def remove(desk: Desk, workspace_id: str, key: str) -> None:
     await workspaces.get(desk, workspace_id)
     if not await rows.delete(desk.store, workspace_id, key):
         raise NotFound("There is no such queue.")
+    await desk.record("queue.remove", workspace_id, detail=key)
 
 
 def read_hours(texts: Sequence[str]) -> tuple[Hours, ...]:

@@ -9,6 +9,7 @@ from vestibule.cli import (
     admin_keys,
     api_keys,
     audit,
+    auth_endpoints,
     checking,
     contacts,
     conversations,
@@ -42,6 +43,7 @@ app.add_typer(responders.widget_app, name="widget")
 app.add_typer(conversations.retention_app, name="retention")
 app.add_typer(providers.app, name="provider")
 app.add_typer(queues.app, name="queue")
+app.add_typer(auth_endpoints.app, name="auth-endpoint")
 app.add_typer(signing_keys.app, name="signing-keys")
 app.add_typer(checking.token_app, name="token")
 app.add_typer(audit.app, name="audit")

@@ -3,13 +3,10 @@ read a request."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import uuid
-
 import msgspec
 
 from vestibule.clock import SECOND_MS, now_ms
+from vestibule.conversations.admission import admit_unverified
 from vestibule.errors import InvalidContactToken, WorkspaceDisabled
 from vestibule.model.claims import CustomData, Method
 from vestibule.model.contact import Contact, Provenance
@@ -62,17 +59,6 @@ async def recognise(runtime: Runtime, token: str) -> ContactClaims:
     return claims
 
 
-def unverified_contact_id(secret: bytes, workspace_id: str, claimed_email: str) -> str:
-    """The id of the unverified contact behind a claimed e-mail: the same each time, so that a page which names its
-    visitor on every load goes on with one contact, without a look-up by an unproven key and without a row before the
-    first message. It cannot be the id of a verified contact: those are version 7, this is version 8 (RFC 9562 5.8)."""
-    # ASCII only, so that no folding joins what two people wrote (identity/email.py).
-    claimed = claimed_email.lower() if claimed_email.isascii() else claimed_email
-    digest = hmac.digest(secret, f"{workspace_id}\0{claimed}".encode(), hashlib.sha256)
-    number = int.from_bytes(digest[:16], "big") & ~(0xF << 76) & ~(0b11 << 62)
-    return str(uuid.UUID(int=number | 0x8 << 76 | 0b10 << 62))
-
-
 def unverified_contact(
     workspace_id: str, contact_id: str, said: Said | None, *, retention_ms: int, now: int
 ) -> Contact:
@@ -97,8 +83,10 @@ def unverified_contact(
 
 
 async def ensure_contact(runtime: Runtime, visitor: Visitor) -> Contact:
-    """The visitor's contact; an unverified one is made, or given more time. Raises InvalidContactToken where a verified
-    one is gone."""
+    """The contact of a visitor who writes; an unverified one is made, or given more time. Raises InvalidContactToken
+    where a verified one is gone, LoginRequired where there may be no unverified one."""
+    if not visitor.verified:
+        await admit_unverified(runtime, visitor.workspace_id)
     found = await runtime.contacts.find_leading(visitor.workspace_id, visitor.contact_id)
     retention = runtime.settings.unverified_retention
     if found is None:

@@ -18,6 +18,7 @@ Header = tuple[bytes, bytes]
 # Status, headers, body, whether to close. False: it has to be sent as messages.
 Write = Callable[[int, Sequence[Header], bytes, bool], bool]
 
+READING = frozenset({"GET", "HEAD"})
 JSON: Header = (b"content-type", b"application/json")
 # Nothing here is a page, may be cached, or may be guessed to be of another type (ASVS 3.2.1, 14.3.2, 3.4.4).
 _ALWAYS: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))

@@ -1,4 +1,4 @@
-"""Takes one file out of a multipart/form-data body (RFC 7578) while it arrives; it must not judge what is in it.
+"""Takes files out of a multipart/form-data body (RFC 7578) while it arrives; it must not judge what is in it.
 
 Memory stays small whatever is sent: beyond a megabyte the content goes to a temporary file that has no name, so it is
 gone with the request that brought it, whether that ends well, is refused or breaks off.
@@ -40,27 +40,30 @@ class Upload(msgspec.Struct, frozen=True):
 async def read_upload(request: Request, *, field: str, most: int, within: float) -> Upload:
     """The file in the form's only field, at most `most` bytes. Raises UnsupportedMedia, MalformedBody, InvalidField,
     BodyTooLarge, BodyTooSlow."""
-    boundary = _boundary(request, field)
-    content: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - handed on
+    [upload] = await read_uploads(request, field=field, most=most, most_files=1, within=within)
+    return upload
+
+
+async def read_uploads(request: Request, *, field: str, most: int, most_files: int, within: float) -> list[Upload]:
+    """Likewise where the field may be given more than once; the contents are all the caller's to close."""
+    form = _Form(field, _boundary(request, field), most, most_files)
+    largest = most_files * (most + _ENVELOPE_BYTES)
     try:
-        return await _read(request, _Form(field, boundary, most), content, within)
+        async for piece in request.pieces(most=largest, within=within, slowest=_SLOWEST_BYTES_PER_SECOND):
+            form.feed(piece)
+            if form.waiting >= _WRITE_BYTES:
+                await asyncio.to_thread(form.write)
+        form.finish()
+        await asyncio.to_thread(form.write)
     except BaseException as error:
-        content.close()
+        for file in form.files:
+            file.content.close()
         if isinstance(error, VestibuleError) and not isinstance(error, BodyTooSlow):
-            await request.discard(most=2 * most + _ENVELOPE_BYTES, within=within)
+            await request.discard(most=2 * largest, within=within)
         raise
-
-
-async def _read(request: Request, form: _Form, content: IO[bytes], within: float) -> Upload:
-    pieces = request.pieces(most=form.most + _ENVELOPE_BYTES, within=within, slowest=_SLOWEST_BYTES_PER_SECOND)
-    async for piece in pieces:
-        form.feed(piece)
-        if form.waiting >= _WRITE_BYTES:
-            await asyncio.to_thread(content.write, form.take())
-    name = form.finish()
-    await asyncio.to_thread(content.write, form.take())
-    content.seek(0)
-    return Upload(name, form.size, content)
+    for file in form.files:
+        file.content.seek(0)
+    return [Upload(file.name, file.size, file.content) for file in form.files]
 
 
 def _boundary(request: Request, field: str) -> bytes:
@@ -76,20 +79,29 @@ def _boundary(request: Request, field: str) -> bytes:
     return boundary
 
 
+class _File:
+    """A file as far as it has arrived; `data` is what is not written yet."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.size = 0
+        self.data: list[bytes] = []
+        self.content: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - handed on
+
+
 class _Form:
     """The form as far as it has arrived."""
 
-    def __init__(self, field: str, boundary: bytes, most: int) -> None:
-        self.most = most
-        self.size = 0
+    def __init__(self, field: str, boundary: bytes, most: int, most_files: int) -> None:
+        self.files: list[_File] = []
         self.waiting = 0
         self._field = field
-        self._name: str | None = None
+        self._most = most
+        self._most_files = most_files
         self._parts = 0
         self._ended = False
         self._header = [bytearray(), bytearray()]
         self._disposition = b""
-        self._data: list[bytes] = []
         self._parser = MultipartParser(
             boundary,
             {
@@ -111,22 +123,24 @@ class _Form:
         except FormParserError:
             raise MalformedBody("The body is not valid multipart/form-data.", step="multipart") from None
 
-    def take(self) -> bytes:
-        data, self._data, self.waiting = b"".join(self._data), [], 0
-        return data
+    def write(self) -> None:
+        """Takes what has arrived out of memory."""
+        self.waiting = 0
+        for file in self.files:
+            data, file.data = b"".join(file.data), []
+            file.content.write(data)
 
-    def finish(self) -> str:
-        """The file's name, once the whole body has arrived."""
+    def finish(self) -> None:
+        """To be called once the whole body has arrived."""
         if not self._ended:
             raise MalformedBody("The body ends before its last boundary.", step="multipart")
-        if self._name is None:
+        if not self.files:
             raise InvalidField(self._field, "is required")
-        return self._name
 
     def _on_part(self) -> None:
         self._parts += 1
-        if self._parts > 1:
-            raise InvalidField(self._field, "must be the form's only field, and be given once")
+        if self._parts > self._most_files:
+            raise self._only()
 
     def _on_header(self) -> None:
         name, value = bytes(self._header[0]), bytes(self._header[1])
@@ -137,19 +151,24 @@ class _Form:
     def _on_headers(self) -> None:
         kind, options = parse_options_header(self._disposition)
         if kind != b"form-data" or options.get(b"name") != self._field.encode():
-            raise InvalidField(self._field, "must be the form's only field, and be given once")
+            raise self._only()
         # RFC 7578 section 4.2: as it is in UTF-8, whatever its percent signs look like.
         filename = options.get(b"filename")
         if not filename:
             raise InvalidField(self._field, "must be a file with a name")
-        self._name = filename.decode(errors="replace")
+        self.files.append(_File(filename.decode(errors="replace")))
+
+    def _only(self) -> InvalidField:
+        times = "once" if self._most_files == 1 else f"at most {self._most_files} times"
+        return InvalidField(self._field, f"must be the form's only field, and be given {times}")
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
-        self.size += end - start
-        if self.size > self.most:
-            raise BodyTooLarge(f"The file is larger than {self.most} bytes.", step="file")
+        file = self.files[-1]
+        file.size += end - start
+        if file.size > self._most:
+            raise BodyTooLarge(f"The file is larger than {self._most} bytes.", step="file")
         self.waiting += end - start
-        self._data.append(data[start:end])
+        file.data.append(data[start:end])
 
     def _on_end(self) -> None:
         self._ended = True

@@ -27,6 +27,7 @@ _STATUSES: tuple[tuple[type[errors.VestibuleError], HTTPStatus], ...] = (
     (errors.Conflict, HTTPStatus.CONFLICT),
     (errors.RateLimited, HTTPStatus.TOO_MANY_REQUESTS),
     (errors.UpstreamTimeout, HTTPStatus.GATEWAY_TIMEOUT),
+    (errors.AuthTimeout, HTTPStatus.GATEWAY_TIMEOUT),
     (errors.Upstream, HTTPStatus.BAD_GATEWAY),
     (errors.Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from vestibule.conversations.files import Kept, keep_file
 from vestibule.conversations.visitor import Visitor
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Request
-from vestibule.edge.multipart import read_upload
+from vestibule.edge.multipart import read_upload, read_uploads
 from vestibule.runtime import Runtime
 
 
@@ -20,4 +22,31 @@ async def take_upload(runtime: Runtime, author: Visitor, request: Request) -> Ke
     with upload.content:
         kept = await keep_file(runtime, author, name=upload.name, size=upload.size, content=upload.content)
     request.facts |= {"file": kept.file.id, "bytes": kept.file.size}
+    return kept
+
+
+async def take_uploads(
+    runtime: Runtime, author: Visitor, request: Request, *, field: str, most_files: int
+) -> list[Kept]:
+    """Likewise the files of a field that may be given more than once; each counts."""
+    settings = runtime.settings
+    bucket = f"uploads:{address_bucket(client_address(request, settings.trusted_proxies))}"
+    await runtime.rate_limiter.take(author.workspace_id, bucket, settings.rate_limit_uploads)
+    uploads = await read_uploads(
+        request,
+        field=field,
+        most=settings.max_file_bytes,
+        most_files=most_files,
+        within=settings.body_timeout / 1000,
+    )
+    with contextlib.ExitStack() as contents:
+        for upload in uploads:
+            contents.enter_context(upload.content)
+        for _ in uploads[1:]:
+            await runtime.rate_limiter.take(author.workspace_id, bucket, settings.rate_limit_uploads)
+        kept = [
+            await keep_file(runtime, author, name=upload.name, size=upload.size, content=upload.content)
+            for upload in uploads
+        ]
+    request.facts |= {"files": len(kept), "bytes": sum(each.file.size for each in kept)}
     return kept

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from vestibule.clock import now_ms
 from vestibule.errors import IdentityConflict
 from vestibule.ids import new_id
-from vestibule.model.claims import VerifiedClaims
+from vestibule.model.claims import KeyKind, VerifiedClaims
 from vestibule.model.contact import PROFILE_FIELDS, Contact, Provenance
 
 _DOCUMENT = msgspec.json.Encoder(order="sorted")
@@ -24,6 +24,7 @@ class Outcome(enum.StrEnum):
     UPDATED = "updated"
     CREATED = "created"
     LINKED = "linked"  # a provider's subject, to a contact that was known by its e-mail
+    CLAIMED = "claimed"  # a contact that was never proven, where the workspace wants that
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -42,6 +43,15 @@ class KnownSubject(msgspec.Struct, frozen=True):
     email_is_anothers: bool = False
 
 
+class KnownKeys(msgspec.Struct, frozen=True):
+    """What the store knows about claims of which one key chooses the contact: whom it leads to, who has the other
+    values as keys, and the unverified contact that may be claimed."""
+
+    found: Contact | None = None
+    holders: tuple[Contact, ...] = ()
+    claimable: Contact | None = None
+
+
 class Decision(msgspec.Struct, frozen=True):
     """The contact as it shall be. `fields` tells per profile value what became of it, for the audit."""
 
@@ -54,7 +64,7 @@ def decide(claims: VerifiedClaims, known: Known) -> Decision:
     """Exists or create, for claims that are keyed by e-mail. The phone never chooses the contact here: it is a further
     key only while it is free, and shown otherwise."""
     found = known.by_email
-    contact = found if found is not None else _new(claims)
+    contact = found if found is not None else _new(claims, {"email_key": claims.email_key})
     values, fields = _changes(claims, contact)
     values |= _phone_key(claims, contact, known, fields)
     return _decision(claims, contact, values, fields, Outcome.UPDATED if found is not None else Outcome.CREATED)
@@ -67,7 +77,7 @@ def decide_by_subject(claims: VerifiedClaims, known: KnownSubject) -> Decision:
     if known.by_subject is not None:
         contact, outcome = known.by_subject, Outcome.UPDATED
     elif known.by_email is None:
-        contact, outcome = _new(claims), Outcome.CREATED
+        contact, outcome = _new(claims, {"email_key": claims.email_key}), Outcome.CREATED
     elif known.email_is_anothers:
         raise IdentityConflict(detail="the e-mail's contact is another subject of this issuer", step="matching")
     else:
@@ -80,6 +90,31 @@ def decide_by_subject(claims: VerifiedClaims, known: KnownSubject) -> Decision:
     if contact.email_key is None and claims.email_key is not None and known.by_email is None:
         values["email_key"] = claims.email_key
     return _decision(claims, contact, values, fields, outcome)
+
+
+def decide_by_key(claims: VerifiedClaims, known: KnownKeys) -> Decision:
+    """Exists, claim or create, for claims of a customer's server that is asked by one kind of key. Other values are
+    shown and find nobody. Raises IdentityConflict where one of them is a key of somebody else: whether that is the same
+    person, nobody has said (DESIGN rule 2.3)."""
+    if any(known.found is None or holder.id != known.found.id for holder in known.holders):
+        raise IdentityConflict(detail="an address or number of the answer is another contact's key", step="matching")
+    own_key = _own_key(claims)
+    if known.found is not None:
+        contact, outcome, keys = known.found, Outcome.UPDATED, {}
+    elif known.claimable is not None:
+        contact, outcome = known.claimable, Outcome.CLAIMED
+        keys = {"verified": True, "expires_at": None, **own_key}
+    else:
+        contact, outcome, keys = _new(claims, own_key), Outcome.CREATED, {}
+    values, fields = _changes(claims, contact if not keys else msgspec.structs.replace(contact, **keys))
+    # What the method found out about a value says more than that it was taken.
+    return _decision(claims, contact, {**keys, **values}, {**fields, **claims.notes}, outcome)
+
+
+def _own_key(claims: VerifiedClaims) -> dict[str, str | None]:
+    if claims.match_by is KeyKind.EXTERNAL_ID:
+        return {"external_id": claims.external_id}
+    return {"phone_key": claims.phone_key} if claims.match_by is KeyKind.PHONE else {"email_key": claims.email_key}
 
 
 def _decision(
@@ -96,16 +131,16 @@ def _decision(
     return Decision(outcome, changed, fields)
 
 
-def _new(claims: VerifiedClaims) -> Contact:
-    return Contact(
+def _new(claims: VerifiedClaims, keys: dict[str, str | None]) -> Contact:
+    fresh = Contact(
         workspace_id=claims.workspace_id,
         id=new_id(),
         version=1,
         verified=True,
         created_at=now_ms(),
         updated_at=now_ms(),
-        email_key=claims.email_key,
     )
+    return msgspec.structs.replace(fresh, **keys)
 
 
 def _changes(claims: VerifiedClaims, contact: Contact) -> tuple[dict[str, object], dict[str, str]]:
@@ -116,7 +151,7 @@ def _changes(claims: VerifiedClaims, contact: Contact) -> tuple[dict[str, object
         claimed = getattr(claims.profile, name)
         if claimed is UNSET:
             continue
-        if name == "email" and contact.email_key != claims.email_key:
+        if _is_of_merged(name, claims, contact):
             # Found by the address of a contact that was merged into this one: it is theirs, and stays with it, or the
             # two addresses would overwrite each other at every sign-in, and undoing the merge would not undo that.
             fields[name] = "kept with the merged contact"
@@ -126,7 +161,18 @@ def _changes(claims: VerifiedClaims, contact: Contact) -> tuple[dict[str, object
         if claimed != known or (name == "custom_data" and _DOCUMENT.encode(claimed) != _DOCUMENT.encode(known)):
             # Custom data as documents: to Python `True` equals `1` and `1` equals `1.0`, to the customer they do not.
             values[name] = claimed
+    # A method that does not work out numbers says nothing against what is known of one that did not change.
+    said = "phone" in values or (fields.get("phone") == "accepted" and claims.phone_key is not None)
+    if said and claims.phone_key != contact.phone_e164:
+        values["phone_e164"] = claims.phone_key
     return values, fields
+
+
+def _is_of_merged(name: str, claims: VerifiedClaims, contact: Contact) -> bool:
+    """Whether the claimed value is a key that found the contact, and not the contact's own."""
+    if name == "email" and claims.match_by in {None, KeyKind.EMAIL}:
+        return contact.email_key != claims.email_key
+    return name == "phone" and claims.match_by is KeyKind.PHONE and contact.phone_key != claims.phone_key
 
 
 def _phone_key(claims: VerifiedClaims, contact: Contact, known: Known, fields: dict[str, str]) -> dict[str, object]:

@@ -6,9 +6,21 @@ from __future__ import annotations
 import asyncio
 
 from vestibule.errors import ContactBusy
-from vestibule.identity.matching import Decision, Known, KnownSubject, Outcome, decide, decide_by_subject
-from vestibule.model.claims import ProviderSubject, VerifiedClaims
+from vestibule.identity.matching import (
+    Decision,
+    Known,
+    KnownKeys,
+    KnownSubject,
+    Outcome,
+    decide,
+    decide_by_key,
+    decide_by_subject,
+)
+from vestibule.identity.unverified_id import unverified_contact_id
+from vestibule.model.claims import KeyKind, ProviderSubject, VerifiedClaims
+from vestibule.model.contact import Contact
 from vestibule.storage.contacts import Contacts
+from vestibule.storage.installation import UnverifiedSecret
 from vestibule.storage.provider_identities import ProviderIdentities
 
 # A writer that loses a race looks again. Within one process nobody races (see `_writers`), so the number of rounds is
@@ -17,9 +29,15 @@ _ROUNDS = 12
 
 
 class Resolver:
-    """Resolves claims to contacts."""
+    """Resolves claims to contacts. `unverified_secret` is for claims that may claim an unverified contact."""
 
-    def __init__(self, contacts: Contacts, provider_identities: ProviderIdentities) -> None:
+    def __init__(
+        self,
+        contacts: Contacts,
+        provider_identities: ProviderIdentities,
+        unverified_secret: UnverifiedSecret | None = None,
+    ) -> None:
+        self._unverified_secret = unverified_secret
         self._contacts = contacts
         self._provider_identities = provider_identities
         # One writer per person in this process: many first requests of one person would race one another otherwise.
@@ -56,6 +74,8 @@ class Resolver:
         """What `resolve` would come to now; nothing is written. Raises IdentityConflict, StorageUnavailable."""
         if claims.subject is not None:
             return decide_by_subject(claims, await self._look_by_subject(claims, claims.subject))
+        if claims.match_by is not None:
+            return decide_by_key(claims, await self._look_by_key(claims, claims.match_by))
         if claims.email_key is None:
             raise ValueError("these claims have no key that could find a contact")
         return decide(claims, await self._look(claims, claims.email_key))
@@ -76,9 +96,42 @@ class Resolver:
         anothers = await self._provider_identities.has_other_subject(claims.workspace_id, by_email.id, subject)
         return KnownSubject(found, by_email, anothers)
 
+    async def _look_by_key(self, claims: VerifiedClaims, kind: KeyKind) -> KnownKeys:
+        by_email = await self._by_email(claims)
+        by_phone = await self._by_phone(claims)
+        if kind is KeyKind.EMAIL:
+            found, others = by_email, [by_phone]
+        elif kind is KeyKind.PHONE:
+            found, others = by_phone, [by_email]
+        else:
+            found = await self._contacts.find_by_external_id(claims.workspace_id, claims.external_id or "")
+            others = [by_email, by_phone]
+        claimable = await self._claimable(claims) if found is None and claims.may_claim else None
+        return KnownKeys(found, tuple(other for other in others if other is not None), claimable)
+
+    async def _by_email(self, claims: VerifiedClaims) -> Contact | None:
+        if claims.email_key is None:
+            return None
+        return await self._contacts.find_by_email(claims.workspace_id, claims.email_key)
+
+    async def _by_phone(self, claims: VerifiedClaims) -> Contact | None:
+        if claims.phone_key is None:
+            return None
+        return await self._contacts.find_by_phone(claims.workspace_id, claims.phone_key)
+
+    async def _claimable(self, claims: VerifiedClaims) -> Contact | None:
+        """The unverified contact of everybody who has said this e-mail. Of nothing else unproven there is a trace by
+        which anybody could be found."""
+        if self._unverified_secret is None or claims.match_by is not KeyKind.EMAIL or claims.email_key is None:
+            return None
+        secret = await self._unverified_secret.get()
+        contact_id = unverified_contact_id(secret, claims.workspace_id, claims.email_key)
+        found = await self._contacts.find(claims.workspace_id, contact_id)
+        return found if found is not None and not found.verified and found.merged_into is None else None
+
     async def _write(self, claims: VerifiedClaims, decision: Decision) -> bool:
         subject = claims.subject
-        if decision.outcome is Outcome.UPDATED:
+        if decision.outcome in {Outcome.UPDATED, Outcome.CLAIMED}:
             return await self._contacts.update(decision.contact)
         if decision.outcome is Outcome.LINKED and subject is not None:
             return await self._provider_identities.link(decision.contact, subject)
@@ -92,4 +145,8 @@ def _key(claims: VerifiedClaims) -> tuple[str, ...]:
     the loser looks again."""
     if claims.subject is not None:
         return claims.workspace_id, claims.subject.issuer, claims.subject.subject
+    if claims.match_by is KeyKind.EXTERNAL_ID:
+        return claims.workspace_id, "external_id", claims.external_id or ""
+    if claims.match_by is KeyKind.PHONE:
+        return claims.workspace_id, "phone", claims.phone_key or ""
     return claims.workspace_id, claims.email_key or ""

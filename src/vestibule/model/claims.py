@@ -22,6 +22,14 @@ class Method(enum.StrEnum):
     OPERATOR = "operator"
 
 
+class KeyKind(enum.StrEnum):
+    """The keys on a contact's row."""
+
+    EMAIL = "email"
+    PHONE = "phone"
+    EXTERNAL_ID = "external_id"
+
+
 class HttpOverrides(msgspec.Struct, frozen=True, omit_defaults=True):
     """HTTP parameters that the responder's actions must use for one person (seed: PublicAPIHttpOverrides)."""
 
@@ -42,6 +50,7 @@ class ProfileClaims(msgspec.Struct, frozen=True):
     custom_data: CustomData | None | UnsetType = UNSET
     chat_context: str | None | UnsetType = UNSET
     http_action_overrides: HttpOverrides | None | UnsetType = UNSET
+    labels: tuple[str, ...] | None | UnsetType = UNSET
 
 
 class ProviderSubject(msgspec.Struct, frozen=True):
@@ -64,8 +73,10 @@ class VerifiedClaims(msgspec.Struct, frozen=True):
     """Proven by a verification method, and by nothing else: only `verification/` may make one (tests hold this).
 
     `email_key`, `phone_key`, `external_id` and `subject` are keys that may find a contact: normalised, and vouched
-    for. `proven_at` is epoch milliseconds. `notes` tells, by field, what was left out of the profile and why (DESIGN
-    rule 2.7).
+    for. `match_by`: only this one chooses the contact and becomes its key, and the others may be nobody else's; None:
+    as the method's own rule has it. `may_claim`: an unverified contact that says the same e-mail may become the proven
+    one. `proven_at` and `token_until`, when the contact's token has to end, are epoch milliseconds. `notes` tells, by
+    field, what was left out of the profile and why (DESIGN rule 2.7).
     """
 
     workspace_id: str
@@ -77,6 +88,9 @@ class VerifiedClaims(msgspec.Struct, frozen=True):
     external_id: str | None = None
     notes: dict[str, str] = {}
     subject: ProviderSubject | None = None
+    match_by: KeyKind | None = None
+    may_claim: bool = False
+    token_until: int | None = None
 
 
 class UnverifiedClaims(msgspec.Struct, frozen=True):

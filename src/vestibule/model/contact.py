@@ -18,7 +18,9 @@ class Contact(msgspec.Struct, frozen=True):
     """One contact. `email`, `phone` are for display; `email_key`, `phone_key`, `external_id` find verified contacts.
 
     An unverified contact has no keys at all, whatever its visitor typed, and its custom data lies in a column of its
-    own (DESIGN rule 2.8). `expires_at`: when an unverified contact is purged. `version` counts the writes.
+    own (DESIGN rule 2.8). `phone` is the number as it was said, `phone_e164` as it is dialled from anywhere, where that
+    is known; neither finds anybody. `labels` are those that authentication gave, never staff's. `expires_at`: when an
+    unverified contact is purged. `version` counts the writes.
     """
 
     workspace_id: str
@@ -42,6 +44,8 @@ class Contact(msgspec.Struct, frozen=True):
     merged_into: str | None = None
     non_verified_custom_data: CustomData | None = None
     expires_at: int | None = None
+    labels: tuple[str, ...] | None = None
+    phone_e164: str | None = None
 
 
 # The profile values that carry a provenance, in the order in which people read them.
@@ -54,4 +58,5 @@ PROFILE_FIELDS = (
     "custom_data",
     "chat_context",
     "http_action_overrides",
+    "labels",
 )

@@ -75,14 +75,15 @@ class Outbound:
         most_bytes: int = 262_144,
         client_certificate: ClientCertificate | None = None,
         ca_file: str | None = None,
+        ca: str | None = None,
         repeatable: bool | None = None,
         circuit: bool = True,
     ) -> Answer:
         """The server's answer, whatever its status, if it is no redirect. Times are in seconds: `connect_timeout` for
-        name, connection and TLS together, `timeout` for everything, waiting for a turn included. `ca_file` is trusted
-        instead of every other authority. `repeatable` says that the request does no harm when it arrives twice, and may
-        use a kept connection therefore; without it the method decides. `purpose` is for logs. Raises the Upstream
-        errors."""
+        name, connection and TLS together, `timeout` for everything, waiting for a turn included. `ca_file`, or the PEM
+        text `ca`, is trusted instead of every other authority. `repeatable` says that the request does no harm when it
+        arrives twice, and may use a kept connection therefore; without it the method decides. `purpose` is for logs.
+        Raises the Upstream errors."""
         began = elapsed()
         try:
             target = parse_url(url, self._allowed_private)
@@ -101,6 +102,7 @@ class Outbound:
                 connect_timeout=connect_timeout,
                 most_bytes=most_bytes,
                 ca_file=ca_file,
+                ca=ca,
                 client_certificate=client_certificate,
                 repeatable=method in _REPEATABLE if repeatable is None else repeatable,
                 began=began,

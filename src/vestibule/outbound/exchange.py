@@ -95,7 +95,7 @@ class Exchanges:
         """A connection to an address that was checked for this very call, and whether it was kept from an earlier."""
         target, context = call.target, None
         if target.scheme == "https":
-            context = await self._contexts.get(call.ca_file, call.client_certificate)
+            context = await self._contexts.get(call.ca_file, call.client_certificate, call.ca)
         async with asyncio.timeout(call.connect_timeout):
             call.step = "resolve"
             addresses = (target.address,) if target.address else tuple(await self._resolve(target.host))

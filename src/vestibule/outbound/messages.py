@@ -24,6 +24,7 @@ class Call:
     client_certificate: ClientCertificate | None
     repeatable: bool
     began: float
+    ca: str | None = field(default=None, repr=False)
     step: str = "queue"
 
 

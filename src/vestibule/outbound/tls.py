@@ -25,7 +25,7 @@ class ClientCertificate:
     key: str = field(repr=False)
 
 
-_Key = tuple[str | None, int, ClientCertificate | None]
+_Key = tuple[str | None, int, ClientCertificate | None, str | None]
 
 
 class TlsContexts:
@@ -36,10 +36,12 @@ class TlsContexts:
         self._contexts: dict[_Key, ssl.SSLContext] = {}
         self._making = asyncio.Lock()
 
-    async def get(self, ca_file: str | None, certificate: ClientCertificate | None) -> ssl.SSLContext:
-        """`ca_file`, if given, is trusted instead of everything else. Raises UpstreamFailed."""
+    async def get(
+        self, ca_file: str | None, certificate: ClientCertificate | None, ca: str | None = None
+    ) -> ssl.SSLContext:
+        """`ca_file`, or `ca`, if given, is trusted instead of everything else. Raises UpstreamFailed."""
         try:
-            return await self._made((ca_file, _changed(ca_file), certificate))
+            return await self._made((ca_file, _changed(ca_file), certificate, ca))
         except (OSError, ValueError) as error:  # SSLError is an OSError
             raise UpstreamFailed(
                 detail=f"the CA file or client certificate cannot be used: {type(error).__name__}", step="certificate"
@@ -53,17 +55,19 @@ class TlsContexts:
             context = self._contexts.get(key)
             if context is None:
                 # In a thread: reading the authorities takes some 20 ms.
-                context = self._contexts[key] = await asyncio.to_thread(self._make, key[0], key[2])
+                context = self._contexts[key] = await asyncio.to_thread(self._make, key[0], key[2], key[3])
                 if len(self._contexts) > _MOST_CONTEXTS:
                     del self._contexts[next(iter(self._contexts))]
             return context
 
-    def _make(self, ca_file: str | None, certificate: ClientCertificate | None) -> ssl.SSLContext:
+    def _make(self, ca_file: str | None, certificate: ClientCertificate | None, ca: str | None) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
         if ca_file:
             context.load_verify_locations(ca_file)
+        elif ca:
+            context.load_verify_locations(cadata=ca)
         else:
             import certifi  # noqa: PLC0415 - with the rest of the HTTP client, by the first call
 

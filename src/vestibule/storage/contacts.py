@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from vestibule.model.claims import CustomData, HttpOverrides
+from vestibule.model.claims import CustomData, HttpOverrides, KeyKind
 from vestibule.model.contact import Contact, Provenance
 from vestibule.sealing import Sealer
 from vestibule.storage.json_columns import from_json, to_json
@@ -14,7 +14,7 @@ from vestibule.storage.store import Row, Store, UniqueViolation, Value, Work, qu
 COLUMNS = (
     "workspace_id, id, version, verified, created_at, updated_at, email_key, phone_key, external_id, name, email,"
     " phone, avatar_url, language, custom_data, chat_context, sealed_http_overrides, provenance, merged_into,"
-    " non_verified_custom_data, expires_at"
+    " non_verified_custom_data, expires_at, labels, phone_e164"
 )
 
 FIND_BY_ID = statement(
@@ -22,6 +22,10 @@ FIND_BY_ID = statement(
 )
 FIND_BY_EMAIL = statement(
     "contacts.find_by_email", f"SELECT $slot, {COLUMNS} FROM contacts WHERE workspace_id = $1 AND email_key = $2"
+)
+FIND_BY_EXTERNAL_ID = statement(
+    "contacts.find_by_external_id",
+    f"SELECT $slot, {COLUMNS} FROM contacts WHERE workspace_id = $1 AND external_id = $2",
 )
 FIND_BY_PHONE = statement(
     "contacts.find_by_phone", f"SELECT $slot, {COLUMNS} FROM contacts WHERE workspace_id = $1 AND phone_key = $2"
@@ -32,7 +36,7 @@ INSERT = statement(
     f"""
     INSERT INTO contacts ({COLUMNS})
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-        $21)
+        $21, $22, $23)
     ON CONFLICT DO NOTHING RETURNING $slot, id
     """,
 )
@@ -43,7 +47,7 @@ UPDATE = statement(
     UPDATE contacts SET version = $3 + 1, verified = $4, created_at = $5, updated_at = $6, email_key = $7,
         phone_key = $8, external_id = $9, name = $10, email = $11, phone = $12, avatar_url = $13, language = $14,
         custom_data = $15, chat_context = $16, sealed_http_overrides = $17, provenance = $18, merged_into = $19,
-        non_verified_custom_data = $20, expires_at = $21
+        non_verified_custom_data = $20, expires_at = $21, labels = $22, phone_e164 = $23
     WHERE workspace_id = $1 AND id = $2 AND version = $3 RETURNING $slot, id
     """,
 )
@@ -71,6 +75,18 @@ SAMPLE_WITH_OVERRIDES = statement(
     WHERE sealed_http_overrides IS NOT NULL LIMIT $2
     """,
 )
+# One for each kind of key: before another identity method is chosen, an operator sees how many people lack its key.
+WITHOUT_KEY = {
+    kind: statement(
+        f"contacts.without_{kind.value}",
+        f"SELECT COUNT(*) FROM contacts WHERE workspace_id = $1 AND verified = TRUE AND {column} IS NULL",
+    )
+    for kind, column in (
+        (KeyKind.EMAIL, "email_key"),
+        (KeyKind.PHONE, "phone_key"),
+        (KeyKind.EXTERNAL_ID, "external_id"),
+    )
+}
 COUNT = statement("contacts.count", "SELECT COUNT(*) FROM contacts WHERE workspace_id = $1")
 LIST_MERGED = statement(
     "contacts.list_merged", f"SELECT {COLUMNS} FROM contacts WHERE workspace_id = $1 AND merged_into = $2 ORDER BY id"
@@ -101,6 +117,9 @@ class Contacts:
 
     async def find_by_phone(self, workspace_id: str, phone_key: str) -> Contact | None:
         return await self.lead(self._only(await self._store.read(FIND_BY_PHONE, workspace_id, phone_key)))
+
+    async def find_by_external_id(self, workspace_id: str, external_id: str) -> Contact | None:
+        return await self.lead(self._only(await self._store.read(FIND_BY_EXTERNAL_ID, workspace_id, external_id)))
 
     async def insert(self, contact: Contact) -> bool:
         """False where one of its keys already belongs to a contact."""
@@ -133,6 +152,10 @@ class Contacts:
 
     async def count(self, workspace_id: str) -> int:
         return int((await self._store.read(COUNT, workspace_id))[0][0])
+
+    async def count_without(self, workspace_id: str, kind: KeyKind) -> int:
+        """How many verified contacts cannot be found by this kind of key."""
+        return int((await self._store.read(WITHOUT_KEY[kind], workspace_id))[0][0])
 
     async def with_overrides(self, workspace_id: str, most: int) -> list[Contact]:
         """Some of the newest contacts that have HTTP overrides. Raises CannotUnseal."""
@@ -179,6 +202,8 @@ class Contacts:
             contact.merged_into,
             to_json(contact.non_verified_custom_data) if contact.non_verified_custom_data is not None else None,
             contact.expires_at,
+            to_json(contact.labels) if contact.labels is not None else None,
+            contact.phone_e164,
         )
 
     def from_row(self, row: Row) -> Contact:
@@ -209,6 +234,8 @@ class Contacts:
             merged_into=row[18],
             non_verified_custom_data=_CUSTOM_DATA.decode(row[19]) if row[19] is not None else None,
             expires_at=row[20],
+            labels=_LABELS.decode(row[21]) if row[21] is not None else None,
+            phone_e164=row[22],
         )
 
 
@@ -217,4 +244,5 @@ def _sealing_context(contact_id: str) -> str:
 
 
 _CUSTOM_DATA = msgspec.json.Decoder(CustomData)
+_LABELS = msgspec.json.Decoder(tuple[str, ...])
 _PROVENANCE = msgspec.json.Decoder(dict[str, Provenance])

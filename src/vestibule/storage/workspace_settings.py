@@ -24,6 +24,10 @@ SET = statement(
     """,
 )
 
+DELETE = statement(
+    "workspace_settings.delete", "DELETE FROM workspace_settings WHERE workspace_id = $1 AND kind = $2 RETURNING kind"
+)
+
 
 async def find(store: Store, sealer: Sealer, workspace_id: str, kind: str, type_: type[T]) -> T | None:
     """Raises CannotUnseal, StorageUnavailable."""
@@ -33,6 +37,10 @@ async def find(store: Store, sealer: Sealer, workspace_id: str, kind: str, type_
 
 async def put(store: Store, sealer: Sealer, workspace_id: str, kind: str, document: object) -> None:
     await store.write(SET, workspace_id, kind, sealer.seal(to_json(document), _context(workspace_id, kind)), now_ms())
+
+
+async def delete(store: Store, workspace_id: str, kind: str) -> bool:
+    return bool(await store.write(DELETE, workspace_id, kind))
 
 
 def _context(workspace_id: str, kind: str) -> str:

@@ -33,6 +33,7 @@ from vestibule.tokens.signing_keys import ALGORITHM, SigningKey, SigningKeys
 TYPE = "contact+jwt"
 # Ours are about 700 characters; anything much longer is not ours, and is not worth hashing.
 _LONGEST = 4096
+_SHORTEST_LIFE = 60
 _CACHED_TOKENS = 16_384
 
 
@@ -88,8 +89,22 @@ class ContactTokens:
         """Of a verified contact's token."""
         return self._lifetime * SECOND_MS
 
+    def life(self, until_ms: int | None = None) -> int:
+        """For how many seconds a token that is issued now would be good: the setting's, or until then if that is
+        sooner. A minute at least: a token that is over when it arrives would be asked for for ever."""
+        if until_ms is None:
+            return self._lifetime
+        return min(self._lifetime, max(_SHORTEST_LIFE, (until_ms - now_ms()) // SECOND_MS))
+
     def issue(
-        self, workspace_id: str, contact_id: str, *, method: Method, auth_time_ms: int, token_id: str | None = None
+        self,
+        workspace_id: str,
+        contact_id: str,
+        *,
+        method: Method,
+        auth_time_ms: int,
+        life: int | None = None,
+        token_id: str | None = None,
     ) -> str:
         """A token for a verified contact. `token_id`: under what it can be ended, if that has been noted already.
         Raises NoSigningKey."""
@@ -104,7 +119,7 @@ class ContactTokens:
             contact=ContactOfToken(contact_id, verified=True),
             method=method,
             auth_time=auth_time_ms // SECOND_MS,
-            exp=now + self._lifetime,
+            exp=now + (self._lifetime if life is None else life),
         )
         return self._sign(claims)
 

@@ -1,4 +1,4 @@
-"""Our own wire, `/v1`: what a contact token opens; nothing here speaks a vendor's dialect."""
+"""Our own wire, `/v1`: how a page gets a contact token, and what one opens; nothing here speaks a vendor's dialect."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from vestibule.edge.problem import problem
 from vestibule.edge.surface import Surface
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
-from vestibule.surfaces.native import me
+from vestibule.surfaces.native import me, visitors
 from vestibule.surfaces.native.conversations import Conversations
 from vestibule.surfaces.native.description import described
 from vestibule.surfaces.native.events import Events
@@ -25,6 +25,7 @@ def surface(runtime: Runtime, runner: Runner) -> Surface:
     """For pages and apps of the customer's own; a contact token may live in a browser."""
     routes = [
         *me.routes(runtime),
+        *visitors.routes(runtime),
         *Conversations(runtime).routes(),
         *Messages(runtime, runner).routes(),
         *Events(runtime).routes(),

@@ -2,22 +2,6 @@
 
 from __future__ import annotations
 
-from vestibule.conversations.visitor import Visitor, recognise, visitor_of
-from vestibule.edge.bearer import bearer
-from vestibule.edge.http import Request
-from vestibule.edge.origins import require_origin
-from vestibule.runtime import Runtime
-from vestibule.tokens.contact_token import ContactClaims
+from vestibule.edge.contact_bearer import claims_of, visitor
 
-
-async def claims_of(runtime: Runtime, request: Request) -> ContactClaims:
-    """Raises MissingCredentials, AmbiguousCredentials, InvalidContactToken, WorkspaceDisabled, OriginNotAllowed."""
-    claims = await recognise(runtime, bearer(request))
-    request.facts |= {"workspace": claims.org_id, "contact": claims.sub}
-    require_origin(request, (await runtime.tenancy.widget(claims.org_id)).allowed_origins)
-    return claims
-
-
-async def visitor(runtime: Runtime, request: Request) -> Visitor:
-    """The token names the workspace, too: nothing else does on this wire."""
-    return visitor_of(await claims_of(runtime, request))
+__all__ = ["claims_of", "visitor"]

@@ -28,8 +28,8 @@ class ValueSource(msgspec.Struct, frozen=True):
     at: Time
 
 
-# Without `chat_context` and `http_action_overrides`, which are between the customer's backend and the responder and may
-# hold credentials.
+# Without labels, which are for staff, and without `chat_context` and `http_action_overrides`, which are between the
+# customer's backend and the responder and may hold credentials.
 class Me(msgspec.Struct, frozen=True):
     """The contact as the contact may see it. `provenance` tells of each value where it came from. Of an unverified
     visitor it is what they said with this very token; custom data without proof is in `non_verified_custom_data`, and
@@ -50,7 +50,7 @@ class Me(msgspec.Struct, frozen=True):
     provenance: dict[str, ValueSource]
 
 
-_HIDDEN = frozenset({"chat_context", "http_action_overrides"})
+_HIDDEN = frozenset({"chat_context", "http_action_overrides", "labels"})
 _ENCODER = msgspec.json.Encoder()
 
 

@@ -14,6 +14,7 @@ from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, InvalidRequest, NotFound
+from vestibule.model.claims import Method
 from vestibule.model.workspace import Workspace
 from vestibule.runtime import Runtime
 from vestibule.tokens import pkce
@@ -51,7 +52,7 @@ class Authenticate:
         self._runtime = runtime
 
     def routes(self) -> Sequence[Route]:
-        return [Route("POST", "/api/authenticate/{customer_id}", self.authenticate)]
+        return [Route("POST", "/api/authenticate/{customer_id}", self.authenticate, proves=Method.TOKEN_EXCHANGE)]
 
     async def authenticate(self, request: Request) -> Reply:
         runtime = self._runtime

@@ -22,6 +22,7 @@ from vestibule.edge.http import Request
 from vestibule.edge.strict_json import decode
 from vestibule.errors import InvalidField, InvalidRequest
 from vestibule.ids import is_id
+from vestibule.model.claims import Method
 from vestibule.runtime import Runtime
 
 _LARGEST_BODY = 8_192
@@ -76,6 +77,7 @@ async def read_proof(runtime: Runtime, request: Request) -> Proof | None:
         return None
     if user_info_id is None or code_verifier is None:
         raise InvalidRequest("Send userInfoId and codeVerifier together.", step="proof")
+    request.proves = Method.TOKEN_EXCHANGE.value  # for the audit: from here on it is decided who this is
     return Proof(user_info_id, code_verifier)
 
 

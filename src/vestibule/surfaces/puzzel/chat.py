@@ -9,6 +9,7 @@ import msgspec
 
 from vestibule.clock import now_ms
 from vestibule.conversations import course, queues
+from vestibule.conversations.admission import admit_unverified
 from vestibule.conversations.attach_identity import open_as
 from vestibule.conversations.messages import Draft
 from vestibule.conversations.visibility import is_internal
@@ -105,6 +106,8 @@ class Chat:
     async def send(self, request: Request) -> Reply:
         settings = self._runtime.settings
         author, conversation = await self._open(request)
+        if not author.verified:
+            await admit_unverified(self._runtime, author.workspace_id)
         await count_message(self._runtime, author, request)
         body = await request.body(most=settings.max_body_bytes, within=settings.body_timeout / 1000)
         new = decode(body, _NEW)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from vestibule.conversations.admission import admit_page
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.surface import Route
@@ -18,6 +19,7 @@ from vestibule.errors import (
     UnsupportedGrantType,
     WorkspaceDisabled,
 )
+from vestibule.model.claims import Method
 from vestibule.model.workspace import Workspace
 from vestibule.runtime import Runtime
 from vestibule.surfaces.puzzel.oauth import read_form
@@ -46,7 +48,7 @@ class Connect:
         self._runtime = runtime
 
     def routes(self) -> Sequence[Route]:
-        return [Route("POST", "/connect/token", self.token)]
+        return [Route("POST", "/connect/token", self.token, proves=Method.UNVERIFIED)]
 
     async def token(self, request: Request) -> Reply:
         settings = self._runtime.settings
@@ -91,13 +93,15 @@ class Connect:
         return workspace
 
     async def _admit(self, request: Request, workspace: Workspace, address: str) -> None:
-        """Raises WorkspaceDisabled, AddressNotAllowed."""
+        """Raises WorkspaceDisabled, AddressNotAllowed, DomainNotAllowed, AuthUnavailable. A session proves nothing and
+        is no visitor yet: where login is required, what it would write is refused."""
         request.facts["workspace"] = workspace.id
         if workspace.disabled_at is not None:
             raise WorkspaceDisabled(step="workspace")
         allowed = (await self._runtime.tenancy.visitor_sessions(workspace.id)).allowed_addresses
         if allowed and not _is_within(address, allowed):
             raise AddressNotAllowed(step="address")
+        await admit_page(self._runtime, workspace.id, request.headers(b"origin"))
 
 
 def _required(form: dict[str, str], name: str) -> str:

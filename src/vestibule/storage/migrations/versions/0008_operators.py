@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0008"
-down_revision = "0004"
+down_revision = "0006"
 
 TABLES = (
     # A row a workspace (and one for the installation): where its chain ends, and where what is left of it begins.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from vestibule.conversations.admission import admit_unverified
 from vestibule.conversations.visitor import Visitor, visitor_of
 from vestibule.edge.bearer import bearer
-from vestibule.edge.http import Request
+from vestibule.edge.http import READING, Request
 from vestibule.edge.origins import require_origin
 from vestibule.errors import InvalidContactToken, InvalidWidgetToken, WorkspaceDisabled
 from vestibule.model.workspace import Workspace
@@ -27,11 +28,13 @@ async def workspace_of(runtime: Runtime, request: Request) -> Workspace:
 
 async def visitor(runtime: Runtime, request: Request) -> Visitor:
     """The bearer of a good contact token of that very workspace. Trust is read from the token: where the page put it
-    says nothing (DESIGN rule 2.1). Raises MissingCredentials, InvalidContactToken."""
+    says nothing (DESIGN rule 2.1). Raises MissingCredentials, InvalidContactToken, LoginRequired."""
     workspace = await workspace_of(runtime, request)
     claims = await runtime.contact_tokens.check(bearer(request))
     if claims.org_id != workspace.id:
         raise InvalidContactToken(detail="of another workspace", step="workspace")
     runtime.token_endings.check(claims)
     request.facts["contact"] = claims.sub
+    if not claims.contact.verified and request.method not in READING:
+        await admit_unverified(runtime, workspace.id)
     return visitor_of(claims)

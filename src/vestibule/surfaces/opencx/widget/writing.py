@@ -8,9 +8,10 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from vestibule.conversations import course
+from vestibule.conversations.admission import admit_page, admit_unverified
 from vestibule.conversations.opening import open_conversation
 from vestibule.conversations.start import start_conversation
-from vestibule.conversations.visitor import remember_said, unverified_contact_id
+from vestibule.conversations.visitor import remember_said
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.strict_json import decode
@@ -18,6 +19,7 @@ from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, ScopeRequired
 from vestibule.identity import profile_rules as rules
 from vestibule.identity.email import LONGEST as LONGEST_EMAIL
+from vestibule.identity.unverified_id import unverified_contact_id
 from vestibule.ids import is_id, new_id
 from vestibule.model.claims import CustomData, Method
 from vestibule.responder.runner import Runner
@@ -94,6 +96,8 @@ class Writing:
         too large to travel in the token."""
         runtime = self._runtime
         workspace = await workspace_of(runtime, request)
+        await admit_page(runtime, workspace.id, request.headers(b"origin"))
+        await admit_unverified(runtime, workspace.id)
         address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
         limit = runtime.settings.rate_limit_new_visitors
         await runtime.rate_limiter.take(workspace.id, f"new_visitors:{address}", limit)

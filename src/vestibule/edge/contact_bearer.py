@@ -1,0 +1,27 @@
+"""Who calls, on every wire where the contact token names the workspace, too: its bearer; it opens nothing."""
+
+from __future__ import annotations
+
+from vestibule.conversations.admission import admit_unverified
+from vestibule.conversations.visitor import Visitor, recognise, visitor_of
+from vestibule.edge.bearer import bearer
+from vestibule.edge.http import READING, Request
+from vestibule.edge.origins import require_origin
+from vestibule.runtime import Runtime
+from vestibule.tokens.contact_token import ContactClaims
+
+
+async def claims_of(runtime: Runtime, request: Request) -> ContactClaims:
+    """Raises MissingCredentials, AmbiguousCredentials, InvalidContactToken, WorkspaceDisabled, OriginNotAllowed."""
+    claims = await recognise(runtime, bearer(request))
+    request.facts |= {"workspace": claims.org_id, "contact": claims.sub}
+    require_origin(request, (await runtime.tenancy.widget(claims.org_id)).allowed_origins)
+    return claims
+
+
+async def visitor(runtime: Runtime, request: Request) -> Visitor:
+    """Raises LoginRequired as well, where an unverified visitor may not write."""
+    claims = await claims_of(runtime, request)
+    if not claims.contact.verified and request.method not in READING:
+        await admit_unverified(runtime, claims.org_id)
+    return visitor_of(claims)

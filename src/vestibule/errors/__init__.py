@@ -1,0 +1,221 @@
+"""Every refusal Vestibule makes, as one tree of exceptions; it must not know about HTTP.
+
+A leaf has a stable `code` (documented in docs/problems.md, never renamed) and a public sentence. `detail` and `step`
+are for logs, audit and dry runs only: they say which check failed, and never reach the caller. No message, public or
+private, may carry a token, a key or a part of one.
+
+    VestibuleError
+    ├── InvalidRequest            the caller sent something that cannot be used
+    │   ├── MalformedBody         malformed_body        not the JSON that was asked for
+    │   ├── InvalidField          invalid_field         one named member is wrong
+    │   ├── ScopeRequired         scope_required        an unverified visitor must name a conversation scope
+    │   ├── InvalidArguments      invalid_arguments     an action cannot be called with these values
+    │   ├── InvalidDeclaration    invalid_declaration   a file that an operator applies, with everything wrong in it
+    │   ├── AmbiguousCredentials  ambiguous_credentials more than one credential in a request
+    │   ├── ProviderRequired      provider_required     an opaque token does not tell whose it is: name the provider
+    │   ├── OpaqueTokenNotSupported    opaque_token_not_supported
+    │   ├── EncryptedTokenNotSupported encrypted_token_not_supported
+    │   ├── BoundTokenNotSupported     bound_token_not_supported     the token needs a proof of possession
+    │   ├── InvalidGrant          invalid_grant         unknown, expired, spent and wrong verifier look alike
+    │   ├── BodyTooLarge          body_too_large
+    │   ├── BodyTooSlow           body_too_slow
+    │   ├── UnsupportedMedia      unsupported_media_type
+    │   ├── InvalidClient         invalid_client        nobody of this name may ask for visitor sessions
+    │   ├── UnsupportedGrantType  unsupported_grant_type
+    │   ├── UnsupportedFile       unsupported_file_type an uploaded file of a kind that is not taken
+    │   ├── NoSuchPath            no_such_path
+    │   ├── MethodNotAllowed      method_not_allowed
+    │   └── IdempotencyKeyReused  idempotency_key_reused    the same Idempotency-Key, and another request
+    ├── NotAuthenticated          the credential does not prove anything
+    │   ├── MissingCredentials    missing_credentials
+    │   ├── InvalidApiKey         invalid_api_key       unknown, malformed, expired and revoked look alike
+    │   ├── InvalidWidgetToken    invalid_widget_token  no workspace has this widget token
+    │   ├── InvalidContactToken   invalid_token         likewise
+    │   ├── InvalidProviderToken  invalid_token         an identity provider's token, whatever is wrong with it
+    │   ├── InvalidMetricsToken   invalid_metrics_token a scraper's
+    │   ├── InvalidAdminKey       invalid_admin_key     unknown, malformed, expired and revoked look alike
+    │   ├── AuthRejected          auth_rejected         the customer's auth endpoint does not know the user token
+    │   └── LoginRequired         login_required        the workspace has no visitors without proof
+    ├── NotAllowed                proven, but not permitted
+    │   ├── InsufficientScope     insufficient_scope
+    │   ├── TrustRequired         trust_required        an action asks for a verified contact
+    │   ├── ReauthenticationRequired  reauthentication_required  … who signed in recently
+    │   ├── WorkspaceDisabled     workspace_disabled
+    │   ├── AddressNotAllowed     ip_not_allowed        the workspace gives visitor sessions to its own hosts only
+    │   ├── AuthenticationRequired    authentication_required   a queue takes identified chats only
+    │   ├── OriginNotAllowed      origin_not_allowed    a page that the workspace has not named
+    │   └── DomainNotAllowed      domain_not_allowed    the page is not one of the workspace's
+    ├── NotFound                  not_found
+    ├── Conflict                  it contradicts what is known
+    │   ├── AlreadyExists         already_exists
+    │   ├── IdentityConflict      identity_conflict     the proof belongs to somebody else already
+    │   ├── ConversationClosed    conversation_closed   nothing can be written into it any more
+    │   ├── QueueClosed           queue_closed          it is outside a queue's opening hours
+    │   ├── ContactBusy           contact_busy          the same contact is being changed by too many at once
+    │   ├── RequestUnderWay       request_under_way     the same Idempotency-Key is being answered at this moment
+    │   └── StaleEdit             stale_edit            it was changed since it was read
+    ├── RateLimited               rate_limited
+    ├── Upstream                  somebody else's server did not do what was asked of it
+    │   ├── UpstreamFailed        upstream_failed       no connection, or no usable answer
+    │   ├── UpstreamTimeout       upstream_timeout
+    │   ├── UpstreamTooLarge      upstream_too_large
+    │   ├── UpstreamRedirect      upstream_redirect     redirects are never followed
+    │   ├── UpstreamForbidden     upstream_forbidden    an address that may not be called
+    │   ├── AuthBadResponse       auth_bad_response     the auth endpoint's answer says neither yes nor no
+    │   ├── AuthIdentityMissing   auth_identity_missing it says yes, and not who
+    │   └── AuthTimeout           auth_timeout          it did not answer in time
+    └── Unavailable               try again later; never a guess
+        ├── StorageUnavailable    storage_unavailable
+        ├── ProviderUnavailable   provider_unavailable  an identity provider's keys are too old to trust
+        ├── NoSigningKey          no_signing_key        every key was withdrawn, or they cannot be opened
+        ├── CannotUnseal          cannot_unseal         sealed with a secret key that is not configured
+        └── AuthUnavailable       auth_unavailable      the auth endpoint cannot be asked
+"""
+
+from __future__ import annotations
+
+from vestibule.errors.credentials import (
+    AddressNotAllowed,
+    AuthenticationRequired,
+    AuthRejected,
+    DomainNotAllowed,
+    InsufficientScope,
+    InvalidAdminKey,
+    InvalidApiKey,
+    InvalidContactToken,
+    InvalidMetricsToken,
+    InvalidProviderToken,
+    InvalidWidgetToken,
+    LoginRequired,
+    MissingCredentials,
+    NotAllowed,
+    NotAuthenticated,
+    OriginNotAllowed,
+    ReauthenticationRequired,
+    TrustRequired,
+    WorkspaceDisabled,
+)
+from vestibule.errors.elsewhere import (
+    AuthBadResponse,
+    AuthIdentityMissing,
+    AuthTimeout,
+    AuthUnavailable,
+    CannotUnseal,
+    NoSigningKey,
+    ProviderUnavailable,
+    StorageUnavailable,
+    Unavailable,
+    Upstream,
+    UpstreamFailed,
+    UpstreamForbidden,
+    UpstreamRedirect,
+    UpstreamTimeout,
+    UpstreamTooLarge,
+)
+from vestibule.errors.requests import (
+    AmbiguousCredentials,
+    BodyTooLarge,
+    BodyTooSlow,
+    BoundTokenNotSupported,
+    EncryptedTokenNotSupported,
+    IdempotencyKeyReused,
+    InvalidArguments,
+    InvalidClient,
+    InvalidDeclaration,
+    InvalidField,
+    InvalidGrant,
+    InvalidRequest,
+    MalformedBody,
+    MethodNotAllowed,
+    NoSuchPath,
+    OpaqueTokenNotSupported,
+    ProviderRequired,
+    ScopeRequired,
+    UnsupportedFile,
+    UnsupportedGrantType,
+    UnsupportedMedia,
+)
+from vestibule.errors.root import (
+    VestibuleError,
+)
+from vestibule.errors.state import (
+    AlreadyExists,
+    Conflict,
+    ContactBusy,
+    ConversationClosed,
+    IdentityConflict,
+    NotFound,
+    QueueClosed,
+    RateLimited,
+    RequestUnderWay,
+    StaleEdit,
+)
+
+__all__ = [
+    "AddressNotAllowed",
+    "AlreadyExists",
+    "AmbiguousCredentials",
+    "AuthBadResponse",
+    "AuthIdentityMissing",
+    "AuthRejected",
+    "AuthTimeout",
+    "AuthUnavailable",
+    "AuthenticationRequired",
+    "BodyTooLarge",
+    "BodyTooSlow",
+    "BoundTokenNotSupported",
+    "CannotUnseal",
+    "Conflict",
+    "ContactBusy",
+    "ConversationClosed",
+    "DomainNotAllowed",
+    "EncryptedTokenNotSupported",
+    "IdempotencyKeyReused",
+    "IdentityConflict",
+    "InsufficientScope",
+    "InvalidAdminKey",
+    "InvalidApiKey",
+    "InvalidArguments",
+    "InvalidClient",
+    "InvalidContactToken",
+    "InvalidDeclaration",
+    "InvalidField",
+    "InvalidGrant",
+    "InvalidMetricsToken",
+    "InvalidProviderToken",
+    "InvalidRequest",
+    "InvalidWidgetToken",
+    "LoginRequired",
+    "MalformedBody",
+    "MethodNotAllowed",
+    "MissingCredentials",
+    "NoSigningKey",
+    "NoSuchPath",
+    "NotAllowed",
+    "NotAuthenticated",
+    "NotFound",
+    "OpaqueTokenNotSupported",
+    "OriginNotAllowed",
+    "ProviderRequired",
+    "ProviderUnavailable",
+    "QueueClosed",
+    "RateLimited",
+    "ReauthenticationRequired",
+    "RequestUnderWay",
+    "ScopeRequired",
+    "StaleEdit",
+    "StorageUnavailable",
+    "TrustRequired",
+    "Unavailable",
+    "UnsupportedFile",
+    "UnsupportedGrantType",
+    "UnsupportedMedia",
+    "Upstream",
+    "UpstreamFailed",
+    "UpstreamForbidden",
+    "UpstreamRedirect",
+    "UpstreamTimeout",
+    "UpstreamTooLarge",
+    "VestibuleError",
+    "WorkspaceDisabled",
+]

@@ -1,0 +1,105 @@
+"""Refusals of who asks: nothing proven, or proven and not permitted."""
+
+from __future__ import annotations
+
+from vestibule.errors.root import VestibuleError
+
+
+class NotAuthenticated(VestibuleError):
+    code = "not_authenticated"
+    sentence = "The credentials are not valid."
+
+
+class MissingCredentials(NotAuthenticated):
+    code = "missing_credentials"
+    sentence = "Send the credential as Authorization: Bearer <token>."
+
+
+class InvalidApiKey(NotAuthenticated):
+    code = "invalid_api_key"
+    sentence = "The API key is not valid."
+
+
+class InvalidWidgetToken(NotAuthenticated):
+    code = "invalid_widget_token"
+    sentence = "The widget token is not valid."
+
+
+class InvalidContactToken(NotAuthenticated):
+    code = "invalid_token"
+    sentence = "The contact token is not valid."
+
+
+class InvalidProviderToken(NotAuthenticated):
+    code = "invalid_token"
+    sentence = "The token is not valid."
+
+
+class InvalidMetricsToken(NotAuthenticated):
+    code = "invalid_metrics_token"
+    sentence = "The metrics token is not valid."
+
+
+class InvalidAdminKey(NotAuthenticated):
+    code = "invalid_admin_key"
+    sentence = "The admin key is not valid."
+
+
+class AuthRejected(NotAuthenticated):
+    code = "auth_rejected"
+    sentence = "The user token is not accepted."
+
+
+class LoginRequired(NotAuthenticated):
+    code = "login_required"
+    sentence = "This needs a visitor who is signed in."
+
+
+class NotAllowed(VestibuleError):
+    code = "not_allowed"
+    sentence = "This is not permitted."
+
+
+class InsufficientScope(NotAllowed):
+    """`scope` is what the key would have needed."""
+
+    code = "insufficient_scope"
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        super().__init__(f"The API key lacks the scope {scope}.")
+
+
+class TrustRequired(NotAllowed):
+    code = "trust_required"
+    sentence = "This needs a verified contact."
+
+
+class ReauthenticationRequired(NotAllowed):
+    code = "reauthentication_required"
+    sentence = "This needs a contact who signed in recently."
+
+
+class WorkspaceDisabled(NotAllowed):
+    code = "workspace_disabled"
+    sentence = "This workspace is disabled."
+
+
+class AddressNotAllowed(NotAllowed):
+    code = "ip_not_allowed"
+    sentence = "Visitor sessions are not given to this address."
+
+
+class AuthenticationRequired(NotAllowed):
+    code = "authentication_required"
+    sentence = "This queue takes identified chats only: send userInfoId and codeVerifier."
+
+
+class OriginNotAllowed(NotAllowed):
+    code = "origin_not_allowed"
+    sentence = "This page may not call here."
+
+
+class DomainNotAllowed(NotAllowed):
+    code = "domain_not_allowed"
+    sentence = "This page may not open the chat of this workspace."

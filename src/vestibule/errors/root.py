@@ -1,0 +1,18 @@
+"""The root of the tree; the families stand beside it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VestibuleError(Exception):
+    """Root of the tree. `code` is stable; `str(error)` is the public sentence."""
+
+    code: ClassVar[str] = "internal_error"
+    sentence: ClassVar[str] = "The request could not be handled."
+
+    def __init__(self, message: str | None = None, *, detail: str = "", step: str = "") -> None:
+        self.message = message or self.sentence
+        self.detail = detail
+        self.step = step
+        super().__init__(self.message)
