@@ -54,6 +54,7 @@ def add(
     allow_userinfo_only: Annotated[
         bool, typer.Option("--allow-userinfo-only", help="Take opaque tokens on userinfo's word alone. Weak.")
     ] = False,
+    single_use: Annotated[bool, typer.Option("--single-use", help="Take each token once.")] = False,
     settings_file: Annotated[
         Path | None, typer.Option("--settings", help="TOML or JSON file with any setting; the options count before it.")
     ] = None,
@@ -73,6 +74,7 @@ def add(
         "required_acr": required_acr,
         "max_age": max_age,
         "link_by_email": link_by_email or None,
+        "single_use": single_use or None,
         "allow_userinfo_only": allow_userinfo_only or None,
         "endpoints": {"jwks_uri": jwks_uri, "introspection": introspection_endpoint, "userinfo": userinfo_endpoint},
         "introspection_client": {

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from vestibule.errors import ContactBusy
+from vestibule.errors import ContactBusy, InvalidProviderToken
 from vestibule.identity.matching import Decision, Known, KnownSubject, Outcome, decide, decide_by_subject
 from vestibule.model.claims import ProviderSubject, VerifiedClaims
 from vestibule.storage.contacts import Contacts
@@ -27,8 +27,13 @@ class Resolver:
         self._turns: dict[tuple[str, ...], _Turn] = {}
 
     async def resolve(self, claims: VerifiedClaims) -> Decision:
-        """The contact of the claims, created, linked or updated. Raises IdentityConflict, ContactBusy,
-        StorageUnavailable."""
+        """The contact of the claims, created, linked or updated. A proof that is good only once is used up by it.
+
+        Raises InvalidProviderToken for one that was used before, IdentityConflict, ContactBusy, StorageUnavailable."""
+        if claims.subject is not None and not await self._provider_identities.use_up(
+            claims.workspace_id, claims.subject
+        ):
+            raise InvalidProviderToken(detail="used before, and its provider's tokens are good once", step="single_use")
         decision = await self.preview(claims)
         if decision.outcome is Outcome.UNCHANGED:
             return decision

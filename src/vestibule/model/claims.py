@@ -47,7 +47,8 @@ class ProviderSubject(msgspec.Struct, frozen=True):
     subject means something at its issuer only).
 
     Times are epoch milliseconds: when the person signed in there, and when the token that said so ends. `session` is
-    the provider's own name for that sign-in (`sid`).
+    the provider's own name for that sign-in (`sid`). `once` is the token's fingerprint where it proves this one time
+    and never again.
     """
 
     issuer: str
@@ -56,6 +57,7 @@ class ProviderSubject(msgspec.Struct, frozen=True):
     auth_time: int | None = None
     expires_at: int | None = None
     session: str | None = None
+    once: str | None = None
 
 
 class VerifiedClaims(msgspec.Struct, frozen=True):

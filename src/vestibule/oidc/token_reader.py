@@ -3,6 +3,7 @@ choose the provider, and never tries a second one."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 
@@ -27,7 +28,8 @@ Trace = Callable[[str, str], None]
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What a token proves. Times are epoch seconds; `session` is the provider's own (`sid`)."""
+    """What a token proves. Times are epoch seconds; `session` is the provider's own (`sid`). `once` is the token's
+    fingerprint, where the provider's tokens are good once."""
 
     provider: IdentityProvider
     kind: TokenKind
@@ -36,6 +38,7 @@ class Reading(msgspec.Struct, frozen=True):
     expires_at: float | None
     auth_time: float | None
     session: str | None
+    once: str | None
 
 
 def untraced(_step: str, _detail: str) -> None:
@@ -78,6 +81,7 @@ class TokenReader:
             expires_at=moment(claims, "exp"),
             auth_time=moment(claims, "auth_time"),
             session=session if isinstance(session, str) and len(session) <= 255 else None,
+            once=_once(provider, claims, jwt[0].signed if jwt is not None else token.encode()),
         )
 
     async def check(self, provider: IdentityProvider, jws: Jws, trace: Trace = untraced) -> None:
@@ -177,6 +181,16 @@ def _apply(rules: Rules, claims: Claims, setting: Setting, trace: Trace) -> None
         rule(claims, setting)
         if trace is not untraced:
             trace(name, "")
+
+
+def _once(provider: IdentityProvider, claims: Claims, signed: bytes) -> str | None:
+    """What is the same for every spelling of a token: `jti`, which no two tokens of an issuer share (RFC 7519 section
+    4.1.7), else what was signed; never the signature, of which ECDSA has two for everything."""
+    if not provider.single_use:
+        return None
+    named = claims.get("jti")
+    told = b"jti " + named.encode() if isinstance(named, str) and named else b"signed " + signed
+    return hashlib.sha256(provider.issuer.encode() + b" " + told).hexdigest()
 
 
 def _subject(provider: IdentityProvider, claims: Claims) -> str:
