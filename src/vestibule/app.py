@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from vestibule.administration import retention
+from vestibule.administration import expiry, retention
 from vestibule.administration.desk import desk_of
 from vestibule.clock import elapsed
 from vestibule.edge.access_log import AccessLog
@@ -18,6 +18,8 @@ from vestibule.errors import VestibuleError
 from vestibule.identity.resolution import Resolver
 from vestibule.limits import RateLimiter
 from vestibule.live import Live
+from vestibule.oidc.jwks import ProviderKeys
+from vestibule.oidc.token_reader import TokenReader
 from vestibule.outbound.client import Outbound
 from vestibule.registry import SURFACES
 from vestibule.responder.runner import Runner
@@ -34,7 +36,9 @@ from vestibule.tenancy import Tenancy
 from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
 from vestibule.tokens.endings import TokenEndings
+from vestibule.tokens.pending_identity import PendingIdentities
 from vestibule.tokens.signing_keys import REFRESH_SECONDS, SigningKeys, ensure_first
+from vestibule.verification.token_exchange import TokenExchange
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +50,7 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
     )
     signing_keys = SigningKeys(store, sealer, token_lifetime_ms=settings.contact_token_lifetime)
     contacts = Contacts(store, sealer)
+    outbound = Outbound(allowed_private=settings.private_hosts, ca_file=settings.ca_file or None)
     return Runtime(
         settings=settings,
         store=store,
@@ -62,9 +67,11 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         device_scopes=DeviceScopes(store),
         sealer=sealer,
         live=Live(),
-        outbound=Outbound(allowed_private=settings.private_hosts, ca_file=settings.ca_file or None),
+        outbound=outbound,
         unverified_secret=UnverifiedSecret(store, sealer),
         files=DiskFileStore(Path(settings.files_directory)),
+        token_exchange=TokenExchange(TokenReader(outbound, ProviderKeys(outbound))),
+        pending_identities=PendingIdentities(store, lifetime_ms=settings.user_info_id_lifetime),
     )
 
 
@@ -83,6 +90,7 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Run
         asyncio.create_task(runtime.token_endings.run()),
         asyncio.create_task(runner.run()),
         asyncio.create_task(retention.run(desk_of(runtime))),
+        asyncio.create_task(expiry.run(runtime)),
     ]
     try:
         yield runtime, runner

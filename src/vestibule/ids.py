@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import uuid
 
 from vestibule.clock import now_ms
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
+SHORT_ID = 22
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -47,3 +48,16 @@ def to_base62(number: int, width: int) -> str:
         number, digit = divmod(number, 62)
         digits.append(BASE62[digit])
     return "".join(reversed(digits))
+
+
+def short_id(identifier: str) -> str:
+    """An id made here in 22 characters of base 62, to stand inside a credential: it says where to look it up."""
+    return to_base62(uuid.UUID(identifier).int, SHORT_ID)
+
+
+def long_id(short: str) -> str | None:
+    """The id of 22 characters of base 62; None where they are too large for one."""
+    number = 0
+    for character in short:
+        number = number * 62 + BASE62.index(character)
+    return str(uuid.UUID(int=number)) if number < 1 << 128 else None

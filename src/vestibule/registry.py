@@ -7,16 +7,18 @@ from collections.abc import Callable
 from vestibule.edge.surface import Surface
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
-from vestibule.surfaces import files, native, opencx, well_known
+from vestibule.surfaces import files, native, opencx, puzzel, well_known
 from vestibule.verification.server_to_server import ServerToServer
+from vestibule.verification.token_exchange import TokenExchange
 
-VERIFICATION_METHODS = (ServerToServer,)
+VERIFICATION_METHODS = (ServerToServer, TokenExchange)
 
 # The last one answers for everything that no other prefix claims.
 SURFACES: tuple[Callable[[Runtime, Runner], Surface], ...] = (
     opencx.widget_surface,
     opencx.surface,
     native.surface,
+    puzzel.surface,
     files.surface,
     well_known.surface,
 )

@@ -19,7 +19,9 @@ from vestibule.tenancy import Tenancy
 from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
 from vestibule.tokens.endings import TokenEndings
+from vestibule.tokens.pending_identity import PendingIdentities
 from vestibule.tokens.signing_keys import SigningKeys
+from vestibule.verification.token_exchange import TokenExchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +44,5 @@ class Runtime:
     outbound: Outbound
     unverified_secret: UnverifiedSecret
     files: FileStore
+    token_exchange: TokenExchange
+    pending_identities: PendingIdentities

@@ -190,6 +190,15 @@ class Settings:
     rate_limit_new_visitors: int = _setting(
         _whole(1, 1_000_000_000), "600", "New unverified visitors a minute per client address and workspace."
     )
+    rate_limit_exchange_address: int = _setting(
+        _whole(1, 1_000_000_000), "120", "Token exchanges a minute per client address."
+    )
+    rate_limit_exchange_workspace: int = _setting(
+        _whole(1, 1_000_000_000), "6000", "Token exchanges a minute per workspace."
+    )
+    rate_limit_exchange_contact: int = _setting(
+        _whole(1, 1_000_000_000), "30", "Token exchanges a minute per proven contact."
+    )
     max_body_bytes: int = _setting(_whole(1024, 16_777_216), "65536", "Largest request body.")
     max_header_bytes: int = _setting(_whole(1024, 1_048_576), "32768", "Largest request line and headers together.")
     header_timeout: int = _setting(_duration("100ms", "5m"), "10s", "Time for the request line and headers to arrive.")

@@ -9,3 +9,4 @@ def pytest_configure(config: pytest.Config) -> None:
     # Loaded by name, so that folders which share it get the same fixtures, and the session the same servers.
     config.pluginmanager.import_plugin("tests.fixtures.front_door")
     config.pluginmanager.import_plugin("tests.fixtures.responding")
+    config.pluginmanager.import_plugin("tests.fixtures.puzzel")

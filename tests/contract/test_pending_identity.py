@@ -15,6 +15,7 @@ from vestibule.clock import now_ms
 from vestibule.errors import IdentityConflict, InvalidGrant
 from vestibule.identity.matching import Outcome
 from vestibule.identity.resolution import Resolver
+from vestibule.ids import short_id
 from vestibule.model.claims import Method, ProfileClaims, ProviderSubject, VerifiedClaims
 from vestibule.sealing import KEY_BYTES, Sealer
 from vestibule.storage.contacts import Contacts
@@ -26,6 +27,8 @@ from vestibule.storage.store import Store
 from vestibule.tokens import pkce
 from vestibule.tokens.pending_identity import PREFIX, PendingIdentities, fingerprint
 
+WORKSPACE = "01a1fe9a-bfae-7803-87f1-bfd5aefe77fb"
+ANOTHER = "01a1fe9a-bfae-7803-87f1-bfd5aefe77fc"
 ISSUER = "https://idp.example.com"
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
@@ -81,7 +84,7 @@ def resolver(store: Store, contacts: Contacts) -> Resolver:
 def proof(subject: str = "u-1", **changes: Any) -> VerifiedClaims:
     of_subject = {name: changes.pop(name) for name in ("issuer", "expires_at", "auth_time") if name in changes}
     given: dict[str, Any] = {
-        "workspace_id": "w",
+        "workspace_id": WORKSPACE,
         "method": Method.TOKEN_EXCHANGE,
         "proven_at": now_ms(),
         "profile": ProfileClaims(name="Ada"),
@@ -92,7 +95,7 @@ def proof(subject: str = "u-1", **changes: Any) -> VerifiedClaims:
 
 def vouched(email: str, name: str = "Ada") -> VerifiedClaims:
     profile = ProfileClaims(name=name, email=email)
-    return VerifiedClaims("w", Method.SERVER_TO_SERVER, now_ms(), profile, email_key=email.lower())
+    return VerifiedClaims(WORKSPACE, Method.SERVER_TO_SERVER, now_ms(), profile, email_key=email.lower())
 
 
 def emailed(subject: str, email: str) -> VerifiedClaims:
@@ -102,13 +105,13 @@ def emailed(subject: str, email: str) -> VerifiedClaims:
 async def refused(pending: PendingIdentities, user_info_id: str, verifier: str = VERIFIER, **where: str) -> None:
     place = {"conversation": "c-1", "visitor": "v-1", **where}
     with pytest.raises(InvalidGrant) as error:
-        await pending.claim(place.pop("workspace", "w"), user_info_id, verifier, **place)
+        await pending.claim(place.pop("workspace", WORKSPACE), user_info_id, verifier, **place)
     assert (error.value.code, str(error.value)) == (InvalidGrant.code, InvalidGrant.sentence)
 
 
 async def claim(pending: PendingIdentities, user_info_id: str, **where: str) -> str:
     place = {"conversation": "c-1", "visitor": "v-1", **where}
-    return (await pending.claim("w", user_info_id, VERIFIER, **place)).contact_id
+    return (await pending.claim(WORKSPACE, user_info_id, VERIFIER, **place)).contact_id
 
 
 # --------------------------------------------------------------------------------------------------------- userInfoIds
@@ -118,8 +121,8 @@ async def test_a_user_info_id_stands_for_its_contact(pending: PendingIdentities)
     signed_in = now_ms() - 5_000
     user_info_id = await pending.keep(proof(auth_time=signed_in), "contact", CHALLENGE)
     assert user_info_id.startswith(PREFIX)
-    assert len(user_info_id) == len(PREFIX) + 43  # 256 bits
-    found = await pending.claim("w", user_info_id, VERIFIER, conversation="c-1", visitor="v-1")
+    assert len(user_info_id) == len(PREFIX) + 22 + 43  # where to look, and 256 bits
+    found = await pending.claim(WORKSPACE, user_info_id, VERIFIER, conversation="c-1", visitor="v-1")
     assert (found.contact_id, found.provider_id, found.issuer, found.subject) == ("contact", 1, ISSUER, "u-1")
     assert found.auth_time == signed_in
     assert 299_000 < found.expires_at - found.created_at <= 300_000
@@ -139,9 +142,17 @@ async def test_what_does_not_fit_looks_alike(pending: PendingIdentities, store: 
     await refused(pending, user_info_id, wrong_verifier())
     await refused(pending, user_info_id, CHALLENGE)  # the challenge is no verifier
     await refused(pending, user_info_id, "short")
-    await refused(pending, user_info_id, workspace="another")
-    await refused(pending, PREFIX + "x" * 43)
-    for malformed in ("", "usr_", user_info_id + "x", user_info_id + "\n", "usr_" + "é" * 43, "\ud800"):
+    await refused(pending, user_info_id, workspace=ANOTHER)
+    await refused(pending, PREFIX + short_id(WORKSPACE) + "x" * 43)
+    for malformed in (
+        "",
+        "usr_",
+        user_info_id + "x",
+        user_info_id + "\n",
+        "usr_" + "é" * 65,
+        "usr_" + "z" * 65,
+        "\ud800",
+    ):
         await refused(pending, malformed)
     expired = await PendingIdentities(store, lifetime_ms=-1).keep(proof(), "contact", CHALLENGE)
     await refused(pending, expired)
@@ -193,7 +204,7 @@ async def test_guesses_at_once_are_all_counted(schema: str) -> None:
 async def test_it_never_outlives_the_token_that_proved_it(pending: PendingIdentities) -> None:
     soon = now_ms() + 10_000
     user_info_id = await pending.keep(proof(expires_at=soon), "contact", CHALLENGE)
-    found = await pending.claim("w", user_info_id, VERIFIER, conversation="c-1", visitor="v-1")
+    found = await pending.claim(WORKSPACE, user_info_id, VERIFIER, conversation="c-1", visitor="v-1")
     assert found.expires_at == soon
 
 
@@ -231,11 +242,11 @@ async def test_a_subject_is_one_contact_for_ever(resolver: Resolver, contacts: C
     )
     same = await resolver.resolve(proof(profile=ProfileClaims(name="Ada Lovelace")))
     assert same.outcome is Outcome.UNCHANGED
-    assert await contacts.count("w") == 1
+    assert await contacts.count(WORKSPACE) == 1
 
 
 @pytest.mark.parametrize(
-    "changes", [{"workspace_id": "w2"}, {"issuer": "https://other.example.com"}, {"subject": "U-1"}], ids=str
+    "changes", [{"workspace_id": ANOTHER}, {"issuer": "https://other.example.com"}, {"subject": "U-1"}], ids=str
 )
 async def test_another_workspace_issuer_or_subject_is_another_person(
     resolver: Resolver, changes: dict[str, str]
@@ -270,7 +281,7 @@ async def test_an_email_of_another_subject_of_the_issuer_is_a_conflict(resolver:
     for _ in range(3):
         with pytest.raises(IdentityConflict):
             await resolver.resolve(emailed("u-2", "ada@example.com"))
-    assert await contacts.count("w") == 1
+    assert await contacts.count(WORKSPACE) == 1
 
 
 async def test_an_address_that_is_vouched_for_is_not_overwritten_by_one_that_is_not(resolver: Resolver) -> None:
@@ -302,7 +313,7 @@ async def test_a_new_subject_met_by_many_requests_at_once_is_one_contact(schema:
     resolvers = [Resolver(contacts, ProviderIdentities(store, contacts)) for store, contacts in pairs]
     decisions = await asyncio.gather(*(resolvers[number % 4].resolve(proof()) for number in range(40)))
     assert len({decision.contact.id for decision in decisions}) == 1
-    assert await pairs[0][1].count("w") == 1
+    assert await pairs[0][1].count(WORKSPACE) == 1
     for store in stores:
         await store.close()
 

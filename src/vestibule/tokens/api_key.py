@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-import uuid
 import zlib
 
 import msgspec
 
 from vestibule.errors import InvalidApiKey
-from vestibule.ids import BASE62, random_base62, to_base62
+from vestibule.ids import long_id, random_base62, short_id, to_base62
 
 PREFIX = "vst_key_"
 _SECRET = 43
@@ -39,7 +38,7 @@ class NewApiKey(msgspec.Struct, frozen=True):
 def generate(workspace_id: str) -> NewApiKey:
     """A new key of the workspace. `hint` is what people see of it later."""
     secret = random_base62(_SECRET)
-    body = f"{PREFIX}{to_base62(uuid.UUID(workspace_id).int, 22)}{secret}"
+    body = f"{PREFIX}{short_id(workspace_id)}{secret}"
     text = body + _checksum(body)
     return NewApiKey(text, fingerprint(text), f"{PREFIX}…{secret[:_SHOWN]}…")
 
@@ -49,12 +48,10 @@ def workspace_of(text: str) -> str:
     match = _FORM.fullmatch(text)
     if match is None or _checksum(text[:-6]) != match[3]:
         raise InvalidApiKey(detail="not the form of an API key, or mistyped", step="form")
-    number = 0
-    for character in match[1]:
-        number = number * 62 + BASE62.index(character)
-    if number >= 1 << 128:
+    workspace_id = long_id(match[1])
+    if workspace_id is None:
         raise InvalidApiKey(detail="its workspace is out of range", step="form")
-    return str(uuid.UUID(int=number))
+    return workspace_id
 
 
 def fingerprint(text: str) -> str:

@@ -1,10 +1,10 @@
 """Hands out userInfoIds for proofs and takes each back once, with its verifier; it must not know how the proof was
 made or what it opens.
 
-    usr_<43 characters of base 62>      256 bits, single use; kept as a SHA-256 (there is nothing to guess)
+    usr_<workspace id, 22><secret, 43>      base 62; 256 bits, single use; kept as a SHA-256 (there is nothing to guess)
 
 Bound to workspace, conversation and visitor (DESIGN rule 2.6): whoever finds a userInfoId in a URL has neither the
-verifier, nor a second use.
+verifier, nor a second use. The workspace inside says where to look: Puzzel's route names nothing else that could.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 
 from vestibule.clock import HOUR_MS, MINUTE_MS, SECOND_MS, now_ms
 from vestibule.errors import InvalidGrant
-from vestibule.ids import random_base62
+from vestibule.ids import long_id, random_base62, short_id
 from vestibule.model.claims import VerifiedClaims
 from vestibule.storage import pending_identities as rows
 from vestibule.storage.pending_identities import PendingRow
@@ -25,7 +25,8 @@ from vestibule.tokens import pkce
 PREFIX = "usr_"
 LIFETIME_MS = 5 * MINUTE_MS
 _LAST_MOMENT_MS = 30 * SECOND_MS
-_FORM = re.compile(rf"{PREFIX}[0-9A-Za-z]{{43}}")
+_SECRET = 43
+_FORM = re.compile(rf"{PREFIX}([0-9A-Za-z]{{22}})[0-9A-Za-z]{{{_SECRET}}}")
 
 
 class PendingIdentities:
@@ -41,7 +42,7 @@ class PendingIdentities:
         if subject is None or not pkce.is_challenge(challenge):
             raise ValueError("only a provider's proof with an S256 challenge is kept")
         now = now_ms()
-        text = PREFIX + random_base62(43)
+        text = PREFIX + short_id(claims.workspace_id) + random_base62(_SECRET)
         pending = PendingRow(
             workspace_id=claims.workspace_id,
             contact_id=contact_id,
@@ -64,8 +65,8 @@ class PendingIdentities:
 
         Raises InvalidGrant, alike for everything that does not fit: unknown, expired, spent, a wrong verifier,
         another workspace's (ASVS 6.3.8)."""
-        if _FORM.fullmatch(user_info_id) is None:
-            raise InvalidGrant(detail="not the form of a userInfoId", step="form")
+        if workspace_of(user_info_id) != workspace_id:
+            raise InvalidGrant(detail="of another workspace", step="form")
         # A verifier that cannot be one counts as wrong, so that a guess costs the same whatever its form.
         offered = pkce.challenge_of(code_verifier) if pkce.is_verifier(code_verifier) else ""
         claimed = await rows.claim(
@@ -97,6 +98,15 @@ def _end_of_proof(expires_at: int | None, now: int) -> int:
         return now + 24 * HOUR_MS
     # Over by our clock and taken by the leeway for the provider's: there must be time to use it, and not more.
     return expires_at if expires_at > now else now + _LAST_MOMENT_MS
+
+
+def workspace_of(user_info_id: str) -> str:
+    """The workspace that a userInfoId says it belongs to, which is nothing proven. Raises InvalidGrant."""
+    match = _FORM.fullmatch(user_info_id)
+    workspace_id = long_id(match[1]) if match is not None else None
+    if workspace_id is None:
+        raise InvalidGrant(detail="not the form of a userInfoId", step="form")
+    return workspace_id
 
 
 def fingerprint(user_info_id: str) -> str:

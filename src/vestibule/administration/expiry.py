@@ -1,0 +1,33 @@
+"""Deletes what has run out: proofs that were never claimed; it must not end anything early."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+
+from vestibule.clock import SECOND_MS
+from vestibule.errors import VestibuleError
+from vestibule.runtime import Runtime
+
+_JITTER = 0.3
+_log = logging.getLogger(__name__)
+
+
+async def run(runtime: Runtime) -> None:
+    """Sweeps again and again until cancelled. Every process does; what one has deleted, the others do not find."""
+    while True:
+        # Never at the same moment as the other processes of an installation, which were started together.
+        pause = runtime.settings.purge_interval / SECOND_MS
+        await asyncio.sleep(pause * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311
+        try:
+            await sweep(runtime)
+        except VestibuleError as error:
+            _log.warning("what has run out cannot be deleted: %s", error.code)
+        except Exception:
+            _log.exception("sweeping failed unexpectedly")
+
+
+async def sweep(runtime: Runtime) -> None:
+    """Once. Raises StorageUnavailable."""
+    await runtime.pending_identities.purge()
