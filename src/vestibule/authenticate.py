@@ -1,5 +1,5 @@
 """The one way in: guard, verify, resolve, record, issue. A method supplies `verify` and cannot forget the rest; nothing
-here knows a wire or a method."""
+here knows a wire."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TypeVar
 
 import msgspec
 
-from vestibule.errors import WorkspaceDisabled
+from vestibule.errors import InvalidGrant, WorkspaceDisabled
 from vestibule.identity.matching import Outcome
 from vestibule.limits import Allowance
+from vestibule.model.claims import Method
 from vestibule.model.contact import Contact
 from vestibule.model.workspace import Workspace
 from vestibule.runtime import Runtime
+from vestibule.tokens.contact_token import session_of
 from vestibule.verification.method import VerificationMethod
 
 Credential = TypeVar("Credential")
@@ -52,7 +54,33 @@ async def authenticate(
     """
     claims = await method.verify(credential)
     decision = await runtime.resolver.resolve(claims)
+    subject = claims.subject
     token = runtime.contact_tokens.issue(
-        claims.workspace_id, decision.contact.id, method=claims.method, auth_time_ms=claims.proven_at
+        claims.workspace_id,
+        decision.contact.id,
+        method=claims.method,
+        auth_time_ms=claims.authenticated_at,
+        session=session_of(subject.issuer, subject.session) if subject is not None else None,
     )
     return Authenticated(decision.contact, token, decision.outcome, decision.fields)
+
+
+async def redeem(
+    runtime: Runtime, workspace_id: str, user_info_id: str, code_verifier: str, *, conversation: str, visitor: str
+) -> Authenticated:
+    """The second half of an exchange in two: whose proof it was, bound to conversation and visitor from now on, and the
+    token that stands for them. Raises InvalidGrant, StorageUnavailable, NoSigningKey."""
+    pending = await runtime.pending_identities.claim(
+        workspace_id, user_info_id, code_verifier, conversation=conversation, visitor=visitor
+    )
+    contact = await runtime.contacts.find_leading(workspace_id, pending.contact_id)
+    if contact is None:
+        raise InvalidGrant(detail="its contact is gone", step="contact")
+    token = runtime.contact_tokens.issue(
+        workspace_id,
+        contact.id,
+        method=Method.TOKEN_EXCHANGE,
+        auth_time_ms=pending.auth_time,
+        session=session_of(pending.issuer, pending.provider_session),
+    )
+    return Authenticated(contact, token, Outcome.UNCHANGED, {})

@@ -17,6 +17,8 @@ private, may carry a token, a key or a part of one.
     │   ├── EncryptedTokenNotSupported encrypted_token_not_supported
     │   ├── BoundTokenNotSupported     bound_token_not_supported     the token needs a proof of possession
     │   ├── InvalidGrant          invalid_grant         unknown, expired, spent and wrong verifier look alike
+    │   ├── InvalidClient         invalid_client        no workspace has this customer id
+    │   ├── UnsupportedGrantType  unsupported_grant_type
     │   ├── BodyTooLarge          body_too_large
     │   ├── BodyTooSlow           body_too_slow
     │   ├── UnsupportedMedia      unsupported_media_type
@@ -146,6 +148,16 @@ class BoundTokenNotSupported(InvalidRequest):
 class InvalidGrant(InvalidRequest):
     code = "invalid_grant"
     sentence = "The user info id or its code verifier is not valid."
+
+
+class InvalidClient(InvalidRequest):
+    code = "invalid_client"
+    sentence = "There is no such client."
+
+
+class UnsupportedGrantType(InvalidRequest):
+    code = "unsupported_grant_type"
+    sentence = "This grant type is not supported."
 
 
 class BodyTooLarge(InvalidRequest):

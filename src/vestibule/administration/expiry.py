@@ -6,9 +6,10 @@ import asyncio
 import logging
 import random
 
-from vestibule.clock import SECOND_MS
+from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import VestibuleError
 from vestibule.runtime import Runtime
+from vestibule.storage import spent_tokens
 
 _JITTER = 0.3
 _log = logging.getLogger(__name__)
@@ -31,3 +32,4 @@ async def run(runtime: Runtime) -> None:
 async def sweep(runtime: Runtime) -> None:
     """Once. Raises StorageUnavailable."""
     await runtime.pending_identities.purge()
+    await spent_tokens.purge(runtime.store, now_ms())

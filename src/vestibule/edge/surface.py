@@ -85,11 +85,7 @@ class Surface:
             return self.refuse(request, VestibuleError())
 
     def refuse(self, request: Request, error: VestibuleError) -> Reply:
-        request.facts["code"] = error.code
-        if error.step:
-            request.facts["step"] = error.step
-        if error.detail:
-            request.facts["detail"] = error.detail
+        note_refusal(request, error)
         return self.dialect(error)
 
     def _handler(self, request: Request) -> Handler:
@@ -108,3 +104,12 @@ class Surface:
                 request.params = {name: str(convertors[name].convert(text)) for name, text in match.groupdict().items()}
                 return methods
         raise NoSuchPath(step="route")
+
+
+def note_refusal(request: Request, error: VestibuleError) -> None:
+    """What the log tells of a refusal, in whatever dialect the caller is told."""
+    request.facts["code"] = error.code
+    if error.step:
+        request.facts["step"] = error.step
+    if error.detail:
+        request.facts["detail"] = error.detail

@@ -78,6 +78,12 @@ class VerifiedClaims(msgspec.Struct, frozen=True):
     notes: dict[str, str] = {}
     subject: ProviderSubject | None = None
 
+    @property
+    def authenticated_at(self) -> int:
+        """When the person proved themselves: to their provider, where it tells, and never in the future."""
+        signed_in = self.subject.auth_time if self.subject is not None else None
+        return self.proven_at if signed_in is None else min(signed_in, self.proven_at)
+
 
 class UnverifiedClaims(msgspec.Struct, frozen=True):
     """What a visitor says about themselves. Deliberately without keys: it can find nobody (DESIGN rule 2.2)."""

@@ -1,4 +1,4 @@
-"""Our own wire, `/v1`: what a contact token opens; nothing here speaks a vendor's dialect."""
+"""Our own wire, `/v1`: what a contact token opens, and the standard way to one; nothing here is a vendor's dialect."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from vestibule.surfaces.native.description import described
 from vestibule.surfaces.native.events import Events
 from vestibule.surfaces.native.files import Files
 from vestibule.surfaces.native.messages import Messages
+from vestibule.surfaces.native.token import Token
 
 _PAGES = Cors(
     methods=("GET", "POST"),
@@ -29,5 +30,6 @@ def surface(runtime: Runtime, runner: Runner) -> Surface:
         *Messages(runtime, runner).routes(),
         *Events(runtime).routes(),
         *Files(runtime).routes(),
+        *Token(runtime).routes(),
     ]
     return Surface("native", ("/v1",), problem, described(runtime, routes), _PAGES)
