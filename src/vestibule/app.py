@@ -38,6 +38,7 @@ from vestibule.tokens.contact_token import ContactTokens
 from vestibule.tokens.endings import TokenEndings
 from vestibule.tokens.pending_identity import PendingIdentities
 from vestibule.tokens.signing_keys import REFRESH_SECONDS, SigningKeys, ensure_first
+from vestibule.verification.provider_sign_out import ProviderSignOut
 from vestibule.verification.token_exchange import TokenExchange
 
 _log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
     signing_keys = SigningKeys(store, sealer, token_lifetime_ms=settings.contact_token_lifetime)
     contacts = Contacts(store, sealer)
     outbound = Outbound(allowed_private=settings.private_hosts, ca_file=settings.ca_file or None)
+    token_reader = TokenReader(outbound, ProviderKeys(outbound))
     return Runtime(
         settings=settings,
         store=store,
@@ -70,7 +72,8 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         outbound=outbound,
         unverified_secret=UnverifiedSecret(store, sealer),
         files=DiskFileStore(Path(settings.files_directory)),
-        token_exchange=TokenExchange(TokenReader(outbound, ProviderKeys(outbound))),
+        token_exchange=TokenExchange(token_reader),
+        provider_sign_out=ProviderSignOut(token_reader),
         pending_identities=PendingIdentities(store, lifetime_ms=settings.user_info_id_lifetime),
     )
 

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 import msgspec
 
-from vestibule.errors import InvalidGrant, WorkspaceDisabled
-from vestibule.identity.matching import Outcome
+from vestibule.errors import InvalidGrant, InvalidProviderToken, WorkspaceDisabled
+from vestibule.identity.matching import Decision, Outcome
 from vestibule.limits import Allowance
-from vestibule.model.claims import Method
+from vestibule.model.claims import Method, VerifiedClaims
 from vestibule.model.contact import Contact
 from vestibule.model.workspace import Workspace
 from vestibule.runtime import Runtime
@@ -49,11 +49,9 @@ async def authenticate(
 ) -> Authenticated:
     """Verifies the credential, finds or makes its contact and issues the contact's token.
 
-    Raises what the method refuses with, and ContactBusy, StorageUnavailable, NoSigningKey. Nothing is stored unless
-    the whole proof held, and no token exists unless the contact is stored.
+    Raises what `prove` does, and NoSigningKey. No token exists unless the contact is stored.
     """
-    claims = await method.verify(credential)
-    decision = await runtime.resolver.resolve(claims)
+    claims, decision = await prove(runtime, method, credential)
     subject = claims.subject
     token = runtime.contact_tokens.issue(
         claims.workspace_id,
@@ -65,6 +63,21 @@ async def authenticate(
     return Authenticated(decision.contact, token, decision.outcome, decision.fields)
 
 
+async def prove(
+    runtime: Runtime, method: VerificationMethod[Credential], credential: Credential
+) -> tuple[VerifiedClaims, Decision]:
+    """Verifies the credential and finds or makes its contact. Nothing is stored unless the whole proof held.
+
+    Raises what the method refuses with, and IdentityConflict, ContactBusy, StorageUnavailable."""
+    claims = await method.verify(credential)
+    subject = claims.subject
+    if subject is not None and runtime.token_endings.is_over(
+        claims.workspace_id, session_of(subject.issuer, subject.session)
+    ):
+        raise InvalidProviderToken(detail="its session at the provider has ended", step="session")
+    return claims, await runtime.resolver.resolve(claims)
+
+
 async def redeem(
     runtime: Runtime, workspace_id: str, user_info_id: str, code_verifier: str, *, conversation: str, visitor: str
 ) -> Authenticated:
@@ -73,6 +86,9 @@ async def redeem(
     pending = await runtime.pending_identities.claim(
         workspace_id, user_info_id, code_verifier, conversation=conversation, visitor=visitor
     )
+    session = session_of(pending.issuer, pending.provider_session)
+    if runtime.token_endings.is_over(workspace_id, session):
+        raise InvalidGrant(detail="its session at the provider has ended", step="session")
     contact = await runtime.contacts.find_leading(workspace_id, pending.contact_id)
     if contact is None:
         raise InvalidGrant(detail="its contact is gone", step="contact")
@@ -81,6 +97,6 @@ async def redeem(
         contact.id,
         method=Method.TOKEN_EXCHANGE,
         auth_time_ms=pending.auth_time,
-        session=session_of(pending.issuer, pending.provider_session),
+        session=session,
     )
     return Authenticated(contact, token, Outcome.UNCHANGED, {})

@@ -21,6 +21,7 @@ from vestibule.tokens.contact_token import ContactTokens
 from vestibule.tokens.endings import TokenEndings
 from vestibule.tokens.pending_identity import PendingIdentities
 from vestibule.tokens.signing_keys import SigningKeys
+from vestibule.verification.provider_sign_out import ProviderSignOut
 from vestibule.verification.token_exchange import TokenExchange
 
 
@@ -46,3 +47,4 @@ class Runtime:
     files: FileStore
     token_exchange: TokenExchange
     pending_identities: PendingIdentities
+    provider_sign_out: ProviderSignOut

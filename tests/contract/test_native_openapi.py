@@ -33,7 +33,7 @@ OPERATIONS = sorted(
 )
 # What speaks OAuth 2.0's dialect, and needs no contact token: it is where one comes from.
 FORM = "application/x-www-form-urlencoded"
-OAUTH = ("/v1/token",)
+OAUTH = ("/v1/token", "/v1/backchannel-logout/{customer_id}")
 # What an answer is held to, whatever was sent. Answers to streams never end, so the one stream is not among them.
 CHECKS = [
     schemathesis.checks.not_a_server_error,
@@ -200,6 +200,9 @@ class TestTheServer:
             ("POST", "/v1/conversations/{conversation_id}/messages"): [*_sent_twice(client, conversation)],
             ("POST", "/v1/conversations/{conversation_id}/resolve"): [client.resolve(client.start())],
             ("POST", "/v1/token"): [client.call("POST", "/v1/token", b"grant_type=x", headers={"content-type": FORM})],
+            ("POST", "/v1/backchannel-logout/{customer_id}"): [
+                client.call("POST", "/v1/backchannel-logout/x", b"logout_token=x", headers={"content-type": FORM})
+            ],
             ("POST", "/v1/files"): [client.upload(samples.PDF, "a.pdf"), client.upload(b"", "a.pdf")],
         }
         assert set(answers) == set(OPERATIONS)

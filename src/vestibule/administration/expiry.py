@@ -9,7 +9,7 @@ import random
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import VestibuleError
 from vestibule.runtime import Runtime
-from vestibule.storage import spent_tokens
+from vestibule.storage import spent_tokens, token_endings
 
 _JITTER = 0.3
 _log = logging.getLogger(__name__)
@@ -33,3 +33,4 @@ async def sweep(runtime: Runtime) -> None:
     """Once. Raises StorageUnavailable."""
     await runtime.pending_identities.purge()
     await spent_tokens.purge(runtime.store, now_ms())
+    await token_endings.purge(runtime.store, now_ms())

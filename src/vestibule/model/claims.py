@@ -60,6 +60,18 @@ class ProviderSubject(msgspec.Struct, frozen=True):
     once: str | None = None
 
 
+class SignOut(msgspec.Struct, frozen=True):
+    """That somebody signed out at their provider, as it has proven: from one session where `session` tells which
+    (`sid`), else everywhere. `once` and `expires_at` (epoch milliseconds) are the proof's, which is good one time."""
+
+    workspace_id: str
+    issuer: str
+    subject: str | None
+    session: str | None
+    once: str
+    expires_at: int
+
+
 class VerifiedClaims(msgspec.Struct, frozen=True):
     """Proven by a verification method, and by nothing else: only `verification/` may make one (tests hold this).
 

@@ -12,7 +12,7 @@ import msgspec
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import OpaqueTokenNotSupported
 from vestibule.model.identity_provider import IdentityProvider, TokenKind, UserinfoUse
-from vestibule.oidc import access_token, id_token, introspection
+from vestibule.oidc import access_token, id_token, introspection, logout_token
 from vestibule.oidc.claim_mapping import find_claim
 from vestibule.oidc.claim_rules import Claims, Rules, Setting, check_subject, moment, not_bound
 from vestibule.oidc.jwks import ProviderKeys
@@ -83,6 +83,12 @@ class TokenReader:
             session=session if isinstance(session, str) and len(session) <= 255 else None,
             once=_once(provider, claims, jwt[0].signed if jwt is not None else token.encode()),
         )
+
+    async def read_logout(self, provider: IdentityProvider, jws: Jws, claims: Claims) -> None:
+        """That a token, taken apart, is this provider's word for a sign-out. Raises InvalidProviderToken, Upstream,
+        ProviderUnavailable."""
+        await self.check(provider, jws)
+        _apply(logout_token.RULES, claims, Setting(provider, self._now(), jws.type), untraced)
 
     async def check(self, provider: IdentityProvider, jws: Jws, trace: Trace = untraced) -> None:
         """That a JWT is signed by its provider, and no more. Raises InvalidProviderToken, Upstream,

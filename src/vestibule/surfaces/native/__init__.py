@@ -8,6 +8,7 @@ from vestibule.edge.surface import Surface
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.surfaces.native import me
+from vestibule.surfaces.native.backchannel_logout import BackchannelLogout
 from vestibule.surfaces.native.conversations import Conversations
 from vestibule.surfaces.native.description import described
 from vestibule.surfaces.native.events import Events
@@ -31,5 +32,6 @@ def surface(runtime: Runtime, runner: Runner) -> Surface:
         *Events(runtime).routes(),
         *Files(runtime).routes(),
         *Token(runtime).routes(),
+        *BackchannelLogout(runtime).routes(),
     ]
     return Surface("native", ("/v1",), problem, described(runtime, routes), _PAGES)

@@ -99,7 +99,7 @@ class Token:
         grant = self._grants.get(_required(form, "grant_type"))
         if grant is None:
             raise UnsupportedGrantType(step="grant_type")
-        workspace = await self._workspace(_required(form, "client_id"))
+        workspace = await workspace_of(runtime, _required(form, "client_id"))
         request.facts["workspace"] = workspace.id
         await guard(runtime, Caller(workspace, "exchange", settings.rate_limit_exchange_workspace))
         made = await grant(workspace, form)
@@ -116,13 +116,6 @@ class Token:
             contact=ContactReference(contact.id),
         )
         return json_reply(200, _ENCODER.encode(answer))
-
-    async def _workspace(self, client_id: str) -> Workspace:
-        possible = len(client_id) <= _LONGEST_CLIENT_ID and client_id.isascii() and client_id.isprintable()
-        workspace = await self._runtime.tenancy.by_customer_id(client_id) if possible else None
-        if workspace is None:
-            raise InvalidClient(step="client")
-        return workspace
 
     async def _exchange(self, workspace: Workspace, form: Form) -> Authenticated:
         """RFC 8693 section 2.1."""
@@ -145,6 +138,15 @@ class Token:
         that a page whose answer was lost can ask once more."""
         user_info_id, verifier = _required(form, "user_info_id"), _required(form, "code_verifier")
         return await redeem(self._runtime, workspace.id, user_info_id, verifier, conversation=_CONVERSATION, visitor="")
+
+
+async def workspace_of(runtime: Runtime, customer_id: str) -> Workspace:
+    """Raises InvalidClient."""
+    possible = len(customer_id) <= _LONGEST_CLIENT_ID and customer_id.isascii() and customer_id.isprintable()
+    workspace = await runtime.tenancy.by_customer_id(customer_id) if possible else None
+    if workspace is None:
+        raise InvalidClient(step="client")
+    return workspace
 
 
 def _required(form: Form, name: str) -> str:
