@@ -38,6 +38,7 @@ from vestibule.tokens.contact_token import ContactTokens
 from vestibule.tokens.endings import TokenEndings
 from vestibule.tokens.pending_identity import PendingIdentities
 from vestibule.tokens.signing_keys import REFRESH_SECONDS, SigningKeys, ensure_first
+from vestibule.tokens.visitor_session import VisitorSessions
 from vestibule.verification.provider_sign_out import ProviderSignOut
 from vestibule.verification.token_exchange import TokenExchange
 
@@ -51,6 +52,9 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
     )
     signing_keys = SigningKeys(store, sealer, token_lifetime_ms=settings.contact_token_lifetime)
     contacts = Contacts(store, sealer)
+    contact_tokens = ContactTokens(
+        signing_keys, issuer=settings.public_url, lifetime_ms=settings.contact_token_lifetime
+    )
     outbound = Outbound(allowed_private=settings.private_hosts, ca_file=settings.ca_file or None)
     token_reader = TokenReader(outbound, ProviderKeys(outbound))
     return Runtime(
@@ -59,9 +63,7 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         tenancy=Tenancy(store, sealer),
         api_keys=ApiKeys(store),
         signing_keys=signing_keys,
-        contact_tokens=ContactTokens(
-            signing_keys, issuer=settings.public_url, lifetime_ms=settings.contact_token_lifetime
-        ),
+        contact_tokens=contact_tokens,
         contacts=contacts,
         resolver=Resolver(contacts, ProviderIdentities(store, contacts)),
         rate_limiter=RateLimiter(store),
@@ -75,6 +77,12 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         token_exchange=TokenExchange(token_reader),
         provider_sign_out=ProviderSignOut(token_reader),
         pending_identities=PendingIdentities(store, lifetime_ms=settings.user_info_id_lifetime),
+        visitor_sessions=VisitorSessions(
+            store,
+            contact_tokens,
+            token_lifetime_ms=settings.visitor_token_lifetime,
+            lifetime_ms=settings.visitor_session_lifetime,
+        ),
     )
 
 

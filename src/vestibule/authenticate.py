@@ -87,11 +87,11 @@ async def redeem(
         workspace_id, user_info_id, code_verifier, conversation=conversation, visitor=visitor
     )
     session = session_of(pending.issuer, pending.provider_session)
-    if runtime.token_endings.is_over(workspace_id, session):
-        raise InvalidGrant(detail="its session at the provider has ended", step="session")
     contact = await runtime.contacts.find_leading(workspace_id, pending.contact_id)
-    if contact is None:
-        raise InvalidGrant(detail="its contact is gone", step="contact")
+    if contact is None or runtime.token_endings.ended(
+        workspace_id, pending.contact_id, pending.created_at, session=session
+    ):
+        raise InvalidGrant(detail="its contact is gone or signed out", step="contact")
     token = runtime.contact_tokens.issue(
         workspace_id,
         contact.id,

@@ -17,11 +17,11 @@ private, may carry a token, a key or a part of one.
     │   ├── EncryptedTokenNotSupported encrypted_token_not_supported
     │   ├── BoundTokenNotSupported     bound_token_not_supported     the token needs a proof of possession
     │   ├── InvalidGrant          invalid_grant         unknown, expired, spent and wrong verifier look alike
-    │   ├── InvalidClient         invalid_client        no workspace has this customer id
-    │   ├── UnsupportedGrantType  unsupported_grant_type
     │   ├── BodyTooLarge          body_too_large
     │   ├── BodyTooSlow           body_too_slow
     │   ├── UnsupportedMedia      unsupported_media_type
+    │   ├── InvalidClient         invalid_client        nobody of this name may ask for tokens
+    │   ├── UnsupportedGrantType  unsupported_grant_type
     │   ├── UnsupportedFile       unsupported_file_type an uploaded file of a kind that is not taken
     │   ├── NoSuchPath            no_such_path
     │   └── MethodNotAllowed      method_not_allowed
@@ -35,12 +35,15 @@ private, may carry a token, a key or a part of one.
     │   ├── InsufficientScope     insufficient_scope
     │   ├── TrustRequired         trust_required        an action asks for a verified contact
     │   ├── ReauthenticationRequired  reauthentication_required  … who signed in recently
-    │   └── WorkspaceDisabled     workspace_disabled
+    │   ├── WorkspaceDisabled     workspace_disabled
+    │   ├── AddressNotAllowed     ip_not_allowed        the workspace gives visitor sessions to its own hosts only
+    │   └── AuthenticationRequired    authentication_required   a queue takes identified chats only
     ├── NotFound                  not_found
     ├── Conflict                  it contradicts what is known
     │   ├── AlreadyExists         already_exists
     │   ├── IdentityConflict      identity_conflict     the proof belongs to somebody else already
     │   ├── ConversationClosed    conversation_closed   nothing can be written into it any more
+    │   ├── QueueClosed           queue_closed          it is outside a queue's opening hours
     │   └── ContactBusy           contact_busy          the same contact is being changed by too many at once
     ├── RateLimited               rate_limited
     ├── Upstream                  somebody else's server did not do what was asked of it
@@ -150,16 +153,6 @@ class InvalidGrant(InvalidRequest):
     sentence = "The user info id or its code verifier is not valid."
 
 
-class InvalidClient(InvalidRequest):
-    code = "invalid_client"
-    sentence = "There is no such client."
-
-
-class UnsupportedGrantType(InvalidRequest):
-    code = "unsupported_grant_type"
-    sentence = "This grant type is not supported."
-
-
 class BodyTooLarge(InvalidRequest):
     code = "body_too_large"
     sentence = "The body is larger than this service accepts."
@@ -173,6 +166,16 @@ class BodyTooSlow(InvalidRequest):
 class UnsupportedMedia(InvalidRequest):
     code = "unsupported_media_type"
     sentence = "Send JSON with Content-Type: application/json, in UTF-8 and not compressed."
+
+
+class InvalidClient(InvalidRequest):
+    code = "invalid_client"
+    sentence = "The client_id or tenant_id is not known."
+
+
+class UnsupportedGrantType(InvalidRequest):
+    code = "unsupported_grant_type"
+    sentence = "The grant_type is not supported here."
 
 
 class UnsupportedFile(InvalidRequest):
@@ -256,6 +259,16 @@ class WorkspaceDisabled(NotAllowed):
     sentence = "This workspace is disabled."
 
 
+class AddressNotAllowed(NotAllowed):
+    code = "ip_not_allowed"
+    sentence = "Visitor sessions are not given to this address."
+
+
+class AuthenticationRequired(NotAllowed):
+    code = "authentication_required"
+    sentence = "This queue takes identified chats only: send userInfoId and codeVerifier."
+
+
 class NotFound(VestibuleError):
     code = "not_found"
     sentence = "There is no such thing here."
@@ -279,6 +292,11 @@ class IdentityConflict(Conflict):
 class ConversationClosed(Conflict):
     code = "conversation_closed"
     sentence = "This conversation is closed."
+
+
+class QueueClosed(Conflict):
+    code = "queue_closed"
+    sentence = "This queue is closed at this hour."
 
 
 class ContactBusy(Conflict):

@@ -19,6 +19,7 @@ SURFACES: tuple[Callable[[Runtime, Runner], Surface], ...] = (
     opencx.surface,
     native.surface,
     puzzel.surface,
+    puzzel.connect_surface,
     files.surface,
     well_known.surface,
 )

@@ -21,6 +21,7 @@ from vestibule.tokens.contact_token import ContactTokens
 from vestibule.tokens.endings import TokenEndings
 from vestibule.tokens.pending_identity import PendingIdentities
 from vestibule.tokens.signing_keys import SigningKeys
+from vestibule.tokens.visitor_session import VisitorSessions
 from vestibule.verification.provider_sign_out import ProviderSignOut
 from vestibule.verification.token_exchange import TokenExchange
 
@@ -47,4 +48,5 @@ class Runtime:
     files: FileStore
     token_exchange: TokenExchange
     pending_identities: PendingIdentities
+    visitor_sessions: VisitorSessions
     provider_sign_out: ProviderSignOut

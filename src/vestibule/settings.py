@@ -159,6 +159,12 @@ class Settings:
     user_info_id_lifetime: int = _setting(
         _duration("30s", "10m"), "5m", "How long a userInfoId waits to be claimed; never longer than its token."
     )
+    visitor_token_lifetime: int = _setting(
+        _duration("1m", "1d"), "1h", "How long a visitor session's access token is good."
+    )
+    visitor_session_lifetime: int = _setting(
+        _duration("1m", "365d"), "30d", "A visitor session ends when it was not refreshed for this long."
+    )
     signing_key_lead: int = _setting(
         _duration("0s", "30d"), "24h", "How long a new signing key is published before it signs."
     )

@@ -7,6 +7,7 @@ from typing import TypeVar
 from vestibule.clock import elapsed
 from vestibule.model.identity_provider import IdentityProvider
 from vestibule.model.responder import ResponderSettings, WidgetSettings
+from vestibule.model.visitor_session import VisitorSessionSettings
 from vestibule.model.workspace import Workspace
 from vestibule.sealing import Sealer
 from vestibule.storage import identity_providers, workspace_settings
@@ -20,6 +21,7 @@ _MOST_KNOWN = 10_000
 
 RESPONDER = "responder"
 WIDGET = "widget"
+VISITOR_SESSIONS = "visitor_sessions"
 
 
 class Tenancy:
@@ -72,6 +74,10 @@ class Tenancy:
     async def widget(self, workspace_id: str) -> WidgetSettings:
         """Raises CannotUnseal."""
         return await self._setting(workspace_id, WIDGET, WidgetSettings)
+
+    async def visitor_sessions(self, workspace_id: str) -> VisitorSessionSettings:
+        """Raises CannotUnseal."""
+        return await self._setting(workspace_id, VISITOR_SESSIONS, VisitorSessionSettings)
 
     async def _setting(self, workspace_id: str, kind: str, type_: type[T]) -> T:
         known = self._settings.get((workspace_id, kind))

@@ -149,6 +149,24 @@ def test_what_waits_to_be_claimed_is_forgotten(front: Front, fake: FakeProvider,
     assert redeem(front, other).status_code == 200
 
 
+@pytest.mark.parametrize("claims", [{"sid": "s-1", "sub": None}, {"sid": "s-1"}, {}], ids=["sid", "both", "sub"])
+def test_a_chat_that_they_were_identified_in_is_closed_to_that_browser(
+    front: Front, fake: FakeProvider, claims: dict[str, Any]
+) -> None:
+    front.queue()
+    here, there, token = front.visitor(), front.visitor(), fake.id_token(sid="s-1")
+    answer = front.route("chat-1", bearer=here, proof=front.proof(token))
+    other = front.route("chat-2", bearer=there, proof=front.proof(fake.id_token(sub="u-2", sid="s-2")))
+    assert [answer.status_code, other.status_code] == [200, 200]
+    assert front.messages("chat-1", bearer=here) == []
+    signed_out(front, fake.logout_token(**claims))
+    path = "/api/conversation/chat-1/messages"
+    eventually(lambda: front.call("GET", path, bearer=here).status_code == 404, within=PROMISED)
+    ends(front, answer.json()["contactToken"])
+    assert front.messages("chat-2", bearer=there) == []
+    assert front.call("GET", path, bearer=there).status_code == 404
+
+
 def test_no_proof_of_an_ended_session_counts_any_more(front: Front, fake: FakeProvider) -> None:
     """The page may still hold the ID token of that session, which has not expired."""
     token = fake.id_token(sid="s-1")

@@ -12,7 +12,7 @@ from vestibule.identity.email import email_key
 from vestibule.model.contact import Contact
 from vestibule.model.conversation import Conversation, Message, StoredFile
 from vestibule.storage import conversations as threads
-from vestibule.storage import erasure, files, token_endings
+from vestibule.storage import erasure, files, refresh_tokens, token_endings
 from vestibule.storage.store import Work
 from vestibule.storage.token_endings import Ending
 
@@ -61,6 +61,7 @@ async def sign_out(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
     contacts = await export(desk, workspace_id, contact_id)
     now = now_ms()
     for contact in contacts:
+        await refresh_tokens.end_now(desk.store, workspace_id, contact.id)
         await token_endings.insert(desk.store, Ending(workspace_id, contact.id, "", now), now)
     return [contact.id for contact in contacts]
 

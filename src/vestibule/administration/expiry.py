@@ -1,4 +1,5 @@
-"""Deletes what has run out: proofs that were never claimed; it must not end anything early."""
+"""Deletes what has run out: proofs that nobody claimed, visitor sessions, what they were identified by; it must not end
+anything early."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import random
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import VestibuleError
 from vestibule.runtime import Runtime
-from vestibule.storage import spent_tokens, token_endings
+from vestibule.storage import attached_identities, spent_tokens, token_endings
 
 _JITTER = 0.3
 _log = logging.getLogger(__name__)
@@ -32,5 +33,8 @@ async def run(runtime: Runtime) -> None:
 async def sweep(runtime: Runtime) -> None:
     """Once. Raises StorageUnavailable."""
     await runtime.pending_identities.purge()
+    await runtime.visitor_sessions.purge()
+    # For as long as their visitors may come back they say whose a conversation is.
+    await attached_identities.purge(runtime.store, now_ms() - runtime.settings.visitor_session_lifetime)
     await spent_tokens.purge(runtime.store, now_ms())
     await token_endings.purge(runtime.store, now_ms())

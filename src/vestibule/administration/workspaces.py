@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -10,13 +12,17 @@ from vestibule.administration.desk import Desk
 from vestibule.clock import now_ms
 from vestibule.errors import AlreadyExists, InvalidField, NotFound
 from vestibule.ids import new_id, random_base62
+from vestibule.model.visitor_session import VisitorSessionSettings
 from vestibule.model.workspace import RateLimits, Workspace
+from vestibule.storage import workspace_settings
 from vestibule.storage import workspaces as rows
 from vestibule.storage.store import UniqueViolation
+from vestibule.tenancy import VISITOR_SESSIONS
 
 # Puzzel's seed: 1 to 25 characters. Letters, digits and a few separators: it stands in a path.
 _CUSTOMER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,24}")
 _LONGEST_NAME = 200
+_MOST_ADDRESSES = 100
 
 
 async def create(desk: Desk, name: str, *, customer_id: str | None = None) -> Workspace:
@@ -64,3 +70,26 @@ async def change(
         workspace = msgspec.structs.replace(workspace, disabled_at=now_ms() if disabled else None)
     await rows.update(desk.store, workspace)
     return workspace
+
+
+async def visitor_sessions(desk: Desk, workspace_id: str) -> VisitorSessionSettings:
+    """Raises NotFound."""
+    await get(desk, workspace_id)
+    found = await workspace_settings.find(
+        desk.store, desk.sealer, workspace_id, VISITOR_SESSIONS, VisitorSessionSettings
+    )
+    return found or VisitorSessionSettings()
+
+
+async def allow_addresses(desk: Desk, workspace_id: str, addresses: Sequence[str]) -> VisitorSessionSettings:
+    """Lets only these have visitor sessions, or everybody if there are none. Raises NotFound, InvalidField."""
+    await get(desk, workspace_id)
+    try:
+        networks = tuple(str(ipaddress.ip_network(address.strip())) for address in addresses)
+    except ValueError:
+        raise InvalidField("address", "must be an address or a CIDR network, without host bits") from None
+    if len(networks) > _MOST_ADDRESSES:
+        raise InvalidField("address", f"must be given at most {_MOST_ADDRESSES} times")
+    settings = VisitorSessionSettings(networks)
+    await workspace_settings.put(desk.store, desk.sealer, workspace_id, VISITOR_SESSIONS, settings)
+    return settings

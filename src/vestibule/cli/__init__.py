@@ -11,6 +11,7 @@ from vestibule.cli import (
     contacts,
     conversations,
     providers,
+    queues,
     responders,
     serving,
     signing_keys,
@@ -37,6 +38,7 @@ app.add_typer(actions.app, name="action")
 app.add_typer(responders.widget_app, name="widget")
 app.add_typer(conversations.retention_app, name="retention")
 app.add_typer(providers.app, name="provider")
+app.add_typer(queues.app, name="queue")
 app.add_typer(signing_keys.app, name="signing-keys")
 app.add_typer(checking.token_app, name="token")
 

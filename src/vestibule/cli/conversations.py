@@ -105,6 +105,7 @@ def shown(conversation: Conversation) -> dict[str, Value]:
         "verified": conversation.verified,
         "scope": conversation.scope,
         "channel": conversation.channel,
+        "queue": conversation.queue_key,
         "status": conversation.status.value,
         "handed_off": conversation.handed_off,
         "assignee": conversation.assignee_name or conversation.assignee_kind.value,

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from vestibule.administration import workspaces
-from vestibule.cli.opening import Json, at_the_desk
+from vestibule.administration.desk import Desk
+from vestibule.cli.opening import Json, at_the_desk, fail
 from vestibule.cli.output import Value, print_list, print_result, rfc3339
+from vestibule.model.visitor_session import VisitorSessionSettings
 from vestibule.model.workspace import RateLimits, Workspace
 
 app = typer.Typer(help="Customers' tenancies.", no_args_is_help=True)
@@ -53,6 +55,26 @@ def limit(
     limits = RateLimits(standard, streaming)
     changed = at_the_desk(lambda desk: workspaces.change(desk, workspace_id, rate_limits=limits), as_json=as_json)
     print_result(_shown(changed), as_json=as_json)
+
+
+@app.command("addresses")
+def addresses(
+    workspace_id: str,
+    allow: Annotated[list[str] | None, typer.Option(help="An address or CIDR network. Repeatable.")] = None,
+    any_: Annotated[bool, typer.Option("--any", help="Allow everybody again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show, or say anew, from where visitor sessions may be asked for (`POST /connect/token`)."""
+    if allow and any_:
+        fail("invalid_option", "give --allow or --any, not both", as_json=as_json, exit_code=2)
+
+    async def act(desk: Desk) -> VisitorSessionSettings:
+        if allow or any_:
+            return await workspaces.allow_addresses(desk, workspace_id, allow or [])
+        return await workspaces.visitor_sessions(desk, workspace_id)
+
+    settings = at_the_desk(act, as_json=as_json)
+    print_result({"allowed_addresses": settings.allowed_addresses}, as_json=as_json)
 
 
 @app.command("disable")

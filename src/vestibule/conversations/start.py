@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from vestibule.clock import now_ms
 from vestibule.conversations.visitor import Visitor, ensure_contact
+from vestibule.errors import AlreadyExists
 from vestibule.ids import new_id
 from vestibule.model.claims import CustomData
 from vestibule.model.conversation import Assignee, Conversation, Status
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 from vestibule.storage import device_scopes
-from vestibule.storage.store import Work, query
+from vestibule.storage.store import Query, UniqueViolation, Work, query
 
 
 async def start_conversation(
-    runtime: Runtime, visitor: Visitor, *, scope: str | None, custom_data: CustomData, channel: str = "web"
+    runtime: Runtime,
+    visitor: Visitor,
+    *,
+    scope: str | None,
+    custom_data: CustomData,
+    channel: str = "web",
+    conversation_id: str | None = None,
+    queue_key: str | None = None,
+    also: Sequence[Query] = (),
 ) -> Conversation:
-    """A new conversation of the visitor's contact. Raises InvalidContactToken, StorageUnavailable."""
+    """A new conversation of the visitor's contact. `conversation_id`: under a client's own id, where that is free.
+    `also` is written with it or not at all. Raises AlreadyExists, InvalidContactToken, StorageUnavailable."""
     contact = await ensure_contact(runtime, visitor)
     responder = await runtime.tenancy.responder(visitor.workspace_id)
     now = now_ms()
     fresh = Conversation(
         workspace_id=visitor.workspace_id,
-        id=new_id(),
+        id=conversation_id or new_id(),
         contact_id=contact.id,
         verified=visitor.verified,
         scope=scope,
@@ -46,6 +58,7 @@ async def start_conversation(
         updated_at=now,
         version=1,
         next_seq=1,
+        queue_key=queue_key,
     )
 
     def work() -> Work[Conversation]:
@@ -54,6 +67,11 @@ async def start_conversation(
         yield rows.insert(conversation)
         if not visitor.verified and scope:
             yield device_scopes.bind_query(visitor.workspace_id, visitor.token_id, scope, contact.id, now)
+        for noted in also:  # noqa: UP028 - each is sent its rows, which a sequence cannot take
+            yield noted
         return conversation
 
-    return await runtime.store.transact(work)
+    try:
+        return await runtime.store.transact(work)
+    except UniqueViolation:
+        raise AlreadyExists("There is a conversation of this id already.", step="conversation") from None

@@ -10,7 +10,7 @@ import uuid
 import msgspec
 
 from vestibule.clock import SECOND_MS, now_ms
-from vestibule.errors import InvalidContactToken
+from vestibule.errors import InvalidContactToken, WorkspaceDisabled
 from vestibule.model.claims import CustomData, Method
 from vestibule.model.contact import Contact, Provenance
 from vestibule.model.conversation import Trust
@@ -47,6 +47,19 @@ def visitor_of(claims: ContactClaims) -> Visitor:
         auth_time=claims.auth_time,
         said=claims.said,
     )
+
+
+async def recognise(runtime: Runtime, token: str) -> ContactClaims:
+    """The claims of a token that is ours, in time, not ended, and of a workspace that is open. Raises
+    InvalidContactToken, WorkspaceDisabled."""
+    claims = await runtime.contact_tokens.check(token)
+    runtime.token_endings.check(claims)
+    workspace = await runtime.tenancy.by_id(claims.org_id)
+    if workspace is None:
+        raise InvalidContactToken(detail="its workspace is gone", step="workspace")
+    if workspace.disabled_at is not None:
+        raise WorkspaceDisabled(step="workspace")
+    return claims
 
 
 def unverified_contact_id(secret: bytes, workspace_id: str, claimed_email: str) -> str:

@@ -54,7 +54,7 @@ class Attachment(msgspec.Struct, frozen=True):
 
 class Conversation(msgspec.Struct, frozen=True):
     """One thread. `verified`: made through a verified method, or attached to a proven person since. `version` moves
-    with every change that a reader can see, and with nothing else."""
+    with every change that a reader can see, and with nothing else. `queue_key`: where it was routed, if anywhere."""
 
     workspace_id: str
     id: str
@@ -78,6 +78,7 @@ class Conversation(msgspec.Struct, frozen=True):
     updated_at: int
     version: int
     next_seq: int
+    queue_key: str | None = None
 
     @property
     def is_open(self) -> bool:

@@ -13,14 +13,14 @@ from vestibule.storage.store import Query, Row, Store, Value, query
 _CONVERSATION = (
     "workspace_id, id, contact_id, verified, scope, channel, ticket_number, title, status, handed_off, assignee_kind,"
     " assignee_name, assignee_avatar_url, mode_id, checkpoint, custom_data, language, last_message, created_at,"
-    " updated_at, version, next_seq"
+    " updated_at, version, next_seq, queue_key"
 )
 _OF_C = ", ".join(f"c.{name.strip()}" for name in _CONVERSATION.split(","))
 _MESSAGE = (
     "workspace_id, conversation_id, seq, public_id, type, sender, text, sent_at, trust, sender_name, sender_avatar_url,"
     " attachments, action_calls, payload, custom_data, answers, vote"
 )
-_WIDTH = 22
+_WIDTH = 23
 
 NEXT_TICKET = statement(
     "conversations.next_ticket",
@@ -33,7 +33,7 @@ INSERT = statement(
     "conversations.insert",
     f"""
     INSERT INTO conversations ({_CONVERSATION})
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
     RETURNING id
     """,
 )
@@ -94,7 +94,7 @@ UPDATE = statement(
     f"""
     UPDATE conversations SET title = $3, status = $4, handed_off = $5, assignee_kind = $6, assignee_name = $7,
         assignee_avatar_url = $8, mode_id = $9, checkpoint = $10, language = $11, last_message = $12, contact_id = $13,
-        verified = $14
+        verified = $14, queue_key = $15
     WHERE workspace_id = $1 AND id = $2 RETURNING {_CONVERSATION}
     """,
 )
@@ -242,6 +242,7 @@ def update(conversation: Conversation) -> Query:
         conversation.last_message,
         conversation.contact_id,
         conversation.verified,
+        conversation.queue_key,
     )
 
 
@@ -297,6 +298,7 @@ def conversation_from(row: Row) -> Conversation:
         updated_at=row[19],
         version=row[20],
         next_seq=row[21],
+        queue_key=row[22],
     )
 
 
@@ -346,6 +348,7 @@ def _conversation_row(conversation: Conversation) -> tuple[Value, ...]:
         conversation.updated_at,
         conversation.version,
         conversation.next_seq,
+        conversation.queue_key,
     )
 
 

@@ -42,6 +42,12 @@ PENDING_IDENTITIES = statement(
 PROVIDER_IDENTITIES = statement(
     "erasure.provider_identities", "DELETE FROM provider_identities WHERE workspace_id = $1 AND contact_id = $2"
 )
+REFRESH_TOKENS = statement(
+    "erasure.refresh_tokens", "DELETE FROM refresh_tokens WHERE workspace_id = $1 AND visitor_id = $2"
+)
+ATTACHED_IDENTITIES = statement(
+    "erasure.attached_identities", "DELETE FROM attached_identities WHERE workspace_id = $1 AND contact_id = $2"
+)
 
 
 class Expired(msgspec.Struct, frozen=True):
@@ -73,6 +79,8 @@ def erase(workspace_id: str, contact_id: str) -> Work[int]:
     # What leads to the contact goes first, so that nobody is signed in to what is being forgotten.
     yield query(PENDING_IDENTITIES, workspace_id, contact_id)
     yield query(PROVIDER_IDENTITIES, workspace_id, contact_id)
+    yield query(REFRESH_TOKENS, workspace_id, contact_id)
+    yield query(ATTACHED_IDENTITIES, workspace_id, contact_id)
     yield query(CONTACT, workspace_id, contact_id)
     # The conversations first: whoever writes into one at this moment holds its row, and is waited for; what they have
     # written is seen, and deleted, by the statements after.

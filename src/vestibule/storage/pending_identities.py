@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from vestibule.storage.statement import statement
-from vestibule.storage.store import Row, Store
+from vestibule.storage.store import Query, Row, Store, query
 
 MOST_WRONG_VERIFIERS = 5
 
@@ -31,6 +31,13 @@ CLAIM = statement(
     WHERE workspace_id = $1 AND user_info_id_hash = $2 AND expires_at > $6 AND wrong_count < {MOST_WRONG_VERIFIERS}
     RETURNING $slot, workspace_id, contact_id, provider_id, issuer, subject, provider_session, auth_time, created_at,
         expires_at, challenge, bound_conversation, bound_visitor
+    """,
+)
+# What was claimed for a conversation, by a visitor or (empty) by nobody in particular.
+END = statement(
+    "pending_identities.end",
+    """
+    DELETE FROM pending_identities WHERE workspace_id = $1 AND bound_conversation = $2 AND bound_visitor = $3
     """,
 )
 PURGE = statement(
@@ -91,6 +98,11 @@ async def claim(
     """None where it is unknown, another workspace's, expired or dead."""
     rows = await store.write(CLAIM, workspace_id, user_info_id_hash, challenge, conversation, visitor, now)
     return _from_row(rows[0]) if rows else None
+
+
+def end(workspace_id: str, conversation: str, visitor: str) -> Query:
+    """No call is answered again with what was claimed so."""
+    return query(END, workspace_id, conversation, visitor)
 
 
 async def purge(store: Store, before: int) -> int:

@@ -47,7 +47,7 @@ async def write(
             unclaimed = erasure.PENDING_IDENTITIES if session is None else UNCLAIMED_WITHOUT_SESSION
             yield query(unclaimed, workspace_id, contact_id)
         for ending in endings:
-            yield token_endings.inserting(ending, now)
+            yield token_endings.insert_query(ending, now)
 
     try:
         await store.transact(work)

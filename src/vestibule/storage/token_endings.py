@@ -42,12 +42,12 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 async def insert(store: Store, ending: Ending, created_at: int) -> None:
-    step = inserting(ending, created_at)
+    step = insert_query(ending, created_at)
     await store.write(step.statement, *step.values)
 
 
-def inserting(ending: Ending, created_at: int) -> Query:
-    """For a unit of work."""
+def insert_query(ending: Ending, created_at: int) -> Query:
+    """The same as part of a larger unit of work."""
     where = ending.workspace_id, ending.contact_id, ending.token_id
     return query(INSERT, *where, ending.issued_before, created_at, ending.expires_at)
 

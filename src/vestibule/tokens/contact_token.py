@@ -7,9 +7,10 @@ A contact token is a JWT that anyone can check with our published keys (RFC 7519
              org_id (the workspace), contact {id, verified}, method, auth_time,
              sid (of the provider's session that it came of, where that is known)
 
-An unverified visitor's token has no `exp`: the OpenCX widget keeps it in the browser for ever and never asks for
-another one (contracts/opencx.md section 0.6). It opens what this device made, nothing else, and can be ended. It may
-carry what the visitor said of themselves in `said`, so that nothing need be stored before they write.
+An unverified visitor's token has no `exp`, unless it is a session's (`visitor_session.py`): the OpenCX widget keeps it
+in the browser for ever and never asks for another one (contracts/opencx.md section 0.6). It opens what this device
+made, nothing else, and can be ended. It may carry what the visitor said of themselves in `said`, so that nothing need
+be stored before they write.
 """
 
 from __future__ import annotations
@@ -91,17 +92,30 @@ class ContactTokens:
         self._lifetime = lifetime_ms // SECOND_MS
         self._known: dict[bytes, tuple[ContactClaims, str]] = {}
 
+    @property
+    def lifetime_ms(self) -> int:
+        """Of a verified contact's token."""
+        return self._lifetime * SECOND_MS
+
     def issue(
-        self, workspace_id: str, contact_id: str, *, method: Method, auth_time_ms: int, session: str | None = None
+        self,
+        workspace_id: str,
+        contact_id: str,
+        *,
+        method: Method,
+        auth_time_ms: int,
+        token_id: str | None = None,
+        session: str | None = None,
     ) -> str:
-        """A token for a verified contact; `session` as `session_of` names it. Raises NoSigningKey."""
+        """A token for a verified contact. `token_id`: under what it can be ended, if that has been noted already;
+        `session` as `session_of` names it. Raises NoSigningKey."""
         now = now_ms() // SECOND_MS
         claims = ContactClaims(
             iss=self._issuer,
             aud=audience_of(workspace_id),
             sub=contact_id,
             iat=now,
-            jti=new_id(),
+            jti=token_id or new_id(),
             org_id=workspace_id,
             contact=ContactOfToken(contact_id, verified=True),
             method=method,
@@ -111,19 +125,28 @@ class ContactTokens:
         )
         return self._sign(claims)
 
-    def issue_unverified(self, workspace_id: str, contact_id: str, said: Said | None) -> str:
-        """A token for an unverified visitor. Raises NoSigningKey."""
+    def issue_unverified(
+        self,
+        workspace_id: str,
+        contact_id: str,
+        said: Said | None,
+        *,
+        token_id: str | None = None,
+        lifetime_ms: int | None = None,
+    ) -> str:
+        """A token for an unverified visitor, with an end only where it can be had anew. Raises NoSigningKey."""
         now = now_ms() // SECOND_MS
         claims = ContactClaims(
             iss=self._issuer,
             aud=audience_of(workspace_id),
             sub=contact_id,
             iat=now,
-            jti=new_id(),
+            jti=token_id or new_id(),
             org_id=workspace_id,
             contact=ContactOfToken(contact_id, verified=False),
             method=Method.UNVERIFIED,
             auth_time=now,
+            exp=now + lifetime_ms // SECOND_MS if lifetime_ms is not None else None,
             said=said,
         )
         return self._sign(claims)

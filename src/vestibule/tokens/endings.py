@@ -54,18 +54,23 @@ class TokenEndings:
 
     def check(self, claims: ContactClaims) -> None:
         """Raises InvalidContactToken for a token that was ended, StorageUnavailable while no ending is known yet."""
-        self._require_known()
-        ended = self._ended
-        of_contact = (claims.org_id, claims.sub)
-        before = ended.contacts.get(of_contact, 0)
-        if claims.sid is None and claims.method is Method.TOKEN_EXCHANGE:
-            before = max(before, ended.without_session.get(of_contact, 0))
+        issued, of_provider = claims.iat * SECOND_MS, claims.method is Method.TOKEN_EXCHANGE
         if (
-            claims.iat * SECOND_MS < before
-            or (claims.org_id, claims.jti) in ended.tokens
-            or self.is_over(claims.org_id, claims.sid)
+            self.ended(claims.org_id, claims.sub, issued, session=claims.sid, of_provider=of_provider)
+            or (claims.org_id, claims.jti) in self._ended.tokens
         ):
             raise InvalidContactToken(detail="ended", step="ended")
+
+    def ended(
+        self, workspace_id: str, contact_id: str, since: int, *, session: str | None, of_provider: bool = True
+    ) -> bool:
+        """Whether what has stood for a contact since then (epoch ms) does so no more: they were signed out everywhere,
+        or from the session of their provider that it came of, which may be unknown. Raises StorageUnavailable."""
+        self._require_known()
+        before = self._ended.contacts.get((workspace_id, contact_id), 0)
+        if of_provider and session is None:
+            before = max(before, self._ended.without_session.get((workspace_id, contact_id), 0))
+        return since < before or self.is_over(workspace_id, session)
 
     def is_over(self, workspace_id: str, session: str | None) -> bool:
         """Whether a provider's session, as `session_of` names it, has ended: it does not begin again, so no proof of it

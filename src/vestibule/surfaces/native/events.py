@@ -20,7 +20,7 @@ from msgspec import Meta
 from vestibule.clock import elapsed
 from vestibule.conversations.opening import open_conversation
 from vestibule.conversations.visibility import is_internal
-from vestibule.conversations.visitor import Visitor, visitor_of
+from vestibule.conversations.visitor import Visitor, recognise, visitor_of
 from vestibule.edge.bearer import bearer
 from vestibule.edge.http import Reply, Request
 from vestibule.edge.operation import Answer, Operation, Parameter
@@ -30,7 +30,7 @@ from vestibule.errors import InvalidField, NotFound, RateLimited, Unavailable, V
 from vestibule.model.conversation import Conversation
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
-from vestibule.surfaces.native.caller import claims_of, recognise
+from vestibule.surfaces.native.caller import claims_of
 from vestibule.surfaces.native.conversations import CONVERSATION_ID, ONE
 from vestibule.surfaces.native.reading import number
 from vestibule.surfaces.native.shapes import conversation_of, message_of

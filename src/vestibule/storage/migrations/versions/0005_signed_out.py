@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 
 STATEMENTS = (
     # Without whose token it was: a fingerprint and a time lead to nobody.
@@ -18,6 +18,8 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX spent_tokens_expiring ON spent_tokens (expires_at)",
+    # Of which session of the provider a person was proven, so that what was attached ends with that session.
+    "ALTER TABLE attached_identities ADD COLUMN session TEXT",
     # People sign out at their providers every day: these endings go when no token can be alive any more. NULL: never.
     "ALTER TABLE token_endings ADD COLUMN expires_at BIGINT",
     "CREATE INDEX token_endings_expiring ON token_endings (expires_at) WHERE expires_at IS NOT NULL",

@@ -1,0 +1,81 @@
+"""Refresh tokens of visitor sessions, as rows of hashes; it must not see a token."""
+
+from __future__ import annotations
+
+import msgspec
+
+from vestibule.storage.statement import statement
+from vestibule.storage.store import Query, Store, Work, query
+
+INSERT = statement(
+    "refresh_tokens.insert",
+    """
+    INSERT INTO refresh_tokens (workspace_id, token_hash, visitor_id, uses, created_at, expires_at)
+    VALUES ($1, $2, $3, 0, $4, $5) RETURNING $slot, token_hash
+    """,
+)
+# Counts, so that of two uses at once exactly one is the first.
+USE = statement(
+    "refresh_tokens.use",
+    """
+    UPDATE refresh_tokens SET uses = uses + 1 WHERE workspace_id = $1 AND token_hash = $2 AND expires_at > $3
+    RETURNING visitor_id, uses
+    """,
+)
+END = statement("refresh_tokens.end", "DELETE FROM refresh_tokens WHERE workspace_id = $1 AND visitor_id = $2")
+PURGE = statement("refresh_tokens.purge", "DELETE FROM refresh_tokens WHERE expires_at < $1 RETURNING workspace_id")
+
+
+class RefreshRow(msgspec.Struct, frozen=True):
+    """Times are epoch milliseconds."""
+
+    workspace_id: str
+    token_hash: str
+    visitor_id: str
+    created_at: int
+    expires_at: int
+
+
+class Used(msgspec.Struct, frozen=True):
+    """Whose token it was. `again`: it had been used before, so the session is over."""
+
+    visitor_id: str
+    again: bool
+
+
+async def insert(store: Store, row: RefreshRow) -> None:
+    await store.write(INSERT, *msgspec.structs.astuple(row))
+
+
+async def rotate(store: Store, workspace_id: str, token_hash: str, following: RefreshRow) -> Used | None:
+    """Takes a token and puts the following one in its place, whose visitor is the taken one's; a token that was taken
+    before takes its whole session with it. None where it is unknown or has run out."""
+
+    def work() -> Work[Used | None]:
+        found = yield query(USE, workspace_id, token_hash, following.created_at)
+        if not found:
+            return None
+        visitor_id, uses = str(found[0][0]), int(found[0][1])
+        if uses > 1:
+            yield end(workspace_id, visitor_id)
+        else:
+            row = msgspec.structs.replace(following, visitor_id=visitor_id)
+            yield query(INSERT, *msgspec.structs.astuple(row))
+        return Used(visitor_id, again=uses > 1)
+
+    return await store.transact(work)
+
+
+def end(workspace_id: str, visitor_id: str) -> Query:
+    """Nothing refreshes the session any more."""
+    return query(END, workspace_id, visitor_id)
+
+
+async def end_now(store: Store, workspace_id: str, visitor_id: str) -> None:
+    """The same by itself."""
+    await store.write(END, workspace_id, visitor_id)
+
+
+async def purge(store: Store, before: int) -> int:
+    """Deletes what ran out before a moment; how many."""
+    return len(await store.write(PURGE, before))
