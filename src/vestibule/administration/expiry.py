@@ -1,5 +1,4 @@
-"""Deletes what has run out: proofs that nobody claimed, visitor sessions, what they were identified by; it must not end
-anything early."""
+"""Deletes what has run out by its own time (proofs, sessions, endings of tokens); it must not end anything early."""
 
 from __future__ import annotations
 
@@ -7,12 +6,14 @@ import asyncio
 import logging
 import random
 
-from vestibule.clock import SECOND_MS, now_ms
+from vestibule.clock import DAY_MS, SECOND_MS, now_ms
 from vestibule.errors import VestibuleError
 from vestibule.runtime import Runtime
-from vestibule.storage import attached_identities, spent_tokens, token_endings
+from vestibule.storage import attached_identities, spent_tokens
 
 _JITTER = 0.3
+# A verified contact's token, by its setting's bounds, with a day for clocks that differ.
+LONGEST_TOKEN_MS = 31 * DAY_MS
 _log = logging.getLogger(__name__)
 
 
@@ -34,7 +35,7 @@ async def sweep(runtime: Runtime) -> None:
     """Once. Raises StorageUnavailable."""
     await runtime.pending_identities.purge()
     await runtime.visitor_sessions.purge()
+    await runtime.token_endings.purge(now_ms() - LONGEST_TOKEN_MS)
     # For as long as their visitors may come back they say whose a conversation is.
     await attached_identities.purge(runtime.store, now_ms() - runtime.settings.visitor_session_lifetime)
     await spent_tokens.purge(runtime.store, now_ms())
-    await token_endings.purge(runtime.store, now_ms())

@@ -7,7 +7,7 @@ these tokens within 5 s.
 
 from __future__ import annotations
 
-from vestibule.clock import DAY_MS, now_ms
+from vestibule.clock import now_ms
 from vestibule.errors import InvalidProviderToken
 from vestibule.model.claims import ProviderSubject, SignOut
 from vestibule.storage import sign_outs as rows
@@ -15,11 +15,8 @@ from vestibule.storage.contacts import Contacts
 from vestibule.storage.provider_identities import ProviderIdentities
 from vestibule.storage.spent_tokens import until
 from vestibule.storage.store import Store
-from vestibule.storage.token_endings import NO_SESSION, SESSION, Ending
+from vestibule.storage.token_endings import EVERYWHERE, NO_SESSION, SESSION, Ending
 from vestibule.tokens.contact_token import session_of
-
-# Longer than any verified contact's token can live (settings.py), after which there is nothing left to end.
-_KEPT_MS = 31 * DAY_MS
 
 
 async def end_sessions(store: Store, contacts: Contacts, sign_out: SignOut) -> list[str]:
@@ -29,12 +26,10 @@ async def end_sessions(store: Store, contacts: Contacts, sign_out: SignOut) -> l
     workspace_id = sign_out.workspace_id
     people = await _people(store, contacts, sign_out)
     session = session_of(sign_out.issuer, sign_out.session)
-    ended = [
-        Ending(workspace_id, person, NO_SESSION if session is not None else "", now, now + _KEPT_MS)
-        for person in people
-    ]
+    which = EVERYWHERE if session is None else NO_SESSION
+    ended = [Ending(workspace_id, person, which, now) for person in people]
     if session is not None:
-        ended.append(Ending(workspace_id, "", SESSION + session, now, now + _KEPT_MS))
+        ended.append(Ending(workspace_id, "", SESSION + session, now))
     first = await rows.write(
         store,
         workspace_id,

@@ -72,7 +72,7 @@ class VisitorSessions:
         if used.again:
             now = now_ms()
             # The access tokens too, within 5 s on every worker.
-            await token_endings.insert(self._store, Ending(workspace_id, used.visitor_id, "", now), now)
+            await token_endings.insert(self._store, Ending(workspace_id, used.visitor_id, used.visitor_id, 0), now)
             raise InvalidGrant(_REFUSED, detail="used before: the session is over", step="reuse")
         return self._session(workspace_id, used.visitor_id, text)
 

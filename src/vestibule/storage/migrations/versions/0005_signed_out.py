@@ -20,9 +20,6 @@ STATEMENTS = (
     "CREATE INDEX spent_tokens_expiring ON spent_tokens (expires_at)",
     # Of which session of the provider a person was proven, so that what was attached ends with that session.
     "ALTER TABLE attached_identities ADD COLUMN session TEXT",
-    # People sign out at their providers every day: these endings go when no token can be alive any more. NULL: never.
-    "ALTER TABLE token_endings ADD COLUMN expires_at BIGINT",
-    "CREATE INDEX token_endings_expiring ON token_endings (expires_at) WHERE expires_at IS NOT NULL",
     """
     CREATE INDEX pending_identities_of_session ON pending_identities (workspace_id, provider_session)
     WHERE provider_session IS NOT NULL
