@@ -35,6 +35,7 @@ _ABOUT_THE_ENGINES = frozenset({"test_store.py", "test_storage_statements.py"})
 _LONG_FILES = frozenset(
     {
         "test_actions_end_to_end.py",
+        "test_backchannel_logout.py",
         "test_cli_conversations.py",
         "test_credential_confusion.py",
         "test_cross_device.py",
@@ -45,7 +46,9 @@ _LONG_FILES = frozenset(
         "test_native_conversations.py",
         "test_native_me.py",
         "test_native_openapi.py",
+        "test_native_token.py",
         "test_outbound.py",
+        "test_provider_changes.py",
         "test_puzzel_authenticate.py",
         "test_puzzel_connect.py",
         "test_puzzel_identity.py",

@@ -8,35 +8,21 @@ from http import HTTPStatus
 import msgspec
 
 from vestibule import errors
-from vestibule.edge.http import Handler, Reply, Request, json_reply
+from vestibule.edge.http import Handler, Header, Reply, Request, json_reply
 from vestibule.edge.problem import headers_of, status_of_type
 from vestibule.edge.surface import note_refusal
 
-# What says more about the request than "bad" does; everything else that a client can mend is 400.
-_OWN_STATUS = frozenset(
-    {
-        HTTPStatus.METHOD_NOT_ALLOWED,
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        HTTPStatus.TOO_MANY_REQUESTS,
-    }
-)
-_NAMES: tuple[tuple[type[errors.VestibuleError], str], ...] = (
-    (errors.InvalidClient, "invalid_client"),
-    (errors.InvalidGrant, "invalid_grant"),
-    (errors.UnsupportedGrantType, "unsupported_grant_type"),
-    (errors.WorkspaceDisabled, "unauthorized_client"),
-    (errors.RateLimited, "temporarily_unavailable"),
-    (errors.Unavailable, "temporarily_unavailable"),
-    (errors.Upstream, "server_error"),
-)
+# RFC 6749 section 5.1, for what has tokens in it and for its refusals.
+NO_CACHE: Header = (b"pragma", b"no-cache")
+_OF_OAUTH = (errors.InvalidClient, errors.InvalidGrant, errors.UnsupportedGrantType)
+# The client has not authenticated, and need not: what its request proves or names is part of the request.
+_ABOUT_THE_REQUEST = (errors.NotAuthenticated, errors.NotFound, errors.Conflict)
 # RFC 8693 section 2.2.2 and RFC 6749 section 5.2 have names of their own for what is wrong with these.
 _FIELDS = {"audience": "invalid_target", "resource": "invalid_target", "scope": "invalid_scope"}
 
 
 class OAuthError(msgspec.Struct, frozen=True):
-    """What went wrong. `error` is OAuth's name for it, `code` ours, which is finer and as stable."""
+    """What went wrong. `error` is OAuth's name for it where it has one, `code` ours, which is finer and as stable."""
 
     error: str
     error_description: str
@@ -44,17 +30,16 @@ class OAuthError(msgspec.Struct, frozen=True):
 
 
 def oauth_error(error: errors.VestibuleError) -> Reply:
-    """The dialect. A subject token that proves nothing is `invalid_request` (RFC 8693 section 2.2.2), never a 401: the
-    client has not authenticated, and need not."""
+    """The dialect. A subject token that proves nothing is `invalid_request` (RFC 8693 section 2.2.2), never a 401."""
     status = oauth_status(type(error))
-    body = OAuthError(_name(error), error.message, error.code)
+    body = OAuthError(_name(error, status), error.message, error.code)
     headers = headers_of(error) if status != HTTPStatus.BAD_REQUEST else ()
-    return json_reply(status.value, msgspec.json.encode(body), *headers)
+    return json_reply(status.value, msgspec.json.encode(body), NO_CACHE, *headers)
 
 
 def oauth_status(kind: type[errors.VestibuleError]) -> HTTPStatus:
-    status = status_of_type(kind)
-    return status if status in _OWN_STATUS or status >= HTTPStatus.INTERNAL_SERVER_ERROR else HTTPStatus.BAD_REQUEST
+    """400 (RFC 6749 section 5.2), unless the fault is not what the request says."""
+    return HTTPStatus.BAD_REQUEST if issubclass(kind, _ABOUT_THE_REQUEST) else status_of_type(kind)
 
 
 def speaking_oauth(handler: Handler) -> Handler:
@@ -70,7 +55,8 @@ def speaking_oauth(handler: Handler) -> Handler:
     return answer
 
 
-def _name(error: errors.VestibuleError) -> str:
-    if isinstance(error, errors.InvalidField):
-        return _FIELDS.get(error.field, "invalid_request")
-    return next((name for kind, name in _NAMES if isinstance(error, kind)), "invalid_request")
+def _name(error: errors.VestibuleError, status: HTTPStatus) -> str:
+    if status != HTTPStatus.BAD_REQUEST or isinstance(error, _OF_OAUTH):
+        return error.code
+    field = error.field if isinstance(error, errors.InvalidField) else ""
+    return _FIELDS.get(field, errors.InvalidRequest.code)

@@ -14,7 +14,7 @@ from vestibule.clock import SECOND_MS
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.form import MEDIA_TYPE, read_form
 from vestibule.edge.http import Reply, Request, json_reply
-from vestibule.edge.oauth import OAuthError, oauth_status, speaking_oauth
+from vestibule.edge.oauth import NO_CACHE, OAuthError, oauth_status, speaking_oauth
 from vestibule.edge.operation import Answer, ErrorForm, Operation
 from vestibule.edge.surface import Route
 from vestibule.errors import (
@@ -115,7 +115,7 @@ class Token:
             expires_in=settings.contact_token_lifetime // SECOND_MS,
             contact=ContactReference(contact.id),
         )
-        return json_reply(200, _ENCODER.encode(answer))
+        return json_reply(200, _ENCODER.encode(answer), NO_CACHE)
 
     async def _exchange(self, workspace: Workspace, form: Form) -> Authenticated:
         """RFC 8693 section 2.1."""
