@@ -332,6 +332,12 @@ def test_an_erased_contact_s_user_info_id_is_worth_nothing(front: Front, pending
     refused(redeem(front, *pending), "invalid_grant", "invalid_grant")
 
 
+def test_it_asks_for_nothing_else_either(front: Front, pending: tuple[str, str]) -> None:
+    for name, error in (("requested_token_type", "invalid_request"), ("scope", "invalid_scope")):
+        refused(redeem(front, *pending, **{name: "x"}), error, "invalid_field", names=name)
+    assert issued(redeem(front, *pending, requested_token_type=ACCESS_TOKEN))["issued_token_type"] == ACCESS_TOKEN
+
+
 @pytest.mark.parametrize("missing", ["user_info_id", "code_verifier", "client_id"])
 def test_each_part_is_required(front: Front, pending: tuple[str, str], missing: str) -> None:
     form: dict[str, str | None] = {"user_info_id": pending[0], "code_verifier": pending[1]}

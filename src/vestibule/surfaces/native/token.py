@@ -99,6 +99,7 @@ class Token:
         grant = self._grants.get(_required(form, "grant_type"))
         if grant is None:
             raise UnsupportedGrantType(step="grant_type")
+        _refuse_what_is_not_done(form, settings.public_url)
         workspace = await workspace_of(runtime, _required(form, "client_id"))
         request.facts["workspace"] = workspace.id
         await guard(runtime, Caller(workspace, "exchange", settings.rate_limit_exchange_workspace))
@@ -119,7 +120,6 @@ class Token:
 
     async def _exchange(self, workspace: Workspace, form: Form) -> Authenticated:
         """RFC 8693 section 2.1."""
-        _refuse_what_is_not_done(form, self._runtime.settings.public_url)
         token, kind = _required(form, "subject_token"), _required(form, "subject_token_type")
         if kind not in {ID_TOKEN, ACCESS_TOKEN, JWT}:
             raise InvalidField("subject_token_type", f"must be {ID_TOKEN}, {ACCESS_TOKEN} or {JWT}")
