@@ -46,6 +46,7 @@ from vestibule.tokens.pending_identity import PendingIdentities
 from vestibule.tokens.signing_keys import REFRESH_SECONDS, SigningKeys, ensure_first
 from vestibule.tokens.visitor_session import VisitorSessions
 from vestibule.verification.auth_endpoint import AuthEndpoint
+from vestibule.verification.provider_sign_out import ProviderSignOut
 from vestibule.verification.token_exchange import TokenExchange
 
 _log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
     )
     unverified_secret = UnverifiedSecret(store, sealer)
     outbound = Outbound(allowed_private=settings.private_hosts, ca_file=settings.ca_file or None)
+    token_reader = TokenReader(outbound, ProviderKeys(outbound))
     return Runtime(
         settings=settings,
         store=store,
@@ -80,7 +82,8 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         outbound=outbound,
         unverified_secret=unverified_secret,
         files=DiskFileStore(Path(settings.files_directory)),
-        token_exchange=TokenExchange(TokenReader(outbound, ProviderKeys(outbound))),
+        token_exchange=TokenExchange(token_reader),
+        provider_sign_out=ProviderSignOut(token_reader),
         pending_identities=PendingIdentities(store, lifetime_ms=settings.user_info_id_lifetime),
         visitor_sessions=VisitorSessions(
             store,

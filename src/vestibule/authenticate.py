@@ -1,5 +1,5 @@
 """The one way in: guard, verify, resolve, record, issue. A method supplies `verify` and cannot forget the rest; nothing
-here knows a wire or a method."""
+here knows a wire."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TypeVar
 import msgspec
 
 from vestibule import metrics
-from vestibule.errors import WorkspaceDisabled
-from vestibule.identity.matching import Outcome
+from vestibule.errors import InvalidGrant, InvalidProviderToken, WorkspaceDisabled
+from vestibule.identity.matching import Decision, Outcome
 from vestibule.limits import Allowance
+from vestibule.model.claims import Method, VerifiedClaims
 from vestibule.model.contact import Contact
 from vestibule.model.workspace import Workspace
 from vestibule.runtime import Runtime
+from vestibule.tokens.contact_token import session_of
 from vestibule.verification.method import VerificationMethod
 
 Credential = TypeVar("Credential")
@@ -50,14 +52,60 @@ async def authenticate(
 ) -> Authenticated:
     """Verifies the credential, finds or makes its contact and issues the contact's token.
 
-    Raises what the method refuses with, and ContactBusy, StorageUnavailable, NoSigningKey. Nothing is stored unless
-    the whole proof held, and no token exists unless the contact is stored.
+    Raises what `prove` does, and NoSigningKey. No token exists unless the contact is stored.
     """
-    claims = await method.verify(credential)
-    decision = await runtime.resolver.resolve(claims)
+    claims, decision = await prove(runtime, method, credential)
+    subject = claims.subject
     life = runtime.contact_tokens.life(claims.token_until)
     token = runtime.contact_tokens.issue(
-        claims.workspace_id, decision.contact.id, method=claims.method, auth_time_ms=claims.proven_at, life=life
+        claims.workspace_id,
+        decision.contact.id,
+        method=claims.method,
+        auth_time_ms=claims.authenticated_at,
+        life=life,
+        session=session_of(subject.issuer, subject.session) if subject is not None else None,
     )
-    metrics.authentication(claims.method, decision.outcome)
     return Authenticated(decision.contact, token, life, decision.outcome, decision.fields)
+
+
+async def prove(
+    runtime: Runtime, method: VerificationMethod[Credential], credential: Credential
+) -> tuple[VerifiedClaims, Decision]:
+    """Verifies the credential and finds or makes its contact. Nothing is stored unless the whole proof held.
+
+    Raises what the method refuses with, and IdentityConflict, ContactBusy, StorageUnavailable."""
+    claims = await method.verify(credential)
+    subject = claims.subject
+    if subject is not None and runtime.token_endings.is_over(
+        claims.workspace_id, session_of(subject.issuer, subject.session)
+    ):
+        raise InvalidProviderToken(detail="its session at the provider has ended", step="session")
+    decision = await runtime.resolver.resolve(claims)
+    metrics.authentication(claims.method, decision.outcome)
+    return claims, decision
+
+
+async def redeem(
+    runtime: Runtime, workspace_id: str, user_info_id: str, code_verifier: str, *, conversation: str, visitor: str
+) -> Authenticated:
+    """The second half of an exchange in two: whose proof it was, bound to conversation and visitor from now on, and the
+    token that stands for them. Raises InvalidGrant, StorageUnavailable, NoSigningKey."""
+    pending = await runtime.pending_identities.claim(
+        workspace_id, user_info_id, code_verifier, conversation=conversation, visitor=visitor
+    )
+    session = session_of(pending.issuer, pending.provider_session)
+    contact = await runtime.contacts.find_leading(workspace_id, pending.contact_id)
+    if contact is None or runtime.token_endings.ended(
+        workspace_id, pending.contact_id, pending.created_at, session=session
+    ):
+        raise InvalidGrant(detail="its contact is gone or signed out", step="contact")
+    life = runtime.contact_tokens.life()
+    token = runtime.contact_tokens.issue(
+        workspace_id,
+        contact.id,
+        method=Method.TOKEN_EXCHANGE,
+        auth_time_ms=pending.auth_time,
+        life=life,
+        session=session,
+    )
+    return Authenticated(contact, token, life, Outcome.UNCHANGED, {})

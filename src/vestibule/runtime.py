@@ -26,6 +26,7 @@ from vestibule.tokens.pending_identity import PendingIdentities
 from vestibule.tokens.signing_keys import SigningKeys
 from vestibule.tokens.visitor_session import VisitorSessions
 from vestibule.verification.auth_endpoint import AuthEndpoint
+from vestibule.verification.provider_sign_out import ProviderSignOut
 from vestibule.verification.token_exchange import TokenExchange
 
 
@@ -56,3 +57,4 @@ class Runtime:
     admin_keys: AdminKeys
     auth_endpoint: AuthEndpoint
     allowed_domains: AllowedDomains
+    provider_sign_out: ProviderSignOut

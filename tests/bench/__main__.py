@@ -21,6 +21,7 @@ from tests.bench import idle, load, plans, servers
 from tests.bench.measuring import Candidate, OfPgbench, OverHttp, Refusals, visit
 from tests.bench.pgbench import Pgbench
 from tests.bench.processes import Cores, choose_cores, memory, on_core
+from tests.bench.provider import Provider
 from tests.bench.report import Report, as_json, print_report
 from tests.bench.scenarios import HELLO, MANY, ONE, POSTGRESQL, SCENARIOS, SQLITE, Requests, Scenario
 from tests.fixtures.postgres import PostgresServer
@@ -80,6 +81,7 @@ def _measure(
     with on_core(cores.others):
         stack.enter_context(postgres)
     link = stack.enter_context(load.generator(cores.others))
+    provider = stack.enter_context(Provider())
     running: dict[str, servers.Running] = {}
     if HELLO in needed:
         running[HELLO] = stack.enter_context(servers.hello_server(cores.server, directory / "hello.log"))
@@ -87,7 +89,7 @@ def _measure(
         if name in needed:
             _say(f"starting Vestibule on {name}, four times")
             running[name] = stack.enter_context(
-                servers.vestibule_server(name, url, directory / f"on-{name}", cores.server)
+                servers.vestibule_server(name, url, directory / f"on-{name}", cores.server, provider)
             )
     _populate(options.scenarios, running, link)
     candidates: list[Candidate] = [
@@ -116,7 +118,8 @@ def _measure(
             _say(f"{options.rows:,} contacts on {name}, for the plans")
             growths.append(plans.measure(name, url, options.rows))
     remarks = [f"Python {platform.python_version()}, one worker; {cores}"]
-    return Report(remarks, rows, tuple(running.values()), memories, growths, held), faults
+    signature = provider.signature_us()
+    return Report(remarks, rows, tuple(running.values()), memories, growths, signature, held), faults
 
 
 def _populate(scenarios: tuple[Scenario, ...], running: dict[str, servers.Running], link: Connection) -> None:

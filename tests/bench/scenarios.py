@@ -11,7 +11,9 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from tests.bench import exchanges
 from tests.bench.chats import get, open_chat
+from tests.bench.provider import Provider
 
 HELLO, SQLITE, POSTGRESQL = "hello", "sqlite", "postgresql"
 ONE, MANY = 1, 16
@@ -21,6 +23,9 @@ PEOPLE = 20_000
 STEADY = PEOPLE * 4 // 5
 CHATS = 200
 PHONES = 10_000  # more than any cache of parsed numbers holds
+# Fewer than there are people: each token that comes again is signed before, which takes longer than to read it.
+PROVEN = 2_000
+REDEEMED = 200
 _SHARE_NEW = 0.2
 _SHARE_CHANGED = 0.2
 
@@ -61,6 +66,8 @@ class Target:
     port: int
     api_key: str
     widget_token: str = ""
+    customer_id: str = ""
+    provider: Provider | None = None
     chats: list[tuple[str, str]] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     random: random.Random = field(default_factory=lambda: random.Random(20_000))
@@ -142,6 +149,43 @@ def sessions(target: Target) -> Iterator[Request]:
     return _of_chats(target, lambda _: "/sessions?filters=%7B%7D")
 
 
+def people_at_provider(target: Target) -> Iterator[Request]:
+    return ((Effect.NEW, _exchange(target, _provider(target).token_of(person))) for person in range(PROVEN))
+
+
+def exchange_again(target: Target) -> Iterator[Request]:
+    """People who come as they were: a provider's claims seldom change."""
+    while True:
+        yield Effect.NONE, _exchange(target, _provider(target).token_of(target.random.randrange(PROVEN)))
+
+
+def exchange(target: Target) -> Iterator[Request]:
+    """80 % returning people."""
+    again = exchange_again(target)
+    while True:
+        if target.random.random() < _SHARE_NEW:
+            yield Effect.NEW, _exchange(target, _provider(target).new_token(f"new.{next(target.numbers)}"))
+        else:
+            yield next(again)
+
+
+def redeem(target: Target) -> Iterator[Request]:
+    """The same call again binds nothing new, and is the same statement."""
+    made = exchanges.user_info_ids(target.port, target.customer_id, _provider(target), REDEEMED)
+    rendered = [exchanges.redeem(target.port, target.customer_id, user_info_id) for user_info_id in made]
+    return ((Effect.NONE, request) for request in itertools.cycle(rendered))
+
+
+def _provider(target: Target) -> Provider:
+    if target.provider is None:
+        raise ValueError("this server has no identity provider")
+    return target.provider
+
+
+def _exchange(target: Target, token: str) -> bytes:
+    return exchanges.exchange(target.port, target.customer_id, token)
+
+
 def _of_chats(target: Target, path: Callable[[str], str]) -> Iterator[Request]:
     if not target.chats:
         people_ = (_person(number) for number in range(STEADY - CHATS, STEADY))
@@ -168,9 +212,10 @@ def _post(target: Target, email: str, name: str = _NAME, phone: str = _PHONE) ->
 
 
 MIXED = "authenticate-user, mixed"
+EXCHANGE = "token exchange, RS256, mixed"
 
 
-def _authenticate_user(server: str) -> tuple[Scenario, ...]:
+def _on_engine(server: str) -> tuple[Scenario, ...]:
     return (
         Scenario(MIXED, server, MANY, mixed, people),
         Scenario(MIXED, server, ONE, mixed, people),
@@ -179,13 +224,16 @@ def _authenticate_user(server: str) -> tuple[Scenario, ...]:
         Scenario("authenticate-user, new", server, MANY, new, people),
         Scenario("poll, nothing new", server, MANY, poll, people),
         Scenario("list of chats", server, MANY, sessions, people),
+        Scenario(EXCHANGE, server, MANY, exchange, people_at_provider),
+        Scenario("token exchange, RS256, unchanged", server, MANY, exchange_again, people_at_provider),
+        Scenario("userInfoId redeemed", server, MANY, redeem, people_at_provider),
     )
 
 
 SCENARIOS = (
     Scenario("hello world", HELLO, MANY, hello),
     Scenario("hello world", HELLO, ONE, hello),
-    *_authenticate_user(SQLITE),
-    *_authenticate_user(POSTGRESQL),
+    *_on_engine(SQLITE),
+    *_on_engine(POSTGRESQL),
     Scenario("authenticate-user, unchanged, own phones", POSTGRESQL, MANY, unchanged_with_phones, people_with_phones),
 )

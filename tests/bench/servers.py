@@ -24,6 +24,7 @@ import asyncpg
 
 from tests.bench import load
 from tests.bench.processes import on_core
+from tests.bench.provider import Provider
 from tests.bench.scenarios import HELLO, Effect, Requests, Target
 from tests.fixtures.server import Guard, RunningServer, ServerFailed, free_port
 from vestibule.storage.opening import sqlite_path
@@ -95,10 +96,18 @@ def _wait_for_hello(process: subprocess.Popen[bytes], port: int, log: Path) -> N
 
 
 @contextlib.contextmanager
-def vestibule_server(name: str, database_url: str, directory: Path, core: int | None) -> Iterator[Running]:
-    """`vestibule serve` with one worker and its default settings, with a workspace whose key meets no rate limit."""
+def vestibule_server(
+    name: str, database_url: str, directory: Path, core: int | None, provider: Provider
+) -> Iterator[Running]:
+    """`vestibule serve` with one worker and its default settings, but that nobody meets a rate limit, with a workspace
+    that trusts the provider."""
     directory.mkdir()
-    settings = {"VESTIBULE_DATABASE_URL": database_url, "VESTIBULE_SECRET_KEYS": secrets.token_urlsafe(32)}
+    settings = {
+        "VESTIBULE_DATABASE_URL": database_url,
+        "VESTIBULE_SECRET_KEYS": secrets.token_urlsafe(32),
+        "VESTIBULE_PRIVATE_HOSTS": "127.0.0.0/8",
+        **{f"VESTIBULE_RATE_LIMIT_EXCHANGE_{what}": "1000000000" for what in ("ADDRESS", "WORKSPACE", "CONTACT")},
+    }
     server = RunningServer(settings, directory)
     try:
         first = _start(server, core)
@@ -110,10 +119,12 @@ def vestibule_server(name: str, database_url: str, directory: Path, core: int | 
         workspace_id = workspace["workspace_id"]
         options = ("--workspace", workspace_id, "--scope", "widget:authenticate", "--rate-limit", "1000000000")
         key = server.cli("api-key", "create", *options)["api_key"]
+        of_provider = ("--issuer", provider.issuer, "--client-id", provider.client)
+        server.cli("provider", "add", "bench", "--workspace", workspace_id, *of_provider)
         yield Running(
             name,
             server.pid,
-            Target(server.port, key, workspace["widget_token"]),
+            Target(server.port, key, workspace["widget_token"], workspace["customer_id"], provider),
             database_url=database_url,
             workspace_id=workspace_id,
             ready_first=first,

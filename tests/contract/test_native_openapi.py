@@ -32,6 +32,9 @@ SURFACE = native.surface(cast("Runtime", SimpleNamespace(settings=Settings())), 
 OPERATIONS = sorted(
     (route.method, route.path) for route in SURFACE.routes if not route.path.endswith(("/events", "/openapi.json"))
 )
+# What speaks OAuth 2.0's dialect, and needs no contact token: it is where one comes from.
+FORM = "application/x-www-form-urlencoded"
+OAUTH = ("/v1/token", "/v1/backchannel-logout/{customer_id}")
 # What an answer is held to, whatever was sent. Answers to streams never end, so the one stream is not among them.
 CHECKS = [
     schemathesis.checks.not_a_server_error,
@@ -117,12 +120,14 @@ class TestTheDescription:
 
     def test_tells_how_requests_are_refused(self, description: dict[str, Any]) -> None:
         problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        oauth = {"application/json": {"schema": {"$ref": "#/components/schemas/OAuthError"}}}
         for path, methods in description["paths"].items():
             for operation in methods.values():
                 refusals = {status: told for status, told in operation["responses"].items() if int(status) >= 400}
-                assert all(told["content"] == problem for told in refusals.values())
+                form = oauth if path in OAUTH else problem
+                assert all(told["content"] == form for told in refusals.values())
                 assert {"503"} <= refusals.keys()
-                if path != "/v1/openapi.json":
+                if path not in {"/v1/openapi.json", *OAUTH}:
                     assert {"400", "401", "403"} <= refusals.keys()
                 if "requestBody" in operation:
                     assert {"408", "413", "415"} <= refusals.keys()
@@ -135,7 +140,7 @@ class TestTheDescription:
         public = [
             path for path, methods in description["paths"].items() for told in methods.values() if "security" in told
         ]
-        assert public == ["/v1/visitors/authenticate", "/v1/openapi.json"]
+        assert public == [*OAUTH, "/v1/visitors/authenticate", "/v1/openapi.json"]
 
     def test_names_the_server(self, description: dict[str, Any], installation: Installation) -> None:
         assert description["servers"] == [{"url": installation.base_url}]
@@ -196,6 +201,10 @@ class TestTheServer:
             ("POST", "/v1/conversations/{conversation_id}/messages"): [*_sent_twice(client, conversation)],
             ("POST", "/v1/conversations/{conversation_id}/resolve"): [client.resolve(client.start())],
             ("POST", "/v1/visitors/authenticate"): _shown_tokens(responding),
+            ("POST", "/v1/token"): [client.call("POST", "/v1/token", b"grant_type=x", headers={"content-type": FORM})],
+            ("POST", "/v1/backchannel-logout/{customer_id}"): [
+                client.call("POST", "/v1/backchannel-logout/x", b"logout_token=x", headers={"content-type": FORM})
+            ],
             ("POST", "/v1/files"): [client.upload(samples.PDF, "a.pdf"), client.upload(b"", "a.pdf")],
         }
         assert set(answers) == set(OPERATIONS)

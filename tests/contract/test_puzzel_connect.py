@@ -57,7 +57,7 @@ def test_a_visitor_gets_a_session(front: Front) -> None:
         ({"tenant_id": ""}, "invalid_request", None),
         ({"tenant_id": "nobody"}, "invalid_client", None),
         ({"tenant_id": "nob\0dy"}, "invalid_client", None),
-        ({"tenant_id": ["a", "b"]}, "invalid_request", None),
+        ({"tenant_id": ["a", "b"]}, "invalid_request", "invalid_field"),
         ({"grant_type": "refresh_token"}, "invalid_request", None),
         ({"grant_type": "refresh_token", "refresh_token": "x"}, "invalid_grant", None),
         ({"grant_type": "refresh_token", "refresh_token": "vst_ref_" + "z" * 65}, "invalid_grant", None),
@@ -69,7 +69,7 @@ def test_refusals_are_of_oauth_s_form(front: Front, fields: dict[str, Any], erro
 
 
 def test_only_forms_of_a_size_are_read(front: Front) -> None:
-    oauth(front.call("POST", "/connect/token", {}), 400, "invalid_request")
+    oauth(front.call("POST", "/connect/token", {}), 415, "unsupported_media_type")
     oauth(front.connect(client_id="x" * 9000), 413, "body_too_large")
     oauth(front.call("GET", "/connect/token"), 405, "method_not_allowed")
     oauth(front.call("GET", "/connect/other"), 404, "no_such_path")

@@ -9,7 +9,7 @@ import random
 from vestibule.clock import DAY_MS, SECOND_MS, now_ms
 from vestibule.errors import VestibuleError
 from vestibule.runtime import Runtime
-from vestibule.storage import attached_identities
+from vestibule.storage import attached_identities, spent_tokens
 
 _JITTER = 0.3
 # A verified contact's token, by its setting's bounds, with a day for clocks that differ.
@@ -38,3 +38,4 @@ async def sweep(runtime: Runtime) -> None:
     await runtime.token_endings.purge(now_ms() - LONGEST_TOKEN_MS)
     # For as long as their visitors may come back they say whose a conversation is.
     await attached_identities.purge(runtime.store, now_ms() - runtime.settings.visitor_session_lifetime)
+    await spent_tokens.purge(runtime.store, now_ms())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from vestibule.administration import provider_rules, workspaces
@@ -11,31 +13,74 @@ from vestibule.model.identity_provider import IdentityProvider, ProviderSettings
 from vestibule.storage import identity_providers as rows
 
 MOST_PROVIDERS = 50
+Change = Callable[[IdentityProvider], IdentityProvider]
 
 
 async def add(desk: Desk, workspace_id: str, settings: ProviderSettings) -> IdentityProvider:
     """A new provider, last in the order. Raises NotFound, InvalidRequest, Conflict."""
     _check(settings, desk)
-    others = await list_all(desk, workspace_id)
-    if len(others) >= MOST_PROVIDERS:
-        raise Conflict(f"A workspace has at most {MOST_PROVIDERS} identity providers.")
-    _refuse_clash(settings, others)
-    made = await rows.insert(desk.store, desk.sealer, workspace_id, settings)
+    await workspaces.get(desk, workspace_id)
+
+    def check(others: tuple[IdentityProvider, ...]) -> None:
+        if len(others) >= MOST_PROVIDERS:
+            raise Conflict(f"A workspace has at most {MOST_PROVIDERS} identity providers.")
+        _refuse_clash(settings, others)
+
+    made = await rows.insert(desk.store, desk.sealer, workspace_id, settings, check)
     await desk.record("identity_provider.add", workspace_id, str(made.id))
     return made
 
 
 async def replace(desk: Desk, provider: IdentityProvider) -> IdentityProvider:
     """Writes over a provider's settings and place. Raises NotFound, InvalidRequest, Conflict."""
-    _check(provider, desk)
-    others = await list_all(desk, provider.workspace_id)
-    _refuse_clash(provider, tuple(other for other in others if other.id != provider.id))
-    known = await get(desk, provider.workspace_id, provider.id)
-    if not await rows.update(desk.store, desk.sealer, provider):
-        raise NotFound("There is no such identity provider.")
-    changed = workspaces.names_changed(known, provider)
-    await desk.record("identity_provider.change", provider.workspace_id, str(provider.id), detail=changed)
-    return provider
+    return await update(desk, provider.workspace_id, provider.id, lambda _: provider)
+
+
+async def update(desk: Desk, workspace_id: str, provider_id: int, change: Change) -> IdentityProvider:
+    """What `change` makes of a provider as it is at that moment: of two operators, neither undoes what the other has
+    changed. Raises NotFound, InvalidRequest, Conflict."""
+    made: list[IdentityProvider] = []
+    known: list[IdentityProvider] = []
+
+    def decide(found: tuple[IdentityProvider, ...]) -> list[IdentityProvider]:
+        known[:] = [_named(found, provider_id)]
+        provider = change(known[0])
+        _check(provider, desk)
+        _refuse_clash(provider, tuple(other for other in found if other.id != provider.id))
+        made[:] = [provider]
+        return made
+
+    await workspaces.get(desk, workspace_id)
+    await rows.change(desk.store, desk.sealer, workspace_id, decide)
+    changed = workspaces.names_changed(known[0], made[0])
+    await desk.record("identity_provider.change", workspace_id, str(provider_id), detail=changed)
+    return made[0]
+
+
+async def switch(desk: Desk, workspace_id: str, provider_id: int, *, enabled: bool) -> IdentityProvider:
+    """A disabled provider's tokens are refused by every worker within two seconds; what they have proven before stays.
+    Raises NotFound."""
+    return await update(
+        desk, workspace_id, provider_id, lambda provider: msgspec.structs.replace(provider, enabled=enabled)
+    )
+
+
+async def move(desk: Desk, workspace_id: str, provider_id: int, place: int) -> tuple[IdentityProvider, ...]:
+    """To a place in the order, counted from 1; beyond the end is last. All of them, in their order. Raises NotFound."""
+    made: list[IdentityProvider] = []
+
+    def decide(found: tuple[IdentityProvider, ...]) -> list[IdentityProvider]:
+        moved = _named(found, provider_id)
+        order = [other for other in found if other.id != provider_id]
+        order.insert(max(place, 1) - 1, moved)
+        # A number is never below the count of those before it, so the next one that is added still comes last.
+        made[:] = [msgspec.structs.replace(one, position=position) for position, one in enumerate(order, 1)]
+        return made
+
+    await workspaces.get(desk, workspace_id)
+    await rows.change(desk.store, desk.sealer, workspace_id, decide)
+    await desk.record("identity_provider.move", workspace_id, str(provider_id))
+    return tuple(made)
 
 
 def with_known_secrets(known: IdentityProvider, settings: ProviderSettings) -> IdentityProvider:
@@ -70,16 +115,20 @@ async def remove(desk: Desk, workspace_id: str, provider_id: int) -> IdentityPro
 
 async def get(desk: Desk, workspace_id: str, provider_id: int) -> IdentityProvider:
     """Raises NotFound."""
-    for provider in await list_all(desk, workspace_id):
-        if provider.id == provider_id:
-            return provider
-    raise NotFound("There is no such identity provider.")
+    return _named(await list_all(desk, workspace_id), provider_id)
 
 
 async def list_all(desk: Desk, workspace_id: str) -> tuple[IdentityProvider, ...]:
     """In their order. Raises NotFound."""
     await workspaces.get(desk, workspace_id)
     return await rows.list_all(desk.store, desk.sealer, workspace_id)
+
+
+def _named(found: tuple[IdentityProvider, ...], provider_id: int) -> IdentityProvider:
+    for provider in found:
+        if provider.id == provider_id:
+            return provider
+    raise NotFound("There is no such identity provider.")
 
 
 def _check(settings: ProviderSettings, desk: Desk) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +54,7 @@ def add(
     allow_userinfo_only: Annotated[
         bool, typer.Option("--allow-userinfo-only", help="Take opaque tokens on userinfo's word alone. Weak.")
     ] = False,
+    single_use: Annotated[bool, typer.Option("--single-use", help="Take each token once.")] = False,
     settings_file: Annotated[
         Path | None, typer.Option("--settings", help="TOML or JSON file with any setting; the options count before it.")
     ] = None,
@@ -72,6 +74,7 @@ def add(
         "required_acr": required_acr,
         "max_age": max_age,
         "link_by_email": link_by_email or None,
+        "single_use": single_use or None,
         "allow_userinfo_only": allow_userinfo_only or None,
         "endpoints": {"jwks_uri": jwks_uri, "introspection": introspection_endpoint, "userinfo": userinfo_endpoint},
         "introspection_client": {
@@ -89,10 +92,63 @@ def add(
 @app.command("list")
 def list_(workspace: InWorkspace, as_json: Json = False) -> None:
     """List a workspace's providers in the order in which they are tried."""
-    found = at_the_desk(lambda desk: identity_providers.list_all(desk, workspace), as_json=as_json)
-    columns = ("id", "name", "issuer", "enabled", "accepts", "client_ids", "audiences")
-    empty = "No identity provider yet. Make one: vestibule provider add NAME --workspace ID --issuer URL --client-id ID"
-    print_list([_shown(provider) for provider in found], columns, as_json=as_json, empty=empty)
+    _print_all(at_the_desk(lambda desk: identity_providers.list_all(desk, workspace), as_json=as_json), as_json=as_json)
+
+
+@app.command("update")
+def update(
+    provider: ProviderId,
+    workspace: InWorkspace,
+    settings: Annotated[
+        Texts,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="A setting, in TOML or as text; empty: its default. Repeatable."
+        ),
+    ] = None,
+    settings_file: Annotated[
+        Path | None,
+        typer.Option("--settings", help="TOML or JSON file with settings, secrets too; - for standard input."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Change some of a provider's settings; the others stay."""
+    document = _merged(_document(settings_file, as_json=as_json), _assigned(settings or [], as_json=as_json))
+    if not document:
+        fail("invalid_option", "give what to change: --set NAME=VALUE or --settings FILE", as_json=as_json, exit_code=2)
+
+    def changed(known: IdentityProvider) -> IdentityProvider:
+        return msgspec.convert(_without_none(_merged(msgspec.to_builtins(known), document)), IdentityProvider)
+
+    try:
+        made = at_the_desk(lambda desk: identity_providers.update(desk, workspace, provider, changed), as_json=as_json)
+    except msgspec.ValidationError as error:
+        fail("invalid_option", f"the settings do not fit: {error}", as_json=as_json, exit_code=2)
+    _warn(provider_rules.warnings(made), as_json=as_json)
+    print_result(_shown(made), as_json=as_json)
+
+
+@app.command("enable")
+def enable(provider: ProviderId, workspace: InWorkspace, as_json: Json = False) -> None:
+    """Take a provider's tokens again."""
+    _switch(provider, workspace, enabled=True, as_json=as_json)
+
+
+@app.command("disable")
+def disable(provider: ProviderId, workspace: InWorkspace, as_json: Json = False) -> None:
+    """Refuse a provider's tokens, in every process within two seconds. Whom it has proven stays signed in."""
+    _switch(provider, workspace, enabled=False, as_json=as_json)
+
+
+@app.command("move")
+def move(
+    provider: ProviderId,
+    workspace: InWorkspace,
+    to: Annotated[int, typer.Option(min=1, help="Its place in the order from now on; 1 is first.")],
+    as_json: Json = False,
+) -> None:
+    """Change the order in which providers are tried. Their numbers stay."""
+    found = at_the_desk(lambda desk: identity_providers.move(desk, workspace, provider, to), as_json=as_json)
+    _print_all(found, as_json=as_json)
 
 
 @app.command("remove")
@@ -125,6 +181,19 @@ def try_token(
     _print_trial(trial, as_json=as_json)
     if not trial.passed:
         raise typer.Exit(1)
+
+
+def _print_all(found: tuple[IdentityProvider, ...], *, as_json: bool) -> None:
+    columns = ("id", "name", "issuer", "enabled", "accepts", "client_ids", "audiences")
+    empty = "No identity provider yet. Make one: vestibule provider add NAME --workspace ID --issuer URL --client-id ID"
+    print_list([_shown(provider) for provider in found], columns, as_json=as_json, empty=empty)
+
+
+def _switch(provider: int, workspace: str, *, enabled: bool, as_json: bool) -> None:
+    made = at_the_desk(
+        lambda desk: identity_providers.switch(desk, workspace, provider, enabled=enabled), as_json=as_json
+    )
+    print_result({"id": made.id, "name": made.name, "enabled": made.enabled}, as_json=as_json)
 
 
 def _pasted(token: str | None) -> str | None:
@@ -175,6 +244,68 @@ def _over(document: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _assigned(lines: list[str], *, as_json: bool) -> dict[str, Any]:
+    """Settings of `NAME=VALUE`: a line of TOML, else VALUE is text; nothing is the default again."""
+    found: dict[str, Any] = {}
+    for line in lines:
+        name, _, text = line.partition("=")
+        if name.rpartition(".")[2].strip() in {"client_secret", "shared_secret"}:
+            fail(
+                "invalid_option",
+                "arguments are seen by everybody: --settings - for secrets",
+                as_json=as_json,
+                exit_code=2,
+            )
+        try:
+            try:
+                document: dict[str, Any] = tomllib.loads(line)
+            except tomllib.TOMLDecodeError:
+                document = tomllib.loads(f"{name} = {msgspec.json.encode(text).decode()}")
+        except tomllib.TOMLDecodeError:
+            fail("invalid_option", f"not NAME=VALUE: {line}", as_json=as_json, exit_code=2)
+        found = _merged(found, document if text else _emptied(document))
+    _check_names(found, as_json=as_json)
+    return found
+
+
+def _emptied(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: _emptied(value) if isinstance(value, dict) else None for name, value in document.items()}
+
+
+def _merged(known: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    """The known settings with those of the document in their place, member by member."""
+    merged = dict(known)
+    for name, value in document.items():
+        below = known.get(name)
+        merged[name] = _merged(below if isinstance(below, dict) else {}, value) if isinstance(value, dict) else value
+    return merged
+
+
+def _without_none(document: dict[str, Any]) -> dict[str, Any]:
+    """Only what is said: for what is None the default holds."""
+    return {
+        name: _without_none(value) if isinstance(value, dict) else value
+        for name, value in document.items()
+        if value is not None
+    }
+
+
+def _check_names(document: dict[str, Any], *, as_json: bool) -> None:
+    unknown = sorted(_unknown(document, ProviderSettings))
+    if unknown:
+        fail("invalid_option", f"not settings of a provider: {', '.join(unknown)}", as_json=as_json, exit_code=2)
+
+
+def _unknown(document: dict[str, Any], of: type[msgspec.Struct], under: str = "") -> Iterator[str]:
+    types = {known.name: known.type for known in msgspec.structs.fields(of)}
+    for name, value in document.items():
+        below = types.get(name)
+        if below is None:
+            yield under + name
+        elif isinstance(value, dict) and isinstance(below, type) and issubclass(below, msgspec.Struct):
+            yield from _unknown(value, below, f"{under}{name}.")
+
+
 def _document(path: Path | None, *, as_json: bool) -> dict[str, Any]:
     if path is None:
         return {}
@@ -183,9 +314,7 @@ def _document(path: Path | None, *, as_json: bool) -> dict[str, Any]:
         found = msgspec.json.decode(text) if text.lstrip().startswith("{") else tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.DecodeError):
         fail("invalid_option", "the settings file cannot be read as TOML or JSON", as_json=as_json, exit_code=2)
-    unknown = sorted(set(found) - set(ProviderSettings.__struct_fields__))
-    if unknown:
-        fail("invalid_option", f"not settings of a provider: {', '.join(unknown)}", as_json=as_json, exit_code=2)
+    _check_names(found, as_json=as_json)
     return dict(found)
 
 

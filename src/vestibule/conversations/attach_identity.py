@@ -23,6 +23,7 @@ from vestibule.storage import conversations as rows
 from vestibule.storage.attached_identities import AttachedRow
 from vestibule.storage.store import Query, Work
 from vestibule.storage.token_endings import Ending
+from vestibule.tokens.contact_token import session_of
 from vestibule.tokens.pending_identity import fingerprint
 
 _NOT_HERE = "There is no such conversation."
@@ -30,13 +31,15 @@ _NOT_HERE = "There is no such conversation."
 
 class Proven(msgspec.Struct, frozen=True):
     """Who a userInfoId has shown to be there. `people` are the contact and what was merged into it; `holder` is who may
-    act as them: a visitor's token, or whoever holds the userInfoId. `auth_time` is epoch milliseconds."""
+    act as them: a visitor's token, or whoever holds the userInfoId. `auth_time` is epoch milliseconds, `session` is
+    the provider's (`session_of`)."""
 
     workspace_id: str
     contact_id: str
     people: frozenset[str]
     auth_time: int
     holder: str
+    session: str | None
 
     def visitor(self) -> Visitor:
         return Visitor(
@@ -72,7 +75,10 @@ async def prove(
         workspace_id, user_info_id, code_verifier, conversation=conversation_id, visitor=bound_visitor
     )
     contact = await runtime.contacts.find_leading(workspace_id, pending.contact_id)
-    if contact is None or runtime.token_endings.ended(workspace_id, pending.contact_id, pending.created_at):
+    session = session_of(pending.issuer, pending.provider_session)
+    if contact is None or runtime.token_endings.ended(
+        workspace_id, pending.contact_id, pending.created_at, session=session
+    ):
         raise InvalidGrant(detail="its contact is gone or signed out", step="contact")
     merged = await runtime.contacts.merged_into(workspace_id, contact.id)
     people = frozenset({contact.id, *(other.id for other in merged)})
@@ -84,6 +90,7 @@ async def prove(
         people=people,
         auth_time=pending.auth_time,
         holder=bound_visitor or fingerprint(user_info_id),
+        session=session,
     )
 
 
@@ -123,6 +130,7 @@ def attachment(runtime: Runtime, conversation_id: str, proven: Proven) -> Query:
             auth_time=proven.auth_time,
             created_at=now,
             expires_at=now + runtime.contact_tokens.lifetime_ms,
+            session=proven.session,
         )
     )
 
@@ -160,6 +168,7 @@ async def attach_identity(
         method=Method.TOKEN_EXCHANGE,
         auth_time_ms=proven.auth_time,
         token_id=token_id,
+        session=proven.session,
     )
     return Attached(attached, token)
 
@@ -177,7 +186,7 @@ async def open_as(runtime: Runtime, visitor: Visitor, conversation_id: str) -> t
             note is None
             or note.cleared_at is not None
             or note.expires_at <= now_ms()
-            or runtime.token_endings.ended(note.workspace_id, note.contact_id, note.created_at)
+            or runtime.token_endings.ended(note.workspace_id, note.contact_id, note.created_at, session=note.session)
         ):
             raise
     acting = msgspec.structs.replace(

@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 
 from vestibule import errors
-from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.operation import Answer, ErrorForm, Operation, Parameter
 from vestibule.edge.problem import Problem, status_of_type
 from vestibule.edge.surface import Route
 
 VERSION = "3.1.0"
 _REF = "#/components/schemas/{name}"
-_PROBLEM = "application/problem+json"
+_AS_PROBLEM = ErrorForm(media_type="application/problem+json", type=Problem, status_of=status_of_type)
 _OWN_PAPERS = re.compile(r"\s*\((?:DESIGN|contracts/|docs/)[^)]*\)")
 _EVERY: tuple[type[errors.VestibuleError], ...] = (errors.StorageUnavailable,)
 _WITH_BODY: tuple[type[errors.VestibuleError], ...] = (
@@ -104,7 +104,8 @@ def _documented(route: Route) -> Operation:
 def _types_of(operation: Operation) -> list[Any]:
     given = [parameter.type for parameter in operation.parameters]
     written = [answer.type for answer in operation.answers if answer.type is not None]
-    return [*given, *([operation.request] if operation.request is not None else []), *written]
+    refused = [operation.error_form.type] if operation.error_form is not None else []
+    return [*given, *refused, *([operation.request] if operation.request is not None else []), *written]
 
 
 def _operation(operation: Operation, schemas: _Schemas, security: Security) -> Json:
@@ -120,7 +121,7 @@ def _operation(operation: Operation, schemas: _Schemas, security: Security) -> J
         made["requestBody"] = {"required": True, "content": {body[0]: {"schema": body[1]}}}
     made["responses"] = {
         **{str(answer.status): _answer(answer, schemas) for answer in operation.answers},
-        **_refusals(operation, security, has_body=body is not None),
+        **_refusals(operation, security, schemas, has_body=body is not None),
     }
     if operation.public:
         made["security"] = []
@@ -148,15 +149,16 @@ def _answer(answer: Answer, schemas: _Schemas) -> Json:
     return made
 
 
-def _refusals(operation: Operation, security: Security, *, has_body: bool) -> dict[str, Json]:
+def _refusals(operation: Operation, security: Security, schemas: _Schemas, *, has_body: bool) -> dict[str, Json]:
     """One response a status, telling the codes that come with it."""
     kinds = [*operation.errors, *_EVERY]
     kinds += () if operation.public else security.errors
     kinds += _WITH_BODY if has_body else ()
+    form = operation.error_form or _AS_PROBLEM
     by_status: dict[int, dict[str, str]] = {}
     for kind in kinds:
-        by_status.setdefault(status_of_type(kind).value, {})[kind.code] = kind.sentence
-    content = {_PROBLEM: {"schema": {"$ref": _REF.format(name=Problem.__name__)}}}
+        by_status.setdefault(form.status_of(kind).value, {})[kind.code] = kind.sentence
+    content = {form.media_type: {"schema": schemas.of(form.type)}}
     return {
         str(status): {
             "description": "  \n".join(f"`{code}`: {sentence}" for code, sentence in sorted(codes.items())),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Literal
 
 import msgspec
@@ -29,6 +31,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
 
 
+class ErrorForm(msgspec.Struct, frozen=True, kw_only=True):
+    """How an operation's refusals look, where they are no problems of RFC 9457."""
+
+    media_type: str
+    type: Any
+    status_of: Callable[[type[VestibuleError]], HTTPStatus]
+
+
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path. `errors` are those of its own; those that every request may meet are added."""
 
@@ -41,4 +51,5 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     form: tuple[str, dict[str, Any]] | None = None
     answers: tuple[Answer, ...]
     errors: tuple[type[VestibuleError], ...] = ()
+    error_form: ErrorForm | None = None
     public: bool = False

@@ -90,12 +90,7 @@ class Surface:
             return self.refuse(request, VestibuleError())
 
     def refuse(self, request: Request, error: VestibuleError) -> Reply:
-        request.refusal = error
-        request.facts["code"] = error.code
-        if error.step:
-            request.facts["step"] = error.step
-        if error.detail:
-            request.facts["detail"] = error.detail
+        note_refusal(request, error)
         return self.dialect(error)
 
     def _handler(self, request: Request) -> Handler:
@@ -116,3 +111,13 @@ class Surface:
                 request.params = {name: str(convertors[name].convert(text)) for name, text in match.groupdict().items()}
                 return methods
         raise NoSuchPath(step="route")
+
+
+def note_refusal(request: Request, error: VestibuleError) -> None:
+    """What the log tells of a refusal, in whatever dialect the caller is told."""
+    request.refusal = error
+    request.facts["code"] = error.code
+    if error.step:
+        request.facts["step"] = error.step
+    if error.detail:
+        request.facts["detail"] = error.detail

@@ -20,7 +20,7 @@ private, may carry a token, a key or a part of one.
     │   ├── BodyTooLarge          body_too_large
     │   ├── BodyTooSlow           body_too_slow
     │   ├── UnsupportedMedia      unsupported_media_type
-    │   ├── InvalidClient         invalid_client        nobody of this name may ask for visitor sessions
+    │   ├── InvalidClient         invalid_client        nobody of this name may ask for tokens
     │   ├── UnsupportedGrantType  unsupported_grant_type
     │   ├── UnsupportedFile       unsupported_file_type an uploaded file of a kind that is not taken
     │   ├── NoSuchPath            no_such_path

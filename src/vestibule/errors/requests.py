@@ -103,7 +103,7 @@ class InvalidClient(InvalidRequest):
 
 class UnsupportedGrantType(InvalidRequest):
     code = "unsupported_grant_type"
-    sentence = "The grant_type must be visitor or refresh_token."
+    sentence = "The grant_type is not supported here."
 
 
 class UnsupportedFile(InvalidRequest):

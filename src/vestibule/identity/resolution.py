@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 
-from vestibule.errors import ContactBusy
+from vestibule.errors import ContactBusy, InvalidProviderToken
 from vestibule.identity.matching import (
     Decision,
     Known,
@@ -44,8 +44,13 @@ class Resolver:
         self._writers: dict[tuple[str, ...], asyncio.Future[None]] = {}
 
     async def resolve(self, claims: VerifiedClaims) -> Decision:
-        """The contact of the claims, created, linked or updated. Raises IdentityConflict, ContactBusy,
-        StorageUnavailable."""
+        """The contact of the claims, created, linked or updated. A proof that is good only once is used up by it.
+
+        Raises InvalidProviderToken for one that was used before, IdentityConflict, ContactBusy, StorageUnavailable."""
+        if claims.subject is not None and not await self._provider_identities.use_up(
+            claims.workspace_id, claims.subject
+        ):
+            raise InvalidProviderToken(detail="used before, and its provider's tokens are good once", step="single_use")
         decision = await self.preview(claims)
         if decision.outcome is Outcome.UNCHANGED:
             return decision

@@ -58,7 +58,8 @@ class ProviderSubject(msgspec.Struct, frozen=True):
     subject means something at its issuer only).
 
     Times are epoch milliseconds: when the person signed in there, and when the token that said so ends. `session` is
-    the provider's own name for that sign-in (`sid`).
+    the provider's own name for that sign-in (`sid`). `once` is the token's fingerprint where it proves this one time
+    and never again.
     """
 
     issuer: str
@@ -67,6 +68,19 @@ class ProviderSubject(msgspec.Struct, frozen=True):
     auth_time: int | None = None
     expires_at: int | None = None
     session: str | None = None
+    once: str | None = None
+
+
+class SignOut(msgspec.Struct, frozen=True):
+    """That somebody signed out at their provider, as it has proven: from one session where `session` tells which
+    (`sid`), else everywhere. `once` and `expires_at` (epoch milliseconds) are the proof's, which is good one time."""
+
+    workspace_id: str
+    issuer: str
+    subject: str | None
+    session: str | None
+    once: str
+    expires_at: int
 
 
 class VerifiedClaims(msgspec.Struct, frozen=True):
@@ -91,6 +105,12 @@ class VerifiedClaims(msgspec.Struct, frozen=True):
     match_by: KeyKind | None = None
     may_claim: bool = False
     token_until: int | None = None
+
+    @property
+    def authenticated_at(self) -> int:
+        """When the person proved themselves: to their provider, where it tells, and never in the future."""
+        signed_in = self.subject.auth_time if self.subject is not None else None
+        return self.proven_at if signed_in is None else min(signed_in, self.proven_at)
 
 
 class UnverifiedClaims(msgspec.Struct, frozen=True):

@@ -116,6 +116,8 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     claims: ClaimMapping = ClaimMapping()
     mask: tuple[str, ...] = ()
     link_by_email: bool = False
+    # A token is exchanged once. Off: pages reload and people have several tabs, each of which exchanges the same token.
+    single_use: bool = False
     allow_userinfo_only: bool = False
     userinfo: UserinfoUse = UserinfoUse.OPAQUE
     introspection_client: ClientCredentials = ClientCredentials()

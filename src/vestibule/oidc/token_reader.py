@@ -3,6 +3,7 @@ choose the provider, and never tries a second one."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ import msgspec
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import OpaqueTokenNotSupported
 from vestibule.model.identity_provider import IdentityProvider, TokenKind, UserinfoUse
-from vestibule.oidc import access_token, id_token, introspection
+from vestibule.oidc import access_token, id_token, introspection, logout_token
 from vestibule.oidc.claim_mapping import find_claim
 from vestibule.oidc.claim_rules import Claims, Rules, Setting, check_subject, moment, not_bound
 from vestibule.oidc.jwks import ProviderKeys
@@ -27,7 +28,8 @@ Trace = Callable[[str, str], None]
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What a token proves. Times are epoch seconds; `session` is the provider's own (`sid`)."""
+    """What a token proves. Times are epoch seconds; `session` is the provider's own (`sid`). `once` is the token's
+    fingerprint, where the provider's tokens are good once."""
 
     provider: IdentityProvider
     kind: TokenKind
@@ -36,6 +38,7 @@ class Reading(msgspec.Struct, frozen=True):
     expires_at: float | None
     auth_time: float | None
     session: str | None
+    once: str | None
 
 
 def untraced(_step: str, _detail: str) -> None:
@@ -78,7 +81,14 @@ class TokenReader:
             expires_at=moment(claims, "exp"),
             auth_time=moment(claims, "auth_time"),
             session=session if isinstance(session, str) and len(session) <= 255 else None,
+            once=_once(provider, claims, jwt[0].signed if jwt is not None else token.encode()),
         )
+
+    async def read_logout(self, provider: IdentityProvider, jws: Jws, claims: Claims) -> None:
+        """That a token, taken apart, is this provider's word for a sign-out. Raises InvalidProviderToken, Upstream,
+        ProviderUnavailable."""
+        await self.check(provider, jws)
+        _apply(logout_token.RULES, claims, Setting(provider, self._now(), jws.type), untraced)
 
     async def check(self, provider: IdentityProvider, jws: Jws, trace: Trace = untraced) -> None:
         """That a JWT is signed by its provider, and no more. Raises InvalidProviderToken, Upstream,
@@ -177,6 +187,16 @@ def _apply(rules: Rules, claims: Claims, setting: Setting, trace: Trace) -> None
         rule(claims, setting)
         if trace is not untraced:
             trace(name, "")
+
+
+def _once(provider: IdentityProvider, claims: Claims, signed: bytes) -> str | None:
+    """What is the same for every spelling of a token: `jti`, which no two tokens of an issuer share (RFC 7519 section
+    4.1.7), else what was signed; never the signature, of which ECDSA has two for everything."""
+    if not provider.single_use:
+        return None
+    named = claims.get("jti")
+    told = b"jti " + named.encode() if isinstance(named, str) and named else b"signed " + signed
+    return hashlib.sha256(provider.issuer.encode() + b" " + told).hexdigest()
 
 
 def _subject(provider: IdentityProvider, claims: Claims) -> str:

@@ -7,16 +7,20 @@ import msgspec
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Query, Store, query
 
-_COLUMNS = "workspace_id, conversation_id, holder, contact_id, token_id, auth_time, created_at, expires_at, cleared_at"
+_COLUMNS = (
+    "workspace_id, conversation_id, holder, contact_id, token_id, auth_time, created_at, expires_at"
+    ", cleared_at, session"
+)
 
 # A repeated call keeps the token's id: there is one thing to end. One that was ended does not come back.
 PUT = statement(
     "attached_identities.put",
     f"""
-    INSERT INTO attached_identities ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    INSERT INTO attached_identities ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     ON CONFLICT (workspace_id, conversation_id, holder)
     DO UPDATE SET contact_id = excluded.contact_id, auth_time = excluded.auth_time,
         created_at = excluded.created_at, expires_at = excluded.expires_at, cleared_at = excluded.cleared_at,
+        session = excluded.session,
         token_id = CASE WHEN attached_identities.cleared_at IS NULL THEN attached_identities.token_id
             ELSE excluded.token_id END
     RETURNING token_id
@@ -43,7 +47,8 @@ PURGE = statement(
 
 class AttachedRow(msgspec.Struct, frozen=True):
     """The holder is `contact_id` in this conversation until `expires_at`, or until it was cleared. `token_id` is that
-    of the contact token which was given for it. Times are epoch milliseconds."""
+    of the contact token which was given for it, `session` that of the provider which it came of. Times are epoch
+    milliseconds."""
 
     workspace_id: str
     conversation_id: str
@@ -54,6 +59,7 @@ class AttachedRow(msgspec.Struct, frozen=True):
     created_at: int
     expires_at: int
     cleared_at: int | None = None
+    session: str | None = None
 
 
 def put(row: AttachedRow) -> Query:

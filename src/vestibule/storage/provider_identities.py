@@ -5,6 +5,7 @@ from __future__ import annotations
 from vestibule.clock import now_ms
 from vestibule.model.claims import ProviderSubject
 from vestibule.model.contact import Contact
+from vestibule.storage import spent_tokens
 from vestibule.storage.contacts import COLUMNS, Contacts
 from vestibule.storage.contacts import INSERT as INSERT_CONTACT
 from vestibule.storage.contacts import UPDATE as UPDATE_CONTACT
@@ -59,6 +60,12 @@ class ProviderIdentities:
         """Who is found by a provider's proof; a merged contact leads to the one it was merged into."""
         rows = await self._store.read(FIND_CONTACT, workspace_id, subject.issuer, subject.subject)
         return await self._contacts.lead(self._contacts.from_row(rows[0])) if rows else None
+
+    async def use_up(self, workspace_id: str, subject: ProviderSubject) -> bool:
+        """Takes note that a proof was used, where it is good only once. False where it was used before."""
+        if subject.once is None:
+            return True
+        return await spent_tokens.spend(self._store, workspace_id, subject.once, subject.expires_at)
 
     async def has_other_subject(self, workspace_id: str, contact_id: str, subject: ProviderSubject) -> bool:
         """Whether the contact is known to be somebody else at the same issuer."""

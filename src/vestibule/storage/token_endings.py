@@ -1,4 +1,4 @@
-"""Tokens ended before their time, as rows; it must not check one."""
+"""Tokens that were ended before their time, as rows; it must not check one."""
 
 from __future__ import annotations
 
@@ -25,10 +25,15 @@ SINCE = statement(
 PURGE = statement(
     "token_endings.purge", "DELETE FROM token_endings WHERE created_at < $1 AND token_id <> '' RETURNING workspace_id"
 )
+# In place of a token's id, where no id that is made here can be: every token of a contact who is verified, each of
+# which has an end of its own; those of them that came of no known session of a provider; and what stands before a
+# session's name, of whatever contact.
+EVERYWHERE, NO_SESSION, SESSION = "*", "-", "sid:"
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """`token_id` empty: every token of the contact that was issued before `issued_before` (epoch ms)."""
+    """`token_id` empty, EVERYWHERE or NO_SESSION: such tokens of the contact as were issued before `issued_before`
+    (epoch ms). After SESSION it names a session, and no contact."""
 
     workspace_id: str
     contact_id: str
@@ -50,5 +55,5 @@ async def list_since(store: Store, created_at: int) -> list[Ending]:
 
 
 async def purge(store: Store, before: int) -> int:
-    """Deletes the endings of single tokens that were noted before a moment; how many."""
+    """Deletes the endings of tokens with an end of their own that were noted before a moment; how many."""
     return len(await store.write(PURGE, before))

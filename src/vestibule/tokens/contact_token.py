@@ -4,7 +4,8 @@ A contact token is a JWT that anyone can check with our published keys (RFC 7519
 
     header   {"alg": "ES256", "kid": …, "typ": "contact+jwt"}         its own type, RFC 8725 section 3.11
     claims   iss, aud (one workspace), sub (the contact), iat, exp, jti,
-             org_id (the workspace), contact {id, verified}, method, auth_time
+             org_id (the workspace), contact {id, verified}, method, auth_time,
+             sid (of the provider's session that it came of, where that is known)
 
 An unverified visitor's token has no `exp`, unless it is a session's (`visitor_session.py`): the OpenCX widget keeps it
 in the browser for ever and never asks for another one (contracts/opencx.md section 0.6). It opens what this device
@@ -64,6 +65,7 @@ class ContactClaims(msgspec.Struct, frozen=True, omit_defaults=True):
     auth_time: int
     exp: int | None = None
     said: Said | None = None
+    sid: str | None = None
 
 
 _CLAIMS = msgspec.json.Decoder(ContactClaims)
@@ -73,6 +75,14 @@ _ENCODER = msgspec.json.Encoder()
 def audience_of(workspace_id: str) -> str:
     """The audience of one workspace's tokens, so that a token of one tenant means nothing to another (RFC 8725 3.9)."""
     return f"urn:vestibule:workspace:{workspace_id}"
+
+
+def session_of(issuer: str, session: str | None) -> str | None:
+    """How a contact token names a provider's session, so that it ends with it and tells nobody its name there."""
+    if session is None:
+        return None
+    digest = hashlib.sha256(f"{issuer} {session}".encode("utf-8", "surrogatepass")).digest()
+    return base64.urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()
 
 
 class ContactTokens:
@@ -105,9 +115,10 @@ class ContactTokens:
         auth_time_ms: int,
         life: int | None = None,
         token_id: str | None = None,
+        session: str | None = None,
     ) -> str:
-        """A token for a verified contact. `token_id`: under what it can be ended, if that has been noted already.
-        Raises NoSigningKey."""
+        """A token for a verified contact. `token_id`: under what it can be ended, if that has been noted already;
+        `session` as `session_of` names it. Raises NoSigningKey."""
         now = now_ms() // SECOND_MS
         claims = ContactClaims(
             iss=self._issuer,
@@ -120,6 +131,7 @@ class ContactTokens:
             method=method,
             auth_time=auth_time_ms // SECOND_MS,
             exp=now + (self._lifetime if life is None else life),
+            sid=session,
         )
         return self._sign(claims)
 

@@ -10,13 +10,18 @@ import contextlib
 
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import InvalidContactToken, StorageUnavailable
+from vestibule.model.claims import Method
 from vestibule.storage import token_endings as rows
 from vestibule.storage.store import Store
+from vestibule.storage.token_endings import EVERYWHERE, NO_SESSION, SESSION
 from vestibule.tokens.contact_token import ContactClaims
 
 _ASK_EVERY_SECONDS = 2.0
 # Clocks of two nodes may differ a little, and a transaction may be committed a moment after its time was read.
 _OVERLAP_MS = 30 * SECOND_MS
+# What ends all of a contact's tokens, and what of them ends as well if they name no session of their provider.
+_ALL = ("", EVERYWHERE)
+_ALL_WITHOUT_SESSION = (*_ALL, NO_SESSION)
 
 
 class TokenEndings:
@@ -24,41 +29,55 @@ class TokenEndings:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        # Single tokens, and sessions of providers: when each was noted.
         self._tokens: dict[tuple[str, str], int] = {}
-        self._contacts: dict[tuple[str, str], int] = {}
+        # By workspace, contact and which of their tokens: before when these were issued.
+        self._contacts: dict[tuple[str, str, str], int] = {}
         self._since = 0
         self._known = False
 
     def check(self, claims: ContactClaims) -> None:
         """Raises InvalidContactToken for a token that was ended, StorageUnavailable while no ending is known yet."""
-        if not self._known:
-            raise StorageUnavailable(detail="the ended tokens were not read yet", step="ended")
-        before = self._contacts.get((claims.org_id, claims.sub), 0)
-        if claims.iat * SECOND_MS < before or (claims.org_id, claims.jti) in self._tokens:
+        issued, of_provider = claims.iat * SECOND_MS, claims.method is Method.TOKEN_EXCHANGE
+        if (claims.org_id, claims.jti) in self._tokens or self.ended(
+            claims.org_id, claims.sub, issued, session=claims.sid, of_provider=of_provider
+        ):
             raise InvalidContactToken(detail="ended", step="ended")
 
-    def ended(self, workspace_id: str, contact_id: str, since: int) -> bool:
-        """Whether a contact was signed out everywhere after `since` (epoch ms). Raises StorageUnavailable."""
+    def ended(
+        self, workspace_id: str, contact_id: str, since: int, *, session: str | None, of_provider: bool = True
+    ) -> bool:
+        """Whether what has stood for a contact since then (epoch ms) does so no more: they were signed out everywhere,
+        or from the session of their provider that it came of, which may be unknown. Raises StorageUnavailable."""
+        which = _ALL_WITHOUT_SESSION if of_provider and session is None else _ALL
+        return self.is_over(workspace_id, session) or any(
+            since < self._contacts.get((workspace_id, contact_id, kind), 0) for kind in which
+        )
+
+    def is_over(self, workspace_id: str, session: str | None) -> bool:
+        """Whether a provider's session, as `session_of` names it, has ended: it does not begin again, so no proof of it
+        counts from then on. Raises StorageUnavailable while no ending is known yet."""
         if not self._known:
             raise StorageUnavailable(detail="the ended tokens were not read yet", step="ended")
-        return since < self._contacts.get((workspace_id, contact_id), 0)
+        return session is not None and (workspace_id, SESSION + session) in self._tokens
 
     async def refresh(self) -> None:
         """Raises StorageUnavailable."""
         began = now_ms()
         for ending in await rows.list_since(self._store, self._since):
-            if ending.token_id:
-                self._tokens[ending.workspace_id, ending.token_id] = began
-            else:
-                key = (ending.workspace_id, ending.contact_id)
+            if ending.token_id in _ALL_WITHOUT_SESSION:
+                key = (ending.workspace_id, ending.contact_id, ending.token_id)
                 self._contacts[key] = max(ending.issued_before, self._contacts.get(key, 0))
+            else:
+                self._tokens[ending.workspace_id, ending.token_id] = began
         self._since = began - _OVERLAP_MS
         self._known = True
 
     async def purge(self, before: int) -> int:
-        """Forgets the endings of single tokens which were noted before a moment: those tokens are over by themselves.
-        How many. Raises StorageUnavailable."""
+        """Forgets the endings that were noted before a moment, of tokens which are over by themselves by now. How many.
+        Raises StorageUnavailable."""
         self._tokens = {token: noted for token, noted in self._tokens.items() if noted >= before}
+        self._contacts = {key: noted for key, noted in self._contacts.items() if not key[2] or noted >= before}
         return await rows.purge(self._store, before)
 
     async def run(self) -> None:

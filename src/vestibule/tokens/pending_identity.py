@@ -50,7 +50,7 @@ class PendingIdentities:
             issuer=subject.issuer,
             subject=subject.subject,
             provider_session=subject.session,
-            auth_time=subject.auth_time if subject.auth_time is not None else claims.proven_at,
+            auth_time=claims.authenticated_at,
             created_at=now,
             expires_at=min(now + self._lifetime, _end_of_proof(subject.expires_at, now)),
         )

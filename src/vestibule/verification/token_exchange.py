@@ -94,6 +94,7 @@ def claims_of(workspace_id: str, reading: Reading) -> VerifiedClaims:
             auth_time=_milliseconds(reading.auth_time),
             expires_at=_milliseconds(reading.expires_at),
             session=reading.session,
+            once=reading.once,
         ),
     )
 

@@ -1,4 +1,5 @@
-"""Our own wire, `/v1`: how a page gets a contact token, and what one opens; nothing here speaks a vendor's dialect."""
+"""Our own wire, `/v1`: how a page gets a contact token, in the standard way too, and what one opens; nothing here
+speaks a vendor's dialect."""
 
 from __future__ import annotations
 
@@ -8,11 +9,13 @@ from vestibule.edge.surface import Surface
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.surfaces.native import me, visitors
+from vestibule.surfaces.native.backchannel_logout import BackchannelLogout
 from vestibule.surfaces.native.conversations import Conversations
 from vestibule.surfaces.native.description import described
 from vestibule.surfaces.native.events import Events
 from vestibule.surfaces.native.files import Files
 from vestibule.surfaces.native.messages import Messages
+from vestibule.surfaces.native.token import Token
 
 _PAGES = Cors(
     methods=("GET", "POST"),
@@ -30,5 +33,7 @@ def surface(runtime: Runtime, runner: Runner) -> Surface:
         *Messages(runtime, runner).routes(),
         *Events(runtime).routes(),
         *Files(runtime).routes(),
+        *Token(runtime).routes(),
+        *BackchannelLogout(runtime).routes(),
     ]
     return Surface("native", ("/v1",), problem, described(runtime, routes), _PAGES)

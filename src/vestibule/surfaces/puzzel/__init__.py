@@ -4,6 +4,7 @@ person; nothing here knows how a token is read or a chat is kept."""
 from __future__ import annotations
 
 from vestibule.edge.cors import Cors
+from vestibule.edge.oauth import oauth_error
 from vestibule.edge.problem import problem
 from vestibule.edge.surface import Surface
 from vestibule.responder.runner import Runner
@@ -12,7 +13,6 @@ from vestibule.surfaces.puzzel.authenticate import Authenticate
 from vestibule.surfaces.puzzel.chat import Chat
 from vestibule.surfaces.puzzel.connect import Connect
 from vestibule.surfaces.puzzel.identity import Identity
-from vestibule.surfaces.puzzel.oauth import oauth_error
 
 # Each one whole: other wires live below `/api`, too.
 _PREFIXES = ("/api/authenticate", "/api/conversation", "/api/visitor", "/api/queue")

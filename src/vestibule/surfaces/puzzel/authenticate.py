@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from vestibule.authenticate import Caller, guard
+from vestibule.authenticate import Caller, guard, prove
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.strict_json import decode
@@ -68,8 +68,7 @@ class Authenticate:
             raise InvalidRequest("Send exactly one of accessToken and idToken.", step="form")
         providers = await runtime.tenancy.providers(workspace.id)
         token = ProviderToken(workspace.id, providers, provider_id, payload.accessToken, payload.idToken)
-        claims = await runtime.token_exchange.verify(token)
-        decision = await runtime.resolver.resolve(claims)
+        claims, decision = await prove(runtime, runtime.token_exchange, token)
         contact = decision.contact
         request.facts |= {
             "method": claims.method.value,

@@ -9,7 +9,9 @@ import msgspec
 
 from vestibule.conversations.admission import admit_page
 from vestibule.edge.client_address import address_bucket, client_address
+from vestibule.edge.form import read_form
 from vestibule.edge.http import Reply, Request, json_reply
+from vestibule.edge.oauth import NO_CACHE
 from vestibule.edge.surface import Route
 from vestibule.errors import (
     AddressNotAllowed,
@@ -22,11 +24,11 @@ from vestibule.errors import (
 from vestibule.model.claims import Method
 from vestibule.model.workspace import Workspace
 from vestibule.runtime import Runtime
-from vestibule.surfaces.puzzel.oauth import read_form
 from vestibule.tokens.visitor_session import VisitorSession, workspace_of
 
 CLIENT_ID = "oneplatform_engage"
 SCOPE = "visitor"
+_LARGEST_FORM = 8_192
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -55,7 +57,7 @@ class Connect:
         address = client_address(request, settings.trusted_proxies)
         limit = settings.rate_limit_new_visitors
         await self._runtime.rate_limiter.take("", f"connect:{address_bucket(address)}", limit)
-        form = await read_form(request, within=settings.body_timeout / 1000)
+        form = await read_form(request, most=_LARGEST_FORM, within=settings.body_timeout / 1000)
         session = await self._grant(request, form, address)
         request.facts |= {"method": "unverified", "contact": session.visitor_id}
         answer = _Answer(
@@ -66,7 +68,7 @@ class Connect:
             scope=SCOPE,
             visitor_id=session.visitor_id,
         )
-        return json_reply(200, _ENCODER.encode(answer), (b"pragma", b"no-cache"))  # RFC 6749 section 5.1
+        return json_reply(200, _ENCODER.encode(answer), NO_CACHE)
 
     async def _grant(self, request: Request, form: dict[str, str], address: str) -> VisitorSession:
         grant = _required(form, "grant_type")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 
 COLUMNS = (
     "ALTER TABLE contacts ADD COLUMN labels TEXT",

@@ -1,0 +1,101 @@
+"""`POST /v1/backchannel-logout/{customerId}`: an identity provider tells that somebody signed out there (OpenID Connect
+Back-Channel Logout 1.0); it must not judge a token itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vestibule.authenticate import Caller, guard
+from vestibule.edge.client_address import address_bucket, client_address
+from vestibule.edge.form import MEDIA_TYPE, read_form
+from vestibule.edge.http import Reply, Request
+from vestibule.edge.oauth import OAuthError, oauth_status, speaking_oauth
+from vestibule.edge.operation import Answer, ErrorForm, Operation, Parameter
+from vestibule.edge.surface import Route
+from vestibule.errors import (
+    InvalidClient,
+    InvalidField,
+    InvalidProviderToken,
+    InvalidRequest,
+    NotAuthenticated,
+    ProviderUnavailable,
+    RateLimited,
+    Upstream,
+    UpstreamTimeout,
+    WorkspaceDisabled,
+)
+from vestibule.model.workspace import Workspace
+from vestibule.runtime import Runtime
+from vestibule.surfaces.native.token import workspace_of
+from vestibule.tokens.sign_outs import end_sessions
+
+_LARGEST = 32_768
+
+
+class BackchannelLogout:
+    """The handler."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def routes(self) -> Sequence[Route]:
+        path = "/v1/backchannel-logout/{customer_id}"
+        return [Route("POST", path, speaking_oauth(self.sign_out), _SIGN_OUT)]
+
+    async def sign_out(self, request: Request) -> Reply:
+        try:
+            workspace = await workspace_of(self._runtime, request.params["customer_id"])
+            request.facts["workspace"] = workspace.id
+            await self._end(request, workspace)
+        except (InvalidRequest, NotAuthenticated):
+            # Providers tell of everybody's sign-outs from one address, so only what is no good counts against it.
+            settings = self._runtime.settings
+            address = address_bucket(client_address(request, settings.trusted_proxies))
+            await self._runtime.rate_limiter.take("", f"logout:{address}", settings.rate_limit_exchange_address)
+            raise
+        return Reply(200, b"", ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")))
+
+    async def _end(self, request: Request, workspace: Workspace) -> None:
+        runtime, settings = self._runtime, self._runtime.settings
+        await guard(runtime, Caller(workspace, "logout", settings.rate_limit_exchange_workspace))
+        most = min(_LARGEST, settings.max_body_bytes)
+        form = await read_form(request, most=most, within=settings.body_timeout / 1000)
+        token = form.get("logout_token")
+        if token is None:
+            raise InvalidField("logout_token", "is required")
+        providers = await runtime.tenancy.providers(workspace.id)
+        proven = await runtime.provider_sign_out.verify(workspace.id, providers, token)
+        # Somebody who is not known here is signed out already: that is what was asked for (section 2.7).
+        people = await end_sessions(runtime.store, runtime.contacts, proven)
+        request.facts["outcome"] = "session" if proven.session is not None else "everywhere"
+        if people:
+            request.facts["contact"] = people[0]
+
+
+_FORM: dict[str, Any] = {
+    "type": "object",
+    "properties": {"logout_token": {"type": "string", "description": "The provider's logout token (section 2.4)."}},
+    "required": ["logout_token"],
+}
+_SIGN_OUT = Operation(
+    name="backchannelLogout",
+    summary="End a contact's tokens because they signed out at their identity provider",
+    about="OpenID Connect Back-Channel Logout 1.0. With a `sid`, the tokens of that session end, else all of the"
+    " person's; within 5 seconds. A logout token is good once.",
+    parameters=(Parameter(name="customer_id", location="path", about="The workspace's customer id."),),
+    form=(MEDIA_TYPE, _FORM),
+    answers=(Answer(about="They are signed out here."),),
+    errors=(
+        InvalidRequest,
+        InvalidClient,
+        InvalidProviderToken,
+        WorkspaceDisabled,
+        RateLimited,
+        Upstream,
+        UpstreamTimeout,
+        ProviderUnavailable,
+    ),
+    error_form=ErrorForm(media_type="application/json", type=OAuthError, status_of=oauth_status),
+    public=True,
+)
