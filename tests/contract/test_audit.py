@@ -159,6 +159,7 @@ class TestChanges:
             '[variables.headers]\nauthorization = "text:Bearer canary-of-variables"\n'
         )
         cli("action", "apply", str(actions), *own)
+        workspace.installation.command("contact", "export", first, *own)
         cli("contact", "merge", first, second, *own)
         cli("contact", "unmerge", first, *own)
         cli("contact", "sign-out", first, *own)
@@ -172,6 +173,7 @@ class TestChanges:
             "responder.change",
             "action.change",
             "action_variables.change",
+            "contact.export",
             "contact.merge",
             "contact.unmerge",
             "contact.sign_out",
