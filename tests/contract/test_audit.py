@@ -159,6 +159,7 @@ class TestChanges:
             '[variables.headers]\nauthorization = "text:Bearer canary-of-variables"\n'
         )
         cli("action", "apply", str(actions), *own)
+        workspace.installation.command("contact", "export", first, *own)
         cli("contact", "merge", first, second, *own)
         cli("contact", "unmerge", first, *own)
         cli("contact", "sign-out", first, *own)
@@ -172,6 +173,7 @@ class TestChanges:
             "responder.change",
             "action.change",
             "action_variables.change",
+            "contact.export",
             "contact.merge",
             "contact.unmerge",
             "contact.sign_out",
@@ -400,6 +402,17 @@ class TestTheLog:
         log.note(entry("flood", 26))
         await log.flush()
         assert len(await self._entries(store, "flood")) == 12, "and there is room again"
+
+    @pytest.mark.parametrize("text", ["a\0b", "a\ud800b", "a\nb", "a\u2028b", "a\x1b[2Jb"])
+    async def test_no_text_keeps_others_from_being_written(self, store: Store, text: str) -> None:
+        log = AuditLog(store, self.SEALER)
+        workspace_id = f"text-{ord(text[1])}"
+        log.note(entry(workspace_id, 1, outcome=REFUSED, detail=text, origin=text))
+        log.note(entry(workspace_id, 2))
+        await log.flush()
+        found = await self._entries(store, workspace_id)
+        assert [stored.entry.request_id for stored in found] == ["r1", "r2"]
+        assert found[0].entry.detail == text.replace(text[1], "\ufffd")
 
     async def test_made_up_origins_do_not_fill_the_table(self, store: Store) -> None:
         log = AuditLog(store, self.SEALER)

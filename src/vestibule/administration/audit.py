@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator
@@ -111,6 +112,7 @@ async def walk(desk: Desk, workspace_id: str) -> AsyncIterator[list[StoredEntry]
     while piece := await rows.chain(desk.store, workspace_id, after=after, to=head.seq, most=_PIECE):
         yield piece
         after = piece[-1].seq
+        await _breathe()
 
 
 async def verify(desk: Desk, workspace_id: str, *, noted: str | None = None) -> Proof:
@@ -127,6 +129,7 @@ async def verify(desk: Desk, workspace_id: str, *, noted: str | None = None) -> 
     while piece := await rows.chain(desk.store, workspace_id, after=after, to=head.seq, most=_PIECE):
         verifier.take(piece)
         after = piece[-1].seq
+        await _breathe()
     verifier.finish()
     beyond = await rows.chain(desk.store, workspace_id, after=head.seq, to=2**62, most=1)
     # Read after what lies beyond the first: whoever appended it has moved the head as well.
@@ -155,6 +158,7 @@ async def purge(desk: Desk) -> int:
     before = now_ms() - retention
     total = 0
     for workspace_id in [INSTALLATION, *(workspace.id for workspace in await workspaces.list_all(desk))]:
+        await _breathe()
         # Seldom, for each purge is an entry itself.
         if not await _has_older(desk, workspace_id, before - min(DAY_MS, retention // 10)):
             continue
@@ -200,6 +204,7 @@ async def _purge_one(desk: Desk, workspace_id: str, before: int) -> int:
         if len(old) < len(piece):
             break
         after = piece[-1].seq
+        await _breathe()
     if last is None:
         return 0
     end = last
@@ -249,6 +254,11 @@ def _read_head(text: str) -> tuple[int, str]:
     if not colon or not seq.isascii() or not seq.isdigit() or len(seq) > 16 or not mac:
         raise InvalidField("noted", "must be a head that `audit verify` has printed")
     return int(seq), mac
+
+
+async def _breathe() -> None:
+    """SQLite reads on the event loop: between two pieces, requests have their turn."""
+    await asyncio.sleep(0)
 
 
 async def _require(desk: Desk, workspace_id: str) -> None:

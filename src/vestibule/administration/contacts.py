@@ -130,6 +130,13 @@ async def export(desk: Desk, workspace_id: str, contact_id: str) -> list[Contact
     return [contact, *await _merged(desk, contact)]
 
 
+async def export_all(desk: Desk, workspace_id: str, contact_id: str) -> list[tuple[Contact, Held]]:
+    """Likewise, each with everything that is kept about it. Who looked is in the audit. Raises NotFound."""
+    found = [(contact, await held(desk, contact)) for contact in await export(desk, workspace_id, contact_id)]
+    await desk.record("contact.export", workspace_id, contact_id=contact_id)
+    return found
+
+
 async def held(desk: Desk, contact: Contact) -> Held:
     """The chats and files of one contact."""
     found = await threads.of_contact(desk.store, contact.workspace_id, contact.id)

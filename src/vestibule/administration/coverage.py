@@ -19,7 +19,7 @@ from vestibule.storage import authentication_counts as rows
 from vestibule.storage.authentication_counts import CountKey
 
 LONGEST_SPAN_MS = 92 * DAY_MS
-MOST_ROWS = 100_000
+MOST_ROWS = 20_000
 _PROVING = frozenset({Method.SERVER_TO_SERVER.value, Method.TOKEN_EXCHANGE.value, Method.AUTH_ENDPOINT.value})
 
 
@@ -66,13 +66,19 @@ class Coverage(msgspec.Struct, frozen=True):
 
 async def counts(desk: Desk, workspace_id: str, *, since: int | None = None, until: int | None = None) -> list[Count]:
     """By hour, oldest first. Times are epoch milliseconds, taken to the full hour. Raises NotFound, InvalidField."""
-    return [_count(key, count) for key, count in await _read(desk, workspace_id, *_span(since, until))]
+    first, last = _span(since, until)
+    await _require(desk, workspace_id)
+    found = await rows.list_all(desk.store, workspace_id, since_hour=first, until_hour=last, most=MOST_ROWS + 1)
+    if len(found) > MOST_ROWS:
+        raise InvalidField("since", f"must be later: there are more than {MOST_ROWS} counts in this span")
+    return [_count(key, count) for key, count in found]
 
 
 async def coverage(desk: Desk, workspace_id: str, *, since: int | None = None, until: int | None = None) -> Coverage:
     """Raises NotFound, InvalidField."""
     first, last = _span(since, until)
-    found = await _read(desk, workspace_id, first, last)
+    await _require(desk, workspace_id)
+    found = await rows.totals(desk.store, workspace_id, since_hour=first, until_hour=last)
     proofs = [(key, count) for key, count in found if key.method in _PROVING or key.method == Method.UNVERIFIED]
     issued = [(key, count) for key, count in proofs if key.outcome != REFUSED]
     refused = [(key, count) for key, count in found if key.outcome == REFUSED]
@@ -91,10 +97,9 @@ async def coverage(desk: Desk, workspace_id: str, *, since: int | None = None, u
     )
 
 
-async def _read(desk: Desk, workspace_id: str, first: int, last: int) -> list[tuple[CountKey, int]]:
+async def _require(desk: Desk, workspace_id: str) -> None:
     if workspace_id != INSTALLATION:
         await workspaces.get(desk, workspace_id)
-    return await rows.list_all(desk.store, workspace_id, since_hour=first, until_hour=last, most=MOST_ROWS)
 
 
 def _span(since: int | None, until: int | None) -> tuple[int, int]:

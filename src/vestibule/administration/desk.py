@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vestibule.audit.log import AuditLog
 from vestibule.clock import now_ms
+from vestibule.errors import StorageUnavailable
 from vestibule.live import Live
 from vestibule.model.audit import DONE, SERVICE, Actor, AuditEntry, AuditKind
 from vestibule.runtime import Runtime
@@ -57,9 +58,12 @@ class Desk:
 async def open_desk(settings: Settings, sealer: Sealer, actor: Actor = SERVICE) -> AsyncIterator[Desk]:
     store = await open_store(settings.database_url, connections=2, timeout=settings.database_timeout / 1000)
     files = DiskFileStore(Path(settings.files_directory))
+    audit = AuditLog(store, sealer)
     try:
-        yield Desk(settings, sealer, store, Contacts(store, sealer), Live(), files, AuditLog(store, sealer), actor)
+        yield Desk(settings, sealer, store, Contacts(store, sealer), Live(), files, audit, actor)
     finally:
+        with contextlib.suppress(StorageUnavailable):  # what could not be written a moment ago
+            await audit.flush()
         await store.close()
 
 

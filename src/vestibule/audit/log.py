@@ -32,6 +32,8 @@ _GROUP = 1_024
 MOST_ORIGINS = 100
 OTHER_ORIGINS = "(other)"
 LOST = "audit.lost"
+# What may hold something that a stranger has sent.
+_TEXTS = ("actor", "step", "reason", "detail", "key_id", "provider_id", "origin", "target")
 _log = logging.getLogger(__name__)
 
 
@@ -64,6 +66,8 @@ class AuditLog:
 
     def note(self, entry: AuditEntry) -> None:
         """Takes an entry in; it is in the database within `FLUSH_SECONDS`. Never waits, never fails."""
+        if entry.outcome == REFUSED or entry.kind is AuditKind.ADMINISTRATION:
+            entry = _storable(entry)
         if entry.kind is AuditKind.AUTHENTICATION:
             self._count(entry)
         waiting = _Waiting(entry)
@@ -159,6 +163,18 @@ def append_work(sealer: Sealer, workspace_id: str, entries: list[AuditEntry]) ->
     head = msgspec.structs.replace(head, seq=linked[-1].seq, mac=linked[-1].mac)
     yield from rows.advance(workspace_id, head)
     return head
+
+
+def _storable(entry: AuditEntry) -> AuditEntry:
+    """With no character that a database would not take, or that would write lines of its own: one entry that cannot be
+    written would keep all that come after it waiting."""
+    texts = {name: getattr(entry, name) for name in _TEXTS}
+    changed = {name: _printable(text) for name, text in texts.items() if not text.isprintable()}
+    return msgspec.structs.replace(entry, **changed) if changed else entry
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def _loss(workspace_id: str, lost: int) -> AuditEntry:

@@ -36,8 +36,7 @@ def export(contact: ContactId, workspace: InWorkspace) -> None:
     """Print everything kept about a person as JSON, with chats and files, and with contacts merged into theirs."""
 
     async def act(desk: Desk) -> list[dict[str, Value]]:
-        found = await contacts.export(desk, workspace, contact)
-        return [_exported(other, await contacts.held(desk, other)) for other in found]
+        return [_exported(*found) for found in await contacts.export_all(desk, workspace, contact)]
 
     first, *merged = at_the_desk(act, as_json=True)
     print_json({"contact": first, "merged": merged})

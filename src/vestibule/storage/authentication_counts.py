@@ -25,6 +25,15 @@ LIST = statement(
     ORDER BY hour, method, outcome, code, origin, key_id LIMIT $4
     """,
 )
+# Few rows, whatever the span: pages, keys and reasons are few.
+SUM = statement(
+    "authentication_counts.sum",
+    """
+    SELECT workspace_id, MAX(hour), method, outcome, code, origin, key_id, CAST(SUM(count) AS BIGINT)
+    FROM authentication_counts WHERE workspace_id = $1 AND hour >= $2 AND hour < $3
+    GROUP BY workspace_id, method, outcome, code, origin, key_id ORDER BY method, outcome, code, origin, key_id
+    """,
+)
 PURGE = statement(
     "authentication_counts.purge", "DELETE FROM authentication_counts WHERE workspace_id = $1 AND hour < $2"
 )
@@ -53,6 +62,12 @@ async def list_all(
 ) -> list[tuple[CountKey, int]]:
     """By hour, the end not included."""
     rows = await store.read(LIST, workspace_id, since_hour, until_hour, most)
+    return [(CountKey(*row[:7]), int(row[7])) for row in rows]
+
+
+async def totals(store: Store, workspace_id: str, *, since_hour: int, until_hour: int) -> list[tuple[CountKey, int]]:
+    """Over the whole span, each with the last hour in which there was one."""
+    rows = await store.read(SUM, workspace_id, since_hour, until_hour)
     return [(CountKey(*row[:7]), int(row[7])) for row in rows]
 
 

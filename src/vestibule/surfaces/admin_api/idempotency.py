@@ -13,7 +13,7 @@ import msgspec
 
 from vestibule.clock import DAY_MS, MINUTE_MS, now_ms
 from vestibule.edge.http import Reply, Request
-from vestibule.errors import IdempotencyKeyReused, InvalidField, RequestUnderWay
+from vestibule.errors import IdempotencyKeyReused, InvalidField, RequestUnderWay, Unavailable, VestibuleError
 from vestibule.model.workspace import AdminKey
 from vestibule.runtime import Runtime
 from vestibule.storage import idempotency as rows
@@ -21,7 +21,8 @@ from vestibule.storage.idempotency import Place
 
 HEADER = "Idempotency-Key"
 KEPT_MS = DAY_MS
-# Whoever took the place and has not answered for so long has crashed; what they did, the audit tells.
+# Whoever took the place and has not answered for so long has crashed, or lost the database; what they did, the audit
+# tells.
 _GIVEN_UP_MS = MINUTE_MS
 _LONGEST = 255
 
@@ -49,8 +50,10 @@ async def answered_once(
         return await _known(runtime, place, asked)
     try:
         reply = await handle()
-    except BaseException:
-        await rows.forget(runtime.store, place, now + 1)
+    except VestibuleError as error:
+        # A database that did not answer in time may have done it: then the place stays taken for a while.
+        if not isinstance(error, Unavailable):
+            await rows.forget(runtime.store, place, now + 1)
         raise
     headers = [(name.decode(), value.decode()) for name, value in reply.headers]
     kept = msgspec.json.encode(_Answer(reply.status, headers, reply.body.decode())).decode()

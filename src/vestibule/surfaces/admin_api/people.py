@@ -133,11 +133,8 @@ async def _erase(seat: Seat) -> Reply:
 
 
 async def _export(seat: Seat) -> Reply:
-    first, *merged = [
-        _exported(contact, await contacts.held(seat.desk, contact))
-        for contact in await contacts.export(seat.desk, seat.workspace_id, _id(seat))
-    ]
-    await seat.desk.record("contact.export", seat.workspace_id, contact_id=_id(seat))
+    found = await contacts.export_all(seat.desk, seat.workspace_id, _id(seat))
+    first, *merged = [_exported(contact, held) for contact, held in found]
     return answer(200, Export(first, merged))
 
 

@@ -19,9 +19,9 @@ async def workspace_of(runtime: Runtime, request: Request) -> Workspace:
     workspace = await runtime.tenancy.by_widget_token(token) if 0 < len(token) <= 256 else None
     if workspace is None:
         raise InvalidWidgetToken(step="widget_token")
+    request.facts["workspace"] = workspace.id
     if workspace.disabled_at is not None:
         raise WorkspaceDisabled(step="workspace")
-    request.facts["workspace"] = workspace.id
     require_origin(request, (await runtime.tenancy.widget(workspace.id)).allowed_origins)
     return workspace
 
