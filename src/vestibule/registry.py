@@ -7,7 +7,7 @@ from collections.abc import Callable
 from vestibule.edge.surface import Surface
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
-from vestibule.surfaces import files, native, opencx, well_known
+from vestibule.surfaces import files, native, opencx, well_known, widget
 from vestibule.verification.server_to_server import ServerToServer
 
 VERIFICATION_METHODS = (ServerToServer,)
@@ -18,5 +18,6 @@ SURFACES: tuple[Callable[[Runtime, Runner], Surface], ...] = (
     opencx.surface,
     native.surface,
     files.surface,
+    widget.surface,
     well_known.surface,
 )

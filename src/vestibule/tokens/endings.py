@@ -1,4 +1,4 @@
-"""Knows which tokens were ended before their time; it must not end one by itself.
+"""Knows which tokens were ended before their time, and ends one that is shown; it must not end another by itself.
 
 Few tokens ever are, so every process holds all endings in memory and asks for new ones every two seconds.
 """
@@ -12,6 +12,7 @@ from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import InvalidContactToken, StorageUnavailable
 from vestibule.storage import token_endings as rows
 from vestibule.storage.store import Store
+from vestibule.storage.token_endings import Ending
 from vestibule.tokens.contact_token import ContactClaims
 
 _ASK_EVERY_SECONDS = 2.0
@@ -36,6 +37,13 @@ class TokenEndings:
         before = self._contacts.get((claims.org_id, claims.sub), 0)
         if claims.iat * SECOND_MS < before or (claims.org_id, claims.jti) in self._tokens:
             raise InvalidContactToken(detail="ended", step="ended")
+
+    async def end(self, claims: ContactClaims) -> None:
+        """Ends this one token: here at once, for the other processes with their next refresh. Raises
+        StorageUnavailable."""
+        now = now_ms()
+        await rows.insert(self._store, Ending(claims.org_id, claims.sub, claims.jti, now), now)
+        self._tokens.add((claims.org_id, claims.jti))
 
     async def refresh(self) -> None:
         """Raises StorageUnavailable."""

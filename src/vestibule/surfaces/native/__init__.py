@@ -13,6 +13,7 @@ from vestibule.surfaces.native.description import described
 from vestibule.surfaces.native.events import Events
 from vestibule.surfaces.native.files import Files
 from vestibule.surfaces.native.messages import Messages
+from vestibule.surfaces.native.visitors import Visitors
 
 _PAGES = Cors(
     methods=("GET", "POST"),
@@ -25,6 +26,7 @@ def surface(runtime: Runtime, runner: Runner) -> Surface:
     """For pages and apps of the customer's own; a contact token may live in a browser."""
     routes = [
         *me.routes(runtime),
+        *Visitors(runtime).routes(),
         *Conversations(runtime).routes(),
         *Messages(runtime, runner).routes(),
         *Events(runtime).routes(),

@@ -1,0 +1,426 @@
+// The conversation: what is known of it, what waits to be sent, and how both come together again after a reload, a lost
+// network or a new token. It shows nothing; `changed` says that there is something to show.
+
+import { Refused, Unreachable } from "./api.js";
+import { newId } from "./device.js";
+import { Expired } from "./identity.js";
+import { Outbox } from "./outbox.js";
+import { Follower } from "./stream.js";
+
+const TYPING_MS = 90000;
+const HIDDEN_MS = 15000;
+const MOST_SEEN = 50;
+
+export class Chat {
+  constructor({ identity, device, options, changed, tell }) {
+    Object.assign(this, { identity, device, options, changed, tell });
+    this.isOpen = false; // whether the visitor looks at it
+    this.reset();
+    this.unwatch = device.watch({
+      signedOut: () => this.onSignedOut(),
+      outbox: () => this.changed(),
+    });
+    this.listeners = [
+      [window, "online", () => this.online()],
+      [window, "offline", () => this.lost(new Unreachable("offline"))],
+      [document, "visibilitychange", () => this.looked()],
+    ];
+    for (const [target, name, listener] of this.listeners) target.addEventListener(name, listener);
+  }
+
+  onSignedOut() {}
+
+  /** Nothing is known yet; as for a visitor who has just come. */
+  reset() {
+    this.unfollow();
+    clearTimeout(this.retryTimer);
+    this.turn = (this.turn || 0) + 1;
+    this.conversation = null;
+    this.messages = [];
+    this.before = [];
+    this.list = null;
+    this.phase = "new"; // new, connecting, ready, or why not: expired, refused, down
+    this.isLost = false;
+    this.wantsFresh = false;
+    this.attempts = 0;
+    this.connecting = null;
+    this.boxes = new Map();
+  }
+
+  destroy() {
+    this.unfollow();
+    clearTimeout(this.retryTimer);
+    clearTimeout(this.hiddenTimer);
+    this.turn += 1;
+    this.unwatch();
+    for (const [target, name, listener] of this.listeners) target.removeEventListener(name, listener);
+  }
+
+  // ------------------------------------------------------------------------------------------------------- who it is
+
+  /** Where unsent messages lie; those of a verified person only as long as the tab. */
+  get outbox() {
+    const { identity, device } = this;
+    const contact = identity.verifies ? identity.contact && identity.contact.id : "";
+    const owner = identity.verifies ? contact || "?" : `visitor:${identity.user.scope || ""}`;
+    if (!this.boxes.has(owner)) {
+      const shelf = identity.verifies ? contact && device.tab : device.kept;
+      this.boxes.set(owner, new Outbox(shelf || null, owner));
+      const nobodys = contact && this.boxes.get("?");
+      // Written while nobody could be asked who this is: it is this person's, for another would have begun anew.
+      if (nobodys) for (const item of nobodys.items.splice(0)) this.boxes.get(owner).add(item);
+    }
+    return this.boxes.get(owner);
+  }
+
+  /** Finds out who it is and what was said. For a visitor whom nobody knows yet that is nothing, and nothing is asked. */
+  connect() {
+    if (!this.connecting) {
+      const turn = this.turn;
+      this.connecting = this.load()
+        .catch((error) => {
+          if (turn === this.turn) this.fail(error);
+        })
+        .finally(() => {
+          if (turn === this.turn) this.connecting = null;
+        });
+    }
+    return this.connecting;
+  }
+
+  async load() {
+    const turn = this.turn;
+    if (!this.identity.isUnknown) {
+      this.phase = this.phase === "ready" ? "ready" : "connecting";
+      this.changed();
+      await this.identity.token();
+      if (turn !== this.turn) return;
+      const [contact] = await Promise.all([this.identity.know(), this.refresh()]);
+      if (turn !== this.turn) return;
+      this.tell("identified", { contact });
+      const open = this.list.find((each) => each.status === "open");
+      if (open && !this.conversation && !this.wantsFresh) await this.enter(open);
+    }
+    if (turn !== this.turn) return;
+    this.phase = "ready";
+    this.isLost = false;
+    this.changed();
+    this.flush();
+  }
+
+  async refresh() {
+    const scope = this.identity.scope;
+    const query = scope ? `?scope=${encodeURIComponent(scope)}` : "";
+    this.list = (await this.identity.call("GET", `/v1/conversations${query}`)).items;
+  }
+
+  fail(error) {
+    if (error instanceof Unreachable || error.passes) {
+      this.isLost = true;
+      if (this.phase === "connecting") this.phase = "down";
+      this.later(error);
+    } else if (error instanceof Expired) {
+      this.phase = "expired";
+    } else {
+      this.phase = "refused";
+      if (!(error instanceof Refused)) console.warn(error);
+    }
+    this.changed();
+  }
+
+  /** The visitor asks for it once more. */
+  retry() {
+    this.identity.forgive();
+    this.attempts = 0;
+    return this.connect();
+  }
+
+  later(error) {
+    const wait = error.wait || Math.min(30000, 1000 * 2 ** Math.min(this.attempts, 5));
+    this.attempts += 1;
+    clearTimeout(this.retryTimer);
+    this.retryTimer = setTimeout(() => (this.phase === "ready" ? this.flush() : this.connect()), wait);
+  }
+
+  // ---------------------------------------------------------------------------------------------------- what was said
+
+  async enter(conversation, isNew = false) {
+    const turn = this.turn;
+    this.unfollow();
+    this.conversation = conversation;
+    this.wantsFresh = false;
+    this.messages = [];
+    if (!isNew) {
+      const { items } = await this.identity.call("GET", `/v1/conversations/${conversation.id}/messages`);
+      if (turn !== this.turn || this.conversation !== conversation) return;
+      this.messages = items;
+    }
+    this.follow();
+    this.note();
+    this.changed();
+  }
+
+  /** An empty page; the conversation is made with its first message. */
+  startFresh() {
+    this.unfollow();
+    this.conversation = null;
+    this.messages = [];
+    this.before = [];
+    this.wantsFresh = true;
+    this.changed();
+  }
+
+  follow() {
+    if (!this.conversation || this.follower || document.hidden) return;
+    const seq = this.messages.length ? this.messages[this.messages.length - 1].seq : 0;
+    this.follower = new Follower(this.identity, this.conversation.id, seq, {
+      take: (kind, data) => this.take(kind, data),
+      lost: (error) => this.lost(error),
+      found: () => this.found(),
+    });
+  }
+
+  unfollow() {
+    if (this.follower) this.follower.stop();
+    this.follower = null;
+  }
+
+  take(kind, data) {
+    if (kind === "conversation" && this.conversation && data.id === this.conversation.id) this.conversation = data;
+    if (kind === "message") this.arrived(data);
+    this.changed();
+  }
+
+  arrived(message) {
+    this.outbox.remove(message.id);
+    const at = this.messages.findIndex((known) => known.id === message.id);
+    if (at >= 0) {
+      this.messages[at] = { ...message, here: message.here || this.messages[at].here };
+      return;
+    }
+    this.messages.push(message);
+    this.messages.sort((one, other) => one.seq - other.seq);
+    this.note();
+    if (message.text !== null || message.attachments.length) {
+      this.tell("message", { message, conversation: this.conversation });
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------------- what was looked at
+
+  /** Remembers what was seen, so that the rest can be counted. */
+  note() {
+    if (!this.isOpen || document.hidden || !this.conversation || !this.messages.length) return;
+    const last = this.messages[this.messages.length - 1].seq;
+    const seen = this.device.kept.get("seen") || {};
+    if (seen[this.conversation.id] === last) return;
+    delete seen[this.conversation.id];
+    seen[this.conversation.id] = last;
+    const newest = Object.entries(seen).slice(-MOST_SEEN);
+    this.device.kept.set("seen", Object.fromEntries(newest));
+  }
+
+  get unread() {
+    if (!this.conversation) return 0;
+    const seen = (this.device.kept.get("seen") || {})[this.conversation.id] || 0;
+    return this.messages.filter((each) => each.seq > seen && isAnswer(each)).length;
+  }
+
+  /** The responder owes an answer, and has not had too long. */
+  get isAwaited() {
+    const { conversation } = this;
+    if (!conversation || conversation.handed_off || conversation.assignee.kind !== "ai" || !isOpen(conversation)) return false;
+    const last = this.messages.filter((each) => each.sender.kind === "user" || isAnswer(each)).pop();
+    return Boolean(last) && last.sender.kind === "user" && Date.now() - (last.here || 0) < TYPING_MS;
+  }
+
+  get hasEnded() {
+    return Boolean(this.conversation) && !isOpen(this.conversation);
+  }
+
+  // ------------------------------------------------------------------------------------------------------ the connection
+
+  lost(error) {
+    if (error instanceof Expired) {
+      this.unfollow();
+      this.phase = "expired";
+    } else if (error instanceof Refused && !error.passes) {
+      // Not to be seen any more: what is shown stays, the next message finds out.
+      this.unfollow();
+    } else {
+      this.isLost = true;
+    }
+    this.changed();
+  }
+
+  found() {
+    if (!this.isLost) return;
+    this.isLost = false;
+    this.attempts = 0;
+    this.changed();
+    this.flush();
+  }
+
+  online() {
+    this.attempts = 0;
+    if (this.follower) this.follower.nudge();
+    if (this.phase === "ready") this.flush().then(() => this.probe());
+    else if (this.phase === "down") this.connect();
+  }
+
+  /** Nothing is followed that would tell that the network is back. */
+  probe() {
+    if (!this.follower && !this.outbox.next()) this.found();
+  }
+
+  /** Nobody looks: browsers have few connections to a server, which other tabs may need. */
+  looked() {
+    clearTimeout(this.hiddenTimer);
+    if (document.hidden) {
+      this.hiddenTimer = setTimeout(() => this.unfollow(), HIDDEN_MS);
+    } else {
+      this.follow();
+      this.note();
+      this.changed();
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ sending
+
+  send(text, attachments) {
+    const conversation = this.conversation && isOpen(this.conversation) ? this.conversation.id : null;
+    this.outbox.add({ id: newId(), text, attachments, conversation, fresh: this.wantsFresh, state: "waiting", at: Date.now() });
+    this.changed();
+    return this.flush();
+  }
+
+  resend(id) {
+    this.outbox.change(id, { state: "waiting" });
+    this.changed();
+    return this.flush();
+  }
+
+  /** Sends what waits, in order, one after the other, in one tab at a time. */
+  async flush() {
+    if (this.flushing) {
+      this.again = true;
+      return;
+    }
+    const turn = this.turn;
+    this.flushing = true;
+    try {
+      do {
+        this.again = false;
+        if (this.outbox.next()) {
+          await this.outbox.alone(async () => {
+            for (let item; turn === this.turn && (item = this.outbox.next()); ) await this.deliver(item);
+          });
+        }
+      } while (this.again);
+      this.attempts = 0;
+    } catch (error) {
+      if (turn === this.turn) this.held(error);
+    } finally {
+      this.flushing = false;
+      if (turn !== this.turn && this.phase === "ready" && this.outbox.next()) this.flush();
+    }
+  }
+
+  /** What waits goes on waiting. */
+  held(error) {
+    if (error instanceof Expired) {
+      this.phase = "expired";
+    } else if (error instanceof Refused && !error.passes) {
+      this.phase = "refused";
+    } else {
+      this.isLost = true;
+      this.later(error);
+    }
+    this.changed();
+  }
+
+  async deliver(item, isSecond = false) {
+    const turn = this.turn;
+    // No token, no conversation before this: who only looks leaves nothing behind.
+    await this.identity.token();
+    if (turn !== this.turn) return;
+    const id = item.conversation || (await this.place(item));
+    if (turn !== this.turn) return;
+    const json = { id: item.id, text: item.text, attachments: item.attachments.map(({ url }) => ({ url })), ...this.options.message };
+    try {
+      const message = await this.identity.call("POST", `/v1/conversations/${id}/messages`, { json });
+      if (turn !== this.turn) return;
+      message.here = Date.now();
+      if (this.conversation && this.conversation.id === id) this.arrived(message);
+      this.outbox.remove(item.id);
+      this.isLost = false;
+      this.changed();
+      setTimeout(() => this.changed(), TYPING_MS);
+    } catch (error) {
+      if (turn !== this.turn || !(error instanceof Refused) || error.passes || error.status === 401) throw error;
+      const isGone = error.code === "conversation_closed" || error.code === "not_found";
+      if (!isGone || isSecond) {
+        this.outbox.change(item.id, { state: "failed" });
+        this.changed();
+        return;
+      }
+      // Closed meanwhile, or no longer this visitor's: it begins a new one.
+      if (this.conversation && this.conversation.id === id) this.startFresh();
+      this.outbox.change(item.id, { conversation: null, fresh: true });
+      await this.deliver({ ...item, conversation: null, fresh: true }, true);
+    }
+  }
+
+  /** The conversation that a message without one goes to: this one, an open one of before, or a new one. */
+  async place(item) {
+    const turn = this.turn;
+    let found = this.conversation && isOpen(this.conversation) ? this.conversation : null;
+    if (!found && !item.fresh) {
+      await this.refresh();
+      found = this.list.find(isOpen);
+    }
+    const isNew = !found;
+    if (isNew) {
+      const json = { scope: this.identity.scope, custom_data: this.options.sessionCustomData };
+      found = await this.identity.call("POST", "/v1/conversations", { json });
+    }
+    if (turn !== this.turn) return null;
+    for (const each of this.outbox.items) {
+      if (!each.conversation) this.outbox.change(each.id, { conversation: found.id });
+    }
+    if (!this.conversation || this.conversation.id !== found.id) await this.enter(found, isNew);
+    if (!this.identity.contact.told) {
+      this.identity.contact.told = true;
+      if (!this.identity.verifies) this.tell("identified", { contact: this.identity.contact });
+    }
+    return found.id;
+  }
+
+  async upload(file) {
+    const form = new FormData();
+    form.append("file", file, file.name || "file");
+    return this.identity.call("POST", "/v1/files", { form });
+  }
+
+  // ------------------------------------------------------------------------------------------------------ who is it now
+
+  /** Another person, or the same one proven. What was on the screen of a visitor without proof stays there, apart: the
+   *  one who signs in is the one who wrote it. Of a verified person nothing stays for the next. */
+  async become(user) {
+    const stays = !this.identity.verifies ? [...this.before, ...this.messages] : [];
+    if (this.outbox.next()) await Promise.race([this.flush(), new Promise((resolve) => setTimeout(resolve, 3000))]);
+    const { conversation } = this;
+    this.reset();
+    this.identity.use(user);
+    if (this.identity.verifies) this.before = stays.map((message) => ({ ...message, conversation: conversation && conversation.id }));
+    await this.connect();
+  }
+}
+
+export function isOpen(conversation) {
+  return conversation.status === "open";
+}
+
+export function isAnswer(message) {
+  return message.sender.kind === "ai" || message.sender.kind === "agent";
+}
