@@ -42,6 +42,7 @@ export class Chat {
     this.phase = "new"; // new, connecting, ready, or why not: expired, refused, down
     this.isLost = false;
     this.wantsFresh = false;
+    this.isIntroduced = false;
     this.attempts = 0;
     this.connecting = null;
     this.boxes = new Map();
@@ -95,9 +96,9 @@ export class Chat {
       this.changed();
       await this.identity.token();
       if (turn !== this.turn) return;
-      const [contact] = await Promise.all([this.identity.know(), this.refresh()]);
+      await Promise.all([this.identity.know(), this.refresh()]);
       if (turn !== this.turn) return;
-      this.tell("identified", { contact });
+      this.introduce();
       const open = this.list.find((each) => each.status === "open");
       if (open && !this.conversation && !this.wantsFresh) await this.enter(open);
     }
@@ -106,6 +107,13 @@ export class Chat {
     this.isLost = false;
     this.changed();
     this.flush();
+  }
+
+  /** Tells the page once who it is. */
+  introduce() {
+    if (this.isIntroduced) return;
+    this.isIntroduced = true;
+    this.tell("identified", { contact: { ...this.identity.contact } });
   }
 
   async refresh() {
@@ -383,16 +391,14 @@ export class Chat {
     if (isNew) {
       const json = { scope: this.identity.scope, custom_data: this.options.sessionCustomData };
       found = await this.identity.call("POST", "/v1/conversations", { json });
+      if (turn === this.turn) this.list = [found, ...(this.list || [])];
     }
     if (turn !== this.turn) return null;
     for (const each of this.outbox.items) {
       if (!each.conversation) this.outbox.change(each.id, { conversation: found.id });
     }
     if (!this.conversation || this.conversation.id !== found.id) await this.enter(found, isNew);
-    if (!this.identity.contact.told) {
-      this.identity.contact.told = true;
-      if (!this.identity.verifies) this.tell("identified", { contact: this.identity.contact });
-    }
+    this.introduce();
     return found.id;
   }
 

@@ -62,7 +62,7 @@ export function conversations({ words, language, items, current, choose, fresh }
       element(
         "button",
         { type: "button", class: "thread", "aria-current": current && current.id === item.id ? "true" : undefined, onclick: () => choose(item) },
-        element("span", { class: "thread-text", dir: "auto", text: plain(item.last_message) || `#${item.number}` }),
+        element("span", { class: "thread-text" }, element("bdi", { text: plain(item.last_message) || `#${item.number}` })),
         element("span", { class: "thread-when" }, when.format(new Date(item.updated_at)), item.status === "open" ? null : ` · ${words("ended")}`),
       ),
     ),

@@ -9,8 +9,8 @@ const NEAR_END = 80;
 const SHOWN_AT_ONCE = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
 
 export class MessagesView {
-  constructor({ chat, words, language, options, base }) {
-    Object.assign(this, { chat, words, options, base });
+  constructor({ chat, words, language, options, base, title }) {
+    Object.assign(this, { chat, words, options, base, title });
     this.list = element("ol", { class: "messages", role: "log", "aria-live": "off", "aria-label": words("chats") });
     this.element = element("div", { class: "scroll", tabindex: "0" }, this.list);
     this.shown = new Map();
@@ -57,7 +57,7 @@ export class MessagesView {
   entries() {
     const { chat, options, words } = this;
     const greetings = options.greetings || [words("greeting")];
-    const made = greetings.map((text, index) => ({ key: `greeting-${index}`, kind: "ai", text }));
+    const made = greetings.map((text, index) => ({ key: `greeting-${index}`, kind: "ai", name: this.options.botName || this.title, text }));
     for (const message of chat.before) made.push(...this.ofMessage(message));
     if (chat.before.length) made.push({ key: "earlier", kind: "note", text: words("earlier") });
     for (const message of chat.messages) made.push(...this.ofMessage(message));
@@ -83,7 +83,7 @@ export class MessagesView {
   nameOf(entry) {
     if (entry.kind === "user") return this.words("you");
     if (entry.kind === "agent") return entry.name || this.words("agent");
-    return this.options.botName || entry.name || this.words("bot");
+    return entry.name || this.options.botName || this.words("bot");
   }
 
   show(entry) {

@@ -22,7 +22,7 @@ export class Panel {
     style(shadow);
     this.announcer = element("div", { class: "hidden", role: "status" });
     this.composer = new Composer({ chat, words, device, announce: (text) => this.announce(text) });
-    this.view = new MessagesView({ chat, words, language, options, base });
+    this.view = new MessagesView({ chat, words, language, options, base, title });
     this.makeFrame();
     this.root = element(
       "section",
@@ -48,7 +48,7 @@ export class Panel {
     this.chats = tool("list", "chats", () => this.showList(true));
     this.mark = element("p", { class: "mark" });
     const initial = element("span", { class: "avatar", "aria-hidden": "true", text: [...this.title.trim()][0] || "" });
-    this.heading = element("h2", { id: "title", text: this.title, dir: "auto" });
+    this.heading = element("h2", { id: "title" }, element("bdi", { text: this.title }));
     this.close = tool("close", "close", () => this.toggle(false));
     this.banner = element("div", { class: "banner", role: "status" });
     this.questions = element("div", { class: "questions" });
@@ -238,13 +238,12 @@ export class Panel {
     this.mark.className = `mark ${isVerified ? "verified" : ""}`;
     this.mark.replaceChildren(
       ...(isVerified
-        ? [icon("shield"), element("span", { text: name ? this.words("signedIn", { name }) : this.words("verified"), dir: "auto" })]
+        ? [icon("shield"), element("span", { text: name ? this.words("signedIn", { name }) : this.words("verified") })]
         : state === "no"
           ? [element("span", { text: this.words("guest") })]
           : []),
     );
-    if (isVerified) this.mark.title = this.words("verified");
-    else this.mark.removeAttribute("title");
+    this.mark.title = isVerified ? `${this.words("verified")}: ${name}` : "";
   }
 
   showBanner() {

@@ -121,7 +121,7 @@ class Widget {
     await this.chat.become(this.claimed(userOf(user)));
     const { phase } = this.chat;
     if (phase === "expired" || phase === "refused") throw new Error(`Vestibule: the visitor was not identified (${phase})`);
-    return this.identity.contact;
+    return { ...this.identity.contact };
   }
 
   /** Ends what was begun, here and at the service. */
