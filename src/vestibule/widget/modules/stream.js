@@ -70,18 +70,20 @@ export class Follower {
     const headers = { Accept: "text/event-stream" };
     if (this.lastId) headers["Last-Event-ID"] = this.lastId;
     const path = `${this.path}/events?after=${this.seq}`;
-    const answer = await this.identity.withToken((token) =>
-      this.identity.api.fetch("GET", path, { token, headers, signal }),
-    );
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let text = "";
     let heard = false;
     try {
+      const opening = this.identity.withToken((token) =>
+        this.identity.api.fetch("GET", path, { token, headers, signal }),
+      );
+      const answer = await this.within(opening, FIRST_BYTE_MS);
+      const reader = answer && answer.body.pipeThrough(new TextDecoderStream()).getReader();
       for (;;) {
-        const piece = await this.within(reader.read(), heard ? SILENCE_MS : FIRST_BYTE_MS);
+        const piece = reader && (await this.within(reader.read(), heard ? SILENCE_MS : FIRST_BYTE_MS));
         if (!piece) {
-          // Connected and nothing comes: somebody on the way collects the answer.
+          // Nothing comes, though there is a network: somebody on the way collects the answer.
           if (!heard && ++this.mute >= 2) this.pollUntil = Date.now() + TRY_STREAM_AGAIN_MS;
+          opening.catch(() => {});
           return;
         }
         if (piece.done || this.ended) return;
@@ -94,7 +96,7 @@ export class Follower {
         for (const block of blocks) this.event(block);
       }
     } catch (error) {
-      throw new Unreachable(String(error));
+      throw error instanceof Refused || error instanceof Expired ? error : new Unreachable(String(error));
     } finally {
       this.aborting.abort();
     }
