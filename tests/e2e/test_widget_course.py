@@ -14,13 +14,18 @@ from tests.fixtures.fake_bot import Asked, FakeBot, echo
 from tests.fixtures.front_door import Workspace
 from tests.fixtures.loopback import Answer
 from tests.fixtures.responding import answered_by_bot, eventually
-from tests.fixtures.site import Guest
+from tests.fixtures.site import Guest, provider
 from tests.fixtures.widget import reply
 from vestibule.administration import contacts
 
 pytestmark = pytest.mark.slow
 
 ADA = "ada@example.com"
+# A picture that browsers can decode, of one pixel.
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d4944415478"
+    "9c6360606060000000050001a5f645400000000049454e44ae426082"
+)
 Arrive = Callable[..., Guest]
 
 
@@ -150,7 +155,7 @@ class TestTheNetwork:
     def test_a_proxy_that_holds_the_stream_back(self, arrive: Arrive, store: Workspace) -> None:
         """No event ever comes; answers are asked for instead."""
         guest = arrive()
-        guest.page.route("**/events?*", lambda route: None)
+        guest.page.route("**/events?*", lambda _route: None)
         guest.page.clock.install()
         guest.load()
         guest.open()
@@ -182,7 +187,7 @@ class TestTheToken:
         guest.excused = ("401",)
         tokens = [store.sign_in(ADA, name="Ada")[0]]
         guest.page.expose_function("freshToken", lambda: tokens[-1])
-        guest.load("window.asked = 0; options.user = { getToken: () => { asked += 1; return freshToken(); } };")
+        guest.load(provider("freshToken()"))
         guest.open()
         conversation = guest.say("one")
         desk, contact = store.installation.desk, store.contacts()[0][0]
@@ -200,9 +205,7 @@ class TestTheToken:
         guest = arrive()
         guest.excused = ("401",)
         token = store.sign_in(ADA)[0]
-        guest.load(
-            f"window.asked = 0; options.user = {{ getToken: async () => {{ asked += 1; return {json.dumps(token)}; }} }};"
-        )
+        guest.load(provider(json.dumps(token)))
         guest.open()
         guest.say("one")
         store.installation.run(contacts.sign_out(store.installation.desk, store.id, store.contacts()[0][0]))
@@ -222,9 +225,7 @@ class TestTheToken:
         guest = arrive()
         guest.page.clock.install()
         token = store.sign_in(ADA, name="Ada")[0]
-        guest.load(
-            f"window.asked = 0; options.user = {{ getToken: async () => {{ asked += 1; return {json.dumps(token)}; }} }};"
-        )
+        guest.load(provider(json.dumps(token)))
         guest.open()
         expect(guest.mark).to_have_text("Signed in as Ada")
         guest.page.clock.fast_forward("23:58:00")
@@ -295,7 +296,9 @@ class TestThePerson:
         guest.open()
         guest.say("secret")
         guest.text.fill("half a secr")
-        [sent] = [request for request in guest.requests if request.url.endswith("/messages") and request.method == "POST"]
+        [sent] = [
+            request for request in guest.requests if request.url.endswith("/messages") and request.method == "POST"
+        ]
         token = sent.headers["authorization"].removeprefix("Bearer ")
         assert store.me(token).status_code == 200
         guest.page.evaluate("Vestibule.logout()")
@@ -311,7 +314,7 @@ class TestThePerson:
         guest.say("another visitor")
         guest.sees(("user", "another visitor"))
 
-    def test_who_signs_out_in_one_tab_is_signed_out_in_the_others(self, arrive: Arrive, store: Workspace) -> None:
+    def test_who_signs_out_in_one_tab_is_signed_out_in_the_others(self, arrive: Arrive) -> None:
         first = arrive()
         first.load()
         first.open()
@@ -401,16 +404,13 @@ class TestTheConversation:
         guest.sees(("user", "two"))
         assert conversations(store) == 2
 
-    def test_files_are_sent(self, arrive: Arrive, store: Workspace) -> None:
+    def test_files_are_sent(self, arrive: Arrive) -> None:
         guest = arrive()
         guest.excused = ("400", "415", "422")
         guest.load()
         guest.open()
-        picture = bytes.fromhex(
-            "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
-        )
         files: list[Any] = [
-            {"name": "shoe.png", "mimeType": "image/png", "buffer": picture},
+            {"name": "shoe.png", "mimeType": "image/png", "buffer": PIXEL},
             {"name": "evil.exe", "mimeType": "application/x-msdownload", "buffer": b"MZ\x90\x00" * 20},
         ]
         guest.panel.locator("input[type=file]").set_input_files(files)

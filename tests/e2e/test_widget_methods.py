@@ -1,4 +1,4 @@
-"""Our widget in a real Chromium, on a page of another origin under a strict policy: every way to say who a visitor is."""
+"""Our widget in a real Chromium, on a page of another origin under a strict policy: each way to say who one is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from tests.fixtures.front_door import Workspace
-from tests.fixtures.site import Guest, Site
+from tests.fixtures.site import Guest, Site, provider
 from tests.fixtures.widget import bot_token, claims_of, reply
 
 pytestmark = pytest.mark.slow
@@ -172,8 +172,7 @@ class TestATokenProvider:
     def test_is_asked_when_the_chat_is_opened(self, arrive: Arrive, store: Workspace) -> None:
         guest = arrive()
         token = store.sign_in(ADA, name="Ada")[0]
-        script = f"window.asked = 0; options.user = {{ getToken: async () => {{ asked += 1; return {json.dumps(token)}; }} }};"
-        guest.load(script)
+        guest.load(provider(json.dumps(token)))
         expect(guest.launcher).to_be_visible()
         assert guest.page.evaluate("asked") == 0
         guest.open()

@@ -25,6 +25,7 @@ MODULES = (
     "identity",
     "outbox",
     "stream",
+    "sending",
     "chat",
     "messages_view",
     "composer",
@@ -89,4 +90,4 @@ def _parts(before: str, blank: str, after: str) -> bool:
         return before not in _STICKS_BEFORE + "\n" and after not in _STICKS_AFTER
     words = re.compile(r"[\w$\"'`]")
     both_words = bool(words.match(before) and words.match(after)) or before + after in {"++", "--", "+-", "-+"}
-    return both_words or (before == "/" and after.isalpha()) or after == "#" or before + after == "//"
+    return both_words or after == "#" or before + after == "//"

@@ -11,8 +11,10 @@ const SHOWN_AT_ONCE = new Set(["image/png", "image/jpeg", "image/gif", "image/we
 export class MessagesView {
   constructor({ chat, words, language, options, base, title }) {
     Object.assign(this, { chat, words, options, base, title });
-    this.list = element("ol", { class: "messages", role: "log", "aria-live": "off", "aria-label": words("chats") });
-    this.element = element("div", { class: "scroll", tabindex: "0" }, this.list);
+    this.list = element("ol", { class: "messages" });
+    // What comes is announced apart (panel.js): a log would read out the whole history as well.
+    const log = { role: "log", "aria-live": "off", "aria-label": words("chat") };
+    this.element = element("div", { class: "scroll", tabindex: "0", ...log }, this.list);
     this.shown = new Map();
     this.day = new Intl.DateTimeFormat(language, { weekday: "long", day: "numeric", month: "long" });
     this.time = new Intl.DateTimeFormat(language, { hour: "numeric", minute: "2-digit" });
