@@ -169,11 +169,12 @@ const Vestibule = {
   },
 
   /** The visitor is this one from now on, without a reload; resolves with the contact. */
-  identify(user) {
+  async identify(user) {
     return running().identify(user);
   },
 
-  logout() {
+  /** Signs the visitor out, here and at the service, and forgets what this device knew. */
+  async logout() {
     return running().logout();
   },
 
