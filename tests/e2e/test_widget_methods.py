@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
+from tests.fixtures.fake_endpoints import FakeEndpoints
 from tests.fixtures.front_door import Workspace
 from tests.fixtures.site import Guest, Site, provider
 from tests.fixtures.widget import bot_token, claims_of, reply
@@ -195,62 +192,6 @@ class TestATokenProvider:
         guest.banner.get_by_role("button", name="Try again").click()
         expect(guest.mark).to_have_text("Signed in as Ada")
         expect(guest.banner).to_be_hidden()
-
-
-class FakeEndpoints:
-    """Stands in for `POST /api/authenticate/{customerId}`, `POST /v1/token` and `POST /v1/visitors/authenticate`, which
-    are built beside this: replace it by the real ones with the merge. It answers in the browser's place, and holds the
-    request to what was agreed."""
-
-    def __init__(self, guest: Guest) -> None:
-        self._store = guest.workspace
-        self._challenge = ""
-        self.seen: list[dict[str, Any]] = []
-        [(self.customer_id,)] = self._store.installation.rows(
-            "SELECT customer_id FROM workspaces WHERE id = $1", self._store.id
-        )
-        for path, answer in (
-            (f"/api/authenticate/{self.customer_id}*", self._authenticate),
-            ("/v1/token", self._token),
-            ("/v1/visitors/authenticate", self._visitor),
-        ):
-            guest.page.route(guest.site.api + path, answer)
-
-    def _authenticate(self, route: Route) -> None:
-        asked = json.loads(route.request.post_data or "")
-        self.seen.append(asked)
-        self._challenge = asked.pop("codeChallenge")
-        assert re.fullmatch(r"[A-Za-z0-9_-]{43}", self._challenge)
-        good = list(asked.values()) == ["token-of-the-provider"]
-        self._answer(route, 200, {"userInfoId": "usr_1"}) if good else self._answer(
-            route, 401, {"code": "invalid_token"}
-        )
-
-    def _token(self, route: Route) -> None:
-        assert route.request.headers["content-type"].startswith("application/x-www-form-urlencoded")
-        form = {name: values[0] for name, values in parse_qs(route.request.post_data or "").items()}
-        verifier = form.pop("code_verifier")
-        digest = hashlib.sha256(verifier.encode()).digest()
-        assert base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == self._challenge
-        assert form == {
-            "grant_type": "urn:vestibule:params:oauth:grant-type:user-info-id",
-            "user_info_id": "usr_1",
-            "client_id": self.customer_id,
-        }
-        self._answer(route, 200, {"access_token": self._store.sign_in(ADA, name="Ada")[0], "expires_in": 3600})
-
-    def _visitor(self, route: Route) -> None:
-        asked = json.loads(route.request.post_data or "")
-        self.seen.append(asked)
-        if asked["user_token"] != "session-1":
-            self._answer(route, 401, {"code": "auth_rejected"})
-            return
-        token, contact = self._store.sign_in(ADA, name="Ada")
-        self._answer(route, 200, {"token": token, "expires_in": 3600, "contact": {"id": contact}})
-
-    def _answer(self, route: Route, status: int, body: dict[str, Any]) -> None:
-        headers = {"access-control-allow-origin": "*", "content-type": "application/json"}
-        route.fulfill(status=status, headers=headers, body=json.dumps(body))
 
 
 class TestAnIdentityProvidersToken:
