@@ -7,7 +7,6 @@ import { after } from "./dom.js";
 
 const FIRST_BYTE_MS = 8000;
 const SILENCE_MS = 40000; // the service says something every 15 s
-const ASK_EVERY_MS = 4000;
 const TRY_STREAM_AGAIN_MS = 120000;
 
 export class Follower {
@@ -61,7 +60,8 @@ export class Follower {
     for (const message of items) this.message(message);
     this.take("conversation", await this.identity.call("GET", this.path));
     this.found();
-    await Promise.race([after(ASK_EVERY_MS), new Promise((resolve) => (this.wake = resolve))]);
+    const wait = Math.max(1, this.identity.config.poll_seconds) * 1000;
+    await Promise.race([after(wait), new Promise((resolve) => (this.wake = resolve))]);
   }
 
   async listen() {
