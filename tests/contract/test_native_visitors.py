@@ -4,15 +4,16 @@ token, and at its end; and what a page's overrides come to."""
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.fixtures.front_door import Installation, Workspace
+from tests.fixtures.front_door import Installation, Workspace, beside
 from tests.fixtures.native import Client
 from tests.fixtures.responding import eventually
-from tests.fixtures.widget import bot_token, claims_of, unverified_token
+from tests.fixtures.widget import Device, bot_token, claims_of, unverified_token
 from vestibule.administration import workspaces
 
 EMAIL = "ada@example.com"
@@ -118,6 +119,18 @@ class TestAVisitor:
 
     def test_of_nobody_s_widget_is_nobody(self, workspace: Workspace) -> None:
         refused(arrive(workspace, widget_token="vst_widget_nobody"), 401, "invalid_widget_token")
+
+    def test_counts_as_in_opencx_s_call(self, installation: Installation, workspace: Workspace, tmp_path: Path) -> None:
+        with beside(installation, tmp_path, rate_limit_new_visitors="3") as server:
+            body = {"widget_token": bot_token(workspace)}
+            client = Client(workspace, None, base_url=server.base_url)
+            device = Device(workspace, None, base_url=server.base_url)
+            for _ in range(2):
+                assert client.call("POST", "/v1/visitors", body).status_code == 201
+            assert device.do("create-unverified").status_code == 200
+            answer = client.call("POST", "/v1/visitors", body)
+            refused(answer, 429, "rate_limited")
+            assert int(answer.headers["retry-after"]) > 0
 
     def test_sees_nothing_of_who_says_the_same_elsewhere(self, workspace: Workspace) -> None:
         first = visitor(workspace, email=EMAIL)

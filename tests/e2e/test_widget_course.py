@@ -165,6 +165,31 @@ class TestTheNetwork:
             guest.page.clock.run_for(9_000)
         guest.sees(("user", "hello"), ("agent", "I am here."))
 
+    def test_a_tab_that_nobody_looks_at_gives_up_its_connection(self, arrive: Arrive, store: Workspace) -> None:
+        """Browsers have six to a server, and people have more tabs."""
+        guest = arrive()
+        guest.page.clock.install()
+        guest.load(
+            "let hidden = false; Object.defineProperty(document, 'hidden', { get: () => hidden });"
+            "window.look = (away) => { hidden = away; document.dispatchEvent(new Event('visibilitychange')); };"
+        )
+        guest.open()
+        conversation = guest.say("hello")
+
+        def streams() -> int:
+            return len([request for request in guest.requests if "/events" in request.url])
+
+        assert streams() == 1
+        guest.page.evaluate("look(true)")
+        guest.page.clock.run_for(16_000)
+        reply(store, conversation, "I am here.")
+        guest.page.clock.run_for(60_000)
+        assert streams() == 1
+        expect(guest.panel.locator(".message.agent")).to_have_count(0)
+        guest.page.evaluate("look(false)")
+        guest.sees(("user", "hello"), ("agent", "I am here."))
+        assert streams() == 2
+
     def test_two_tabs_of_a_device_are_one_visitor(self, arrive: Arrive, store: Workspace) -> None:
         first = arrive()
         first.load()

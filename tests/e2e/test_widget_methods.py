@@ -177,6 +177,20 @@ class TestATokenProvider:
         guest.say("hello")
         assert guest.page.evaluate("asked") == 1
 
+    def test_that_has_no_network_is_waited_for(self, arrive: Arrive, store: Workspace, site: Site) -> None:
+        guest = arrive()
+        site.put("/session-token", json.dumps(store.sign_in(ADA, name="Ada")[0]), "application/json")
+        guest.load(provider("(await fetch('/session-token')).json()"))
+        expect(guest.launcher).to_be_visible()
+        guest.context.set_offline(offline=True)
+        guest.open()
+        expect(guest.banner).to_contain_text("The chat cannot be reached at the moment.")
+        guest.write("hello")
+        guest.context.set_offline(offline=False)
+        expect(guest.mark).to_have_text("Signed in as Ada")
+        guest.sees(("user", "hello"))
+        expect(guest.panel.locator("[data-state=sent]")).to_have_count(1)
+
     def test_that_fails_is_said_and_tried_again_when_asked(self, arrive: Arrive, store: Workspace) -> None:
         guest = arrive()
         guest.excused = ("no session",)
@@ -261,6 +275,22 @@ class TestAUserToken:
         guest.open()
         guest.say("hello")
         assert [contact["verified"] for contact in said(store)] == [0]
+
+
+def test_a_page_may_call_before_the_widget_is_there(arrive: Arrive, store: Workspace, site: Site) -> None:
+    guest = arrive()
+    user = json.dumps({"token": store.sign_in(ADA, name="Ada")[0]})
+    script = f"window.done = Vestibule.identify({user}); Vestibule.open();"
+    guest.page.goto(site.page("early", attributes={"data-token": bot_token(store)}, script=script))
+    expect(guest.mark).to_have_text("Signed in as Ada")
+    assert guest.page.evaluate("done")["name"] == "Ada"
+
+
+def test_a_page_that_forgot_to_begin_is_told(arrive: Arrive, site: Site) -> None:
+    guest = arrive()
+    guest.page.goto(site.page("forgotten"))
+    told = guest.page.evaluate("Vestibule.open().catch((error) => error.message)")
+    assert told == "Vestibule: call `init` first"
 
 
 def test_an_unknown_widget_token_shows_nothing_and_says_why(arrive: Arrive, site: Site) -> None:

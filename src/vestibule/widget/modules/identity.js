@@ -132,9 +132,7 @@ export class Identity {
     if (this.way === "contact") {
       if (!again && user.token) return user.token;
       if (!user.getToken) throw new Expired();
-      const token = await user.getToken();
-      if (typeof token !== "string" || !token) throw new Expired();
-      return token;
+      return brought(user.getToken);
     }
     if (again && !this.renews && this.verifies) throw new Expired();
     if (this.way === "provider") return exchange(this.api, this.config.customer_id, user);
@@ -177,8 +175,14 @@ function wayOf(user) {
   return user.userToken ? "endpoint" : "claims";
 }
 
+/** What the page says or brings. Its own request may fail for want of a network, which is no refusal. */
 async function brought(source) {
-  const token = typeof source === "function" ? await source() : source;
+  let token = source;
+  try {
+    if (typeof source === "function") token = await source();
+  } catch (error) {
+    throw error instanceof TypeError || !navigator.onLine ? new Unreachable(String(error)) : error;
+  }
   if (typeof token !== "string" || !token) throw new Expired();
   return token;
 }

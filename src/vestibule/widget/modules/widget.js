@@ -13,6 +13,7 @@ const SCRIPT = document.currentScript;
 const SCRIPT_URL = (SCRIPT && SCRIPT.src) || location.href;
 const listeners = new Map();
 let current = null;
+let starting = null;
 let made = 0;
 
 /** An event to who listens; a listener's fault is its own. */
@@ -150,40 +151,52 @@ class Widget {
   }
 }
 
+async function begin(given) {
+  const options = optionsOf(given || {}, SCRIPT_URL);
+  const turn = ++made;
+  if (current) current.destroy();
+  current = null;
+  const api = new Api(options.apiUrl);
+  const config = await configOf(api, options, turn);
+  if (document.readyState === "loading") {
+    await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve, { once: true }));
+  }
+  if (turn !== made || !config) return;
+  current = new Widget(options, config, api);
+  tell("ready", { name: config.name });
+  current.start();
+}
+
+/** The widget, as soon as it is there: a page may call before. */
+async function running() {
+  await starting;
+  if (!current) throw new Error("Vestibule: call `init` first");
+  return current;
+}
+
 const Vestibule = {
   /** Shows the widget; resolves when the launcher is there. A second call takes the place of the first. */
-  async init(given) {
-    const options = optionsOf(given || {}, SCRIPT_URL);
-    const turn = ++made;
-    if (current) current.destroy();
-    current = null;
-    const api = new Api(options.apiUrl);
-    const config = await configOf(api, options, turn);
-    if (document.readyState === "loading") {
-      await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve, { once: true }));
-    }
-    if (turn !== made || !config) return;
-    current = new Widget(options, config, api);
-    tell("ready", { name: config.name });
-    current.start();
+  init(given) {
+    starting = begin(given);
+    return starting;
   },
 
   /** The visitor is this one from now on, without a reload; resolves with the contact. */
   async identify(user) {
-    return running().identify(user);
+    return (await running()).identify(user);
   },
 
   /** Signs the visitor out, here and at the service, and forgets what this device knew. */
   async logout() {
-    return running().logout();
+    return (await running()).logout();
   },
 
-  open() {
-    running().panel.toggle(true);
+  async open() {
+    (await running()).panel.toggle(true);
   },
 
-  close() {
-    running().panel.toggle(false);
+  async close() {
+    (await running()).panel.toggle(false);
   },
 
   /** `ready`, `identified`, `identityExpired`, `message`. Returns what takes the listener away again. */
@@ -197,11 +210,6 @@ const Vestibule = {
     if (listeners.has(name)) listeners.get(name).delete(listener);
   },
 };
-
-function running() {
-  if (!current) throw new Error("Vestibule: not ready yet; wait for `init` or the event `ready`");
-  return current;
-}
 
 window.Vestibule = Vestibule;
 if (!window.initOpenScript) window.initOpenScript = (options) => Vestibule.init(options);
