@@ -41,6 +41,7 @@ _LONG_FILES = frozenset(
         "test_native_conversations.py",
         "test_native_me.py",
         "test_native_openapi.py",
+        "test_native_visitors.py",
         "test_outbound.py",
         "test_rate_limits.py",
         "test_responder.py",

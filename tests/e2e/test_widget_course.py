@@ -294,6 +294,21 @@ class TestThePerson:
         )
         assert rows == [("before", "unverified"), ("after", "verified")]
 
+    def test_may_be_named_again_and_again(self, arrive: Arrive, store: Workspace) -> None:
+        """Some pages do so on every turn: nothing flickers, nothing is loaded anew."""
+        guest = arrive()
+        guest.load(user={"token": store.sign_in(ADA, name="Ada")[0]})
+        guest.open()
+        guest.say("one")
+        guest.page.evaluate("document.querySelector('vestibule-chat').shadowRoot.querySelector('.user').mark = 1")
+        again = json.dumps({"token": store.sign_in(ADA, name="Ada L.")[0]})
+        guest.page.evaluate(f"Vestibule.identify({again})")
+        expect(guest.mark).to_have_text("Signed in as Ada L.")
+        guest.sees(("user", "one"))
+        assert guest.panel.locator(".user").evaluate("(each) => each.mark") == 1
+        guest.say("two")
+        assert conversations(store) == 1
+
     def test_gives_way_to_another_who_sees_nothing_of_it(self, arrive: Arrive, store: Workspace) -> None:
         guest = arrive()
         guest.load(user={"token": store.sign_in(ADA, name="Ada")[0]})

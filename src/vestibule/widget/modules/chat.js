@@ -2,7 +2,7 @@
 // shows nothing; `changed` says that there is something to show.
 
 import { Refused, Unreachable } from "./api.js";
-import { Expired } from "./identity.js";
+import { Expired, contactOf } from "./identity.js";
 import { Sending, TYPING_MS, isOpen } from "./sending.js";
 import { Follower } from "./stream.js";
 
@@ -282,6 +282,15 @@ export class Chat extends Sending {
   /** Another person, or the same one proven. What was on the screen of a visitor without proof stays there, apart: the
    *  one who signs in is the one who wrote it. Of a verified person nothing stays for the next. */
   async become(user) {
+    const { contact, verifies } = this.identity;
+    if (verifies && contact && user.token && contactOf(user.token).id === contact.id && user.scope === this.identity.scope) {
+      // The same person, as pages say on every turn: a newer token, and nothing else changes.
+      this.identity.use(user);
+      this.isIntroduced = false;
+      this.connecting = null;
+      await this.connect();
+      return;
+    }
     const stays = !this.identity.verifies ? [...this.before, ...this.messages] : [];
     if (this.outbox.next()) await Promise.race([this.flush(), new Promise((resolve) => setTimeout(resolve, 3000))]);
     const { conversation } = this;

@@ -76,8 +76,8 @@ export class Identity {
     }
   }
 
-  /** Gets a token; several callers at once wait for one. */
-  obtain(again) {
+  /** Gets a token; several callers at once wait for one. `isEarly`: the one that there is goes on being good. */
+  obtain(again, isEarly = false) {
     if (!this.asking) {
       const turn = this.turn;
       const asking = this.ask(again)
@@ -87,7 +87,7 @@ export class Identity {
           return token;
         })
         .catch((error) => {
-          if (turn === this.turn && again && !(error instanceof Unreachable) && !error.passes) this.expire();
+          if (turn === this.turn && again && !isEarly && !(error instanceof Unreachable) && !error.passes) this.expire();
           throw error;
         })
         .finally(() => {
@@ -107,7 +107,7 @@ export class Identity {
     if (!exp || !this.renews) return;
     // By the token's own life, because the visitor's clock may be wrong.
     const wait = (exp - iat - earlyBy(exp - iat)) * 1000;
-    this.timer = setTimeout(() => this.obtain(true).catch(() => {}), Math.min(Math.max(wait, 1000), LONGEST_TIMER));
+    this.timer = setTimeout(() => this.obtain(true, true).catch(() => {}), Math.min(Math.max(wait, 1000), LONGEST_TIMER));
   }
 
   expire() {
@@ -221,7 +221,7 @@ function claimsOf(token) {
   }
 }
 
-function contactOf(token) {
+export function contactOf(token) {
   const { sub, contact } = claimsOf(token);
   return { id: sub, verified: Boolean(contact && contact.verified) };
 }
