@@ -78,6 +78,16 @@ class TestTheKeyboard:
         expect(guest.launcher).to_have_attribute("aria-expanded", "false")
         assert len(store.contacts()) == 1
 
+    def test_is_the_widget_s_own_while_it_is_used(self, arrive: Arrive) -> None:
+        """A page's shortcuts do not run while a visitor writes."""
+        guest = arrive()
+        guest.load("window.heard = ''; addEventListener('keydown', (event) => { heard += event.key; });")
+        guest.open()
+        guest.page.keyboard.type("quit")
+        guest.page.keyboard.press("Escape")
+        expect(guest.panel).to_be_hidden()
+        assert guest.page.evaluate("heard") == ""
+
     def test_does_not_send_while_a_word_is_composed(self, arrive: Arrive) -> None:
         """Enter chooses a word there (Japanese, Chinese, Korean)."""
         guest = arrive()

@@ -293,6 +293,22 @@ def test_a_page_that_forgot_to_begin_is_told(arrive: Arrive, site: Site) -> None
     assert told == "Vestibule: call `init` first"
 
 
+def test_a_guest_whom_the_service_lets_not_in_is_told(arrive: Arrive, store: Workspace) -> None:
+    """As where a workspace wants everybody to be signed in. What they wrote waits for that."""
+    guest = arrive()
+    guest.excused = ("403",)
+    refusal = {"status": 403, "headers": {"access-control-allow-origin": "*"}, "body": '{"code": "not_allowed"}'}
+    guest.page.route("**/v1/visitors", lambda route: route.fulfill(**refusal))
+    guest.load()
+    guest.open()
+    guest.write("hello")
+    expect(guest.banner).to_contain_text("We could not confirm who you are.")
+    assert guest.calls().count(("POST", "/v1/visitors")) == 1
+    guest.page.evaluate(f"Vestibule.identify({json.dumps({'token': store.sign_in(ADA, name='Ada')[0]})})")
+    expect(guest.mark).to_have_text("Signed in as Ada")
+    expect(guest.banner).to_be_hidden()
+
+
 def test_an_unknown_widget_token_shows_nothing_and_says_why(arrive: Arrive, site: Site) -> None:
     guest = arrive()
     guest.excused = ("401", "Vestibule cannot be shown")

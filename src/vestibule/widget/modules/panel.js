@@ -34,6 +34,8 @@ export class Panel {
     if (options.accent) this.root.style.setProperty("--vestibule-accent", options.accent);
     shadow.append(this.root);
     this.root.addEventListener("keydown", (event) => this.pressed(event));
+    // The page sees a key on the widget and not in a text field: its shortcuts would take what is typed for theirs.
+    for (const name of ["keydown", "keypress", "keyup"]) this.root.addEventListener(name, (event) => event.stopPropagation());
     this.narrow.addEventListener("change", () => this.render());
     this.said = new Set();
     document.body.append(this.host);
@@ -115,7 +117,6 @@ export class Panel {
 
   pressed(event) {
     if (event.key === "Escape" && this.isOpen && !event.isComposing) {
-      event.stopPropagation();
       if (this.isListing) this.showList(false);
       else this.toggle(false);
     }
