@@ -56,7 +56,7 @@ class TestTheNetwork:
         reply(store, conversation, "meanwhile")
         guest.context.set_offline(offline=False)
         guest.sees(("user", "one"), ("agent", "meanwhile"), ("user", "two"), ("user", "three"))
-        expect(guest.panel.locator("[data-state=waiting]")).to_have_count(0)
+        expect(guest.panel.locator("[data-state=sent]")).to_have_count(3)
         expect(guest.banner).to_be_hidden()
         assert texts(store) == ["one", "two", "three"]
         assert conversations(store) == 1
@@ -149,7 +149,7 @@ class TestTheNetwork:
         guest.page.unroute("**/messages")
         guest.panel.get_by_role("button", name="Try again").click()
         guest.sees(("user", "one"), ("user", "two"))
-        expect(guest.panel.locator("[data-state=failed]")).to_have_count(0)
+        expect(guest.panel.locator("[data-state=sent]")).to_have_count(2)
         assert texts(store) == ["one", "two"]
 
     def test_a_proxy_that_holds_the_stream_back(self, arrive: Arrive, store: Workspace) -> None:
@@ -442,6 +442,7 @@ class TestTheConversation:
         ).raise_for_status()
         guest.write("two")
         guest.sees(("user", "two"))
+        expect(guest.panel.locator("[data-state=sent]")).to_have_count(1)
         assert conversations(store) == 2
 
     def test_files_are_sent(self, arrive: Arrive) -> None:

@@ -200,11 +200,14 @@ export class Chat extends Sending {
 
   // -------------------------------------------------------------------------------------------------- what was looked at
 
-  /** Remembers what was seen, so that the rest can be counted. */
+  /** Remembers what was seen, so that the rest can be counted. What was there when this device came to know of a
+   *  conversation counts as seen. */
   note() {
-    if (!this.isOpen || document.hidden || !this.conversation || !this.messages.length) return;
-    const last = this.messages[this.messages.length - 1].seq;
+    if (!this.conversation) return;
     const seen = this.device.kept.get("seen") || {};
+    const isNews = this.conversation.id in seen;
+    if (isNews && (!this.isOpen || document.hidden)) return;
+    const last = this.messages.length ? this.messages[this.messages.length - 1].seq : 0;
     if (seen[this.conversation.id] === last) return;
     delete seen[this.conversation.id];
     seen[this.conversation.id] = last;
