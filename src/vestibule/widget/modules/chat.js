@@ -56,9 +56,9 @@ export class Chat extends Sending {
     for (const [target, name, listener] of this.listeners) target.removeEventListener(name, listener);
   }
 
-  // ------------------------------------------------------------------------------------------------------- who it is
+  // ---------------------------------------------------------------------------------------------------- who it is
 
-  /** Finds out who it is and what was said. For a visitor whom nobody knows yet that is nothing, and nothing is asked. */
+  /** Finds out who it is and what was said. Of a visitor whom nobody knows yet that is nothing: nothing is asked. */
   connect() {
     if (!this.connecting) {
       const turn = this.turn;
@@ -134,7 +134,7 @@ export class Chat extends Sending {
     this.retryTimer = setTimeout(() => (this.phase === "ready" ? this.flush() : this.connect()), wait);
   }
 
-  // ---------------------------------------------------------------------------------------------------- what was said
+  // ------------------------------------------------------------------------------------------------- what was said
 
   async enter(conversation, isNew = false) {
     const turn = this.turn;
@@ -198,7 +198,7 @@ export class Chat extends Sending {
     }
   }
 
-  // -------------------------------------------------------------------------------------------------- what was looked at
+  // ----------------------------------------------------------------------------------------------- what was looked at
 
   /** Remembers what was seen, so that the rest can be counted. What was there when this device came to know of a
    *  conversation counts as seen. */
@@ -224,7 +224,8 @@ export class Chat extends Sending {
   /** The responder owes an answer, and has not had too long. */
   get isAwaited() {
     const { conversation } = this;
-    if (!conversation || conversation.handed_off || conversation.assignee.kind !== "ai" || !isOpen(conversation)) return false;
+    if (!conversation || conversation.handed_off || conversation.assignee.kind !== "ai" || !isOpen(conversation))
+      return false;
     const last = this.messages.filter((each) => each.sender.kind === "user" || isAnswer(each)).pop();
     return Boolean(last) && last.sender.kind === "user" && Date.now() - (last.here || 0) < TYPING_MS;
   }
@@ -233,7 +234,7 @@ export class Chat extends Sending {
     return Boolean(this.conversation) && !isOpen(this.conversation);
   }
 
-  // ------------------------------------------------------------------------------------------------------ the connection
+  // --------------------------------------------------------------------------------------------------- the connection
 
   lost(error) {
     if (error instanceof Expired) {
@@ -280,13 +281,19 @@ export class Chat extends Sending {
     }
   }
 
-  // ------------------------------------------------------------------------------------------------------ who is it now
+  // --------------------------------------------------------------------------------------------------- who is it now
 
   /** Another person, or the same one proven. What was on the screen of a visitor without proof stays there, apart: the
    *  one who signs in is the one who wrote it. Of a verified person nothing stays for the next. */
   async become(user) {
     const { contact, verifies } = this.identity;
-    if (verifies && contact && user.token && contactOf(user.token).id === contact.id && user.scope === this.identity.scope) {
+    if (
+      verifies &&
+      contact &&
+      user.token &&
+      contactOf(user.token).id === contact.id &&
+      user.scope === this.identity.scope
+    ) {
       // The same person, as pages say on every turn: a newer token, and nothing else changes.
       this.identity.use(user);
       this.isIntroduced = false;
@@ -299,7 +306,8 @@ export class Chat extends Sending {
     const { conversation } = this;
     this.reset();
     this.identity.use(user);
-    if (this.identity.verifies) this.before = stays.map((message) => ({ ...message, conversation: conversation && conversation.id }));
+    if (this.identity.verifies)
+      this.before = stays.map((message) => ({ ...message, conversation: conversation && conversation.id }));
     await this.connect();
   }
 }

@@ -30,7 +30,11 @@ export class Composer {
       this.take([...picker.files]);
       picker.value = "";
     });
-    this.button = element("button", { type: "submit", class: "send", "aria-label": words("send"), title: words("send") }, icon("send"));
+    this.button = element(
+      "button",
+      { type: "submit", class: "send", "aria-label": words("send"), title: words("send") },
+      icon("send"),
+    );
     this.chips = element("ul", { class: "chips", hidden: true });
     this.element = element(
       "form",
@@ -39,7 +43,17 @@ export class Composer {
       element(
         "div",
         { class: "row" },
-        element("button", { type: "button", class: "tool", "aria-label": words("attach"), title: words("attach"), onclick: () => picker.click() }, icon("attach")),
+        element(
+          "button",
+          {
+            type: "button",
+            class: "tool",
+            "aria-label": words("attach"),
+            title: words("attach"),
+            onclick: () => picker.click(),
+          },
+          icon("attach"),
+        ),
         picker,
         this.text,
         this.button,
@@ -132,8 +146,19 @@ export class Composer {
       { class: `chip ${state}` },
       icon(item.problem ? "alert" : "file"),
       element("span", { class: "file-name", text: item.problem || item.name, dir: "auto" }),
-      item.problem ? element("button", { type: "button", class: "link", text: this.words("retry"), onclick: () => this.upload(item) }) : null,
-      element("button", { type: "button", class: "tool small", "aria-label": label, title: label, onclick: drop }, icon("close")),
+      item.problem
+        ? element("button", {
+            type: "button",
+            class: "link",
+            text: this.words("retry"),
+            onclick: () => this.upload(item),
+          })
+        : null,
+      element(
+        "button",
+        { type: "button", class: "tool small", "aria-label": label, title: label, onclick: drop },
+        icon("close"),
+      ),
     );
   }
 }

@@ -1,6 +1,6 @@
 // What the browser keeps for the widget. Of an unverified visitor the device is the identity, so its token, scope and
-// unsent messages outlive the tab (localStorage). Of a verified person nothing does (sessionStorage): the next person at
-// a shared computer shall not find it. The contact token of a verified person is never written down at all.
+// unsent messages outlive the tab (localStorage). Of a verified person nothing does (sessionStorage): the next one at a
+// shared computer shall not find it. The contact token of a verified person is never written down at all.
 
 /** Names are below a prefix, so that several widgets of one origin keep apart, and `clear` clears no page's own. */
 class Shelf {

@@ -22,7 +22,11 @@ export function introduction({ words, prefill, extraFields, done }) {
     }
     const value = (name) => fields.find((field) => field.name === name).input.value.trim();
     const extras = fields.filter((field) => field.extra).map((field) => [field.extra, field.input.value.trim()]);
-    done({ name: value("name"), email: value("email"), custom_data: extras.length ? Object.fromEntries(extras) : undefined });
+    done({
+      name: value("name"),
+      email: value("email"),
+      custom_data: extras.length ? Object.fromEntries(extras) : undefined,
+    });
   };
   const made = element(
     "form",
@@ -36,10 +40,23 @@ export function introduction({ words, prefill, extraFields, done }) {
 
 function inputOf({ name, label, type = "text", autocomplete = "off", value = "" }) {
   const id = `field-${name}`;
-  const input = element("input", { id, name, type, autocomplete, maxlength: "254", required: true, "aria-describedby": `${id}-fault`, dir: "auto" });
+  const input = element("input", {
+    id,
+    name,
+    type,
+    autocomplete,
+    maxlength: "254",
+    required: true,
+    "aria-describedby": `${id}-fault`,
+    dir: "auto",
+  });
   input.value = value || "";
   const fault = element("span", { id: `${id}-fault`, class: "fault" });
-  return { input, fault, row: element("div", { class: "field" }, element("label", { for: id, text: label }), input, fault) };
+  return {
+    input,
+    fault,
+    row: element("div", { class: "field" }, element("label", { for: id, text: label }), input, fault),
+  };
 }
 
 function check(field, words) {
@@ -61,9 +78,23 @@ export function conversations({ words, language, items, current, choose, fresh }
       {},
       element(
         "button",
-        { type: "button", class: "thread", "aria-current": current && current.id === item.id ? "true" : undefined, onclick: () => choose(item) },
-        element("span", { class: "thread-text" }, element("bdi", { text: plain(item.last_message) || `#${item.number}` })),
-        element("span", { class: "thread-when" }, when.format(new Date(item.updated_at)), item.status === "open" ? null : ` · ${words("ended")}`),
+        {
+          type: "button",
+          class: "thread",
+          "aria-current": current && current.id === item.id ? "true" : undefined,
+          onclick: () => choose(item),
+        },
+        element(
+          "span",
+          { class: "thread-text" },
+          element("bdi", { text: plain(item.last_message) || `#${item.number}` }),
+        ),
+        element(
+          "span",
+          { class: "thread-when" },
+          when.format(new Date(item.updated_at)),
+          item.status === "open" ? null : ` · ${words("ended")}`,
+        ),
       ),
     ),
   );
@@ -78,5 +109,8 @@ export function conversations({ words, language, items, current, choose, fresh }
 
 /** A line of Markdown without its marks. */
 function plain(text) {
-  return (text || "").replace(/!?\[([^\]]{0,200})\]\([^)]{0,500}\)/g, "$1").replace(/[*_`#>]+/g, "").slice(0, 140);
+  return (text || "")
+    .replace(/!?\[([^\]]{0,200})\]\([^)]{0,500}\)/g, "$1")
+    .replace(/[*_`#>]+/g, "")
+    .slice(0, 140);
 }

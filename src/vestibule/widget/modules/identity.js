@@ -87,7 +87,8 @@ export class Identity {
           return token;
         })
         .catch((error) => {
-          if (turn === this.turn && again && !isEarly && !(error instanceof Unreachable) && !error.passes) this.expire();
+          if (turn === this.turn && again && !isEarly && !(error instanceof Unreachable) && !error.passes)
+            this.expire();
           throw error;
         })
         .finally(() => {
@@ -107,7 +108,10 @@ export class Identity {
     if (!exp || !this.renews) return;
     // By the token's own life, because the visitor's clock may be wrong.
     const wait = (exp - iat - earlyBy(exp - iat)) * 1000;
-    this.timer = setTimeout(() => this.obtain(true, true).catch(() => {}), Math.min(Math.max(wait, 1000), LONGEST_TIMER));
+    this.timer = setTimeout(
+      () => this.obtain(true, true).catch(() => {}),
+      Math.min(Math.max(wait, 1000), LONGEST_TIMER),
+    );
   }
 
   expire() {
@@ -208,7 +212,10 @@ async function exchange(api, customerId, user) {
 }
 
 function base64url(bytes) {
-  return btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+  return btoa(String.fromCharCode(...bytes))
+    .replace(/\+/g, "-")
+    .replace(/\//g, "_")
+    .replace(/=+$/, "");
 }
 
 /** What a token says, unchecked: only to know its end, and whose unsent messages are whose. */

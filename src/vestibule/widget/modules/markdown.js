@@ -43,7 +43,18 @@ export function markdown(text, depth = 0) {
       const from = at;
       at += 1;
       while (at < lines.length && lines[at].trim() && !opensBlock(lines[at])) at += 1;
-      made.append(element("p", {}, ...inline(lines.slice(from, at).map((each) => each.trim()).join("\n"))));
+      made.append(
+        element(
+          "p",
+          {},
+          ...inline(
+            lines
+              .slice(from, at)
+              .map((each) => each.trim())
+              .join("\n"),
+          ),
+        ),
+      );
     }
   }
   return made;
@@ -68,7 +79,8 @@ function list(made, lines, at, depth) {
     const match = ITEM.exec(lines[at]);
     if (!match || Boolean(match[2]) !== Boolean(numbered)) break;
     const inner = [match[3]];
-    for (at += 1; at < lines.length && /^(?: {2,}|\t)\S/.test(lines[at]); at += 1) inner.push(lines[at].replace(/^(?: {2,4}|\t)/, ""));
+    for (at += 1; at < lines.length && /^(?: {2,}|\t)\S/.test(lines[at]); at += 1)
+      inner.push(lines[at].replace(/^(?: {2,4}|\t)/, ""));
     while (at + 1 < lines.length && !lines[at].trim() && ITEM.test(lines[at + 1])) at += 1;
     found.append(element("li", {}, markdown(inner.join("\n"), depth + 1)));
   }
@@ -110,7 +122,8 @@ function special(text, at, depth) {
   if (letter === "`") return codeSpan(ahead, at);
   if (letter === "<") return pointed(ahead, at);
   if (letter === "h" || letter === "H") return bare(text, ahead, at);
-  if (letter === "!" || letter === "[") return ahead.startsWith("![") || letter === "[" ? labelled(ahead, at, depth) : null;
+  if (letter === "!" || letter === "[")
+    return ahead.startsWith("![") || letter === "[" ? labelled(ahead, at, depth) : null;
   return emphasis(text, ahead, at, depth);
 }
 
@@ -119,14 +132,18 @@ function codeSpan(ahead, at) {
   for (let end = ahead.indexOf(ticks, ticks.length); end > 0; end = ahead.indexOf(ticks, end + 1)) {
     const after = end + ticks.length;
     if (ahead[end - 1] === "`" || ahead[after] === "`") continue;
-    return { node: element("code", { text: ahead.slice(ticks.length, end).replace(/\n/g, " ").trim() }), end: at + after };
+    return {
+      node: element("code", { text: ahead.slice(ticks.length, end).replace(/\n/g, " ").trim() }),
+      end: at + after,
+    };
   }
   return { text: ticks, end: at + ticks.length };
 }
 
 function pointed(ahead, at) {
   const match = /^<([^\s<>]{1,1000})>/.exec(ahead);
-  const node = match && link(match[1].includes("@") && !match[1].includes(":") ? `mailto:${match[1]}` : match[1], [match[1]]);
+  const node =
+    match && link(match[1].includes("@") && !match[1].includes(":") ? `mailto:${match[1]}` : match[1], [match[1]]);
   return node ? { node, end: at + match[0].length } : null;
 }
 

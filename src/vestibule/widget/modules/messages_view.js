@@ -59,7 +59,12 @@ export class MessagesView {
   entries() {
     const { chat, options, words } = this;
     const greetings = options.greetings || [words("greeting")];
-    const made = greetings.map((text, index) => ({ key: `greeting-${index}`, kind: "ai", name: this.options.botName || this.title, text }));
+    const made = greetings.map((text, index) => ({
+      key: `greeting-${index}`,
+      kind: "ai",
+      name: this.options.botName || this.title,
+      text,
+    }));
     for (const message of chat.before) made.push(...this.ofMessage(message));
     if (chat.before.length) made.push({ key: "earlier", kind: "note", text: words("earlier") });
     for (const message of chat.messages) made.push(...this.ofMessage(message));
@@ -79,7 +84,9 @@ export class MessagesView {
     if (!["user", "ai", "agent"].includes(kind) || (!message.text && !message.attachments.length)) return [];
     const { id, text, attachments } = message;
     const at = Date.parse(message.sent_at);
-    return [{ key: id, kind, name: message.sender.name, text, attachments, at, state: kind === "user" ? "sent" : undefined }];
+    return [
+      { key: id, kind, name: message.sender.name, text, attachments, at, state: kind === "user" ? "sent" : undefined },
+    ];
   }
 
   nameOf(entry) {
@@ -94,7 +101,9 @@ export class MessagesView {
     const isMine = entry.kind === "user";
     const bubble = element("div", { class: "bubble", dir: "auto" });
     if (entry.isTyping) {
-      bubble.append(element("span", { class: "dots", role: "img", "aria-label": this.words("typing") }, dot(), dot(), dot()));
+      bubble.append(
+        element("span", { class: "dots", role: "img", "aria-label": this.words("typing") }, dot(), dot(), dot()),
+      );
     } else if (entry.text) {
       bubble.append(isMine ? element("p", { class: "plain", text: entry.text }) : markdown(entry.text));
     }
@@ -125,15 +134,27 @@ export class MessagesView {
     }
     if (!entry.isLast && state !== "waiting" && state !== "sending") return null;
     const picture = state && icon(state === "sent" ? "check" : "clock");
-    const words = state === "sent" ? element("span", { class: "hidden", text: this.words("sent") }) : state && this.words(state);
-    const time = at && state !== "waiting" && state !== "sending" ? element("time", { datetime: new Date(at).toISOString(), text: this.time.format(at) }) : null;
+    const words =
+      state === "sent" ? element("span", { class: "hidden", text: this.words("sent") }) : state && this.words(state);
+    const time =
+      at && state !== "waiting" && state !== "sending"
+        ? element("time", { datetime: new Date(at).toISOString(), text: this.time.format(at) })
+        : null;
     return time || state ? element("p", { class: "meta" }, time, picture, words) : null;
   }
 
   file({ name, size, type, url }) {
     const isOurs = url.startsWith(`${this.base}/`);
-    const inner = [icon("file"), element("span", { class: "file-name", text: name, dir: "auto" }), element("span", { class: "file-size", text: sizeOf(size) })];
-    const made = element("a", { class: "file", href: isOurs ? url : undefined, target: "_blank", rel: "noopener noreferrer" }, ...inner);
+    const inner = [
+      icon("file"),
+      element("span", { class: "file-name", text: name, dir: "auto" }),
+      element("span", { class: "file-size", text: sizeOf(size) }),
+    ];
+    const made = element(
+      "a",
+      { class: "file", href: isOurs ? url : undefined, target: "_blank", rel: "noopener noreferrer" },
+      ...inner,
+    );
     if (isOurs && SHOWN_AT_ONCE.has(type)) {
       const image = element("img", { alt: name, loading: "lazy", decoding: "async" });
       image.addEventListener("error", () => image.remove());

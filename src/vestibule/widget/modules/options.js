@@ -69,7 +69,9 @@ export function userOf(given) {
 
 /** Without members that say nothing. */
 export function trimmed(members) {
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined && value !== null && value !== ""));
+  return Object.fromEntries(
+    Object.entries(members).filter(([, value]) => value !== undefined && value !== null && value !== ""),
+  );
 }
 
 /** All options in one form. Throws where the page forgot what cannot be guessed. */

@@ -44,7 +44,8 @@ export class Outbox {
     return this.items.find((item) => item.state === "waiting");
   }
 
-  /** One tab at a time, where the browser can say so; elsewhere the ids alone keep a message from being stored twice. */
+  /** One tab at a time, where the browser can say so; elsewhere the ids alone keep a message from being stored
+   *  twice. */
   alone(work) {
     return navigator.locks ? navigator.locks.request(`vestibule-${this.name}`, work) : work();
   }

@@ -26,7 +26,12 @@ export class Panel {
     this.makeFrame();
     this.root = element(
       "section",
-      { class: `root ${options.position}`, "aria-label": words("chat"), lang: language, dir: isRightToLeft(language) ? "rtl" : "ltr" },
+      {
+        class: `root ${options.position}`,
+        "aria-label": words("chat"),
+        lang: language,
+        dir: isRightToLeft(language) ? "rtl" : "ltr",
+      },
       this.panel,
       this.launcher,
       this.announcer,
@@ -35,7 +40,8 @@ export class Panel {
     shadow.append(this.root);
     this.root.addEventListener("keydown", (event) => this.pressed(event));
     // The page sees a key on the widget and not in a text field: its shortcuts would take what is typed for theirs.
-    for (const name of ["keydown", "keypress", "keyup"]) this.root.addEventListener(name, (event) => event.stopPropagation());
+    for (const name of ["keydown", "keypress", "keyup"])
+      this.root.addEventListener(name, (event) => event.stopPropagation());
     this.narrow.addEventListener("change", () => this.render());
     this.said = new Set();
     document.body.append(this.host);
@@ -45,7 +51,11 @@ export class Panel {
   makeFrame() {
     const { words } = this;
     const tool = (name, label, onclick) =>
-      element("button", { type: "button", class: "tool", "aria-label": words(label), title: words(label), onclick }, icon(name));
+      element(
+        "button",
+        { type: "button", class: "tool", "aria-label": words(label), title: words(label), onclick },
+        icon(name),
+      );
     this.back = tool("back", "back", () => this.showList(false));
     this.chats = tool("list", "chats", () => this.showList(true));
     this.mark = element("p", { class: "mark" });
@@ -59,7 +69,15 @@ export class Panel {
     this.panel = element(
       "div",
       { class: "panel", role: "dialog", "aria-labelledby": "title", id: "panel", hidden: true },
-      element("header", {}, this.back, this.chats, initial, element("div", { class: "titles" }, this.heading, this.mark), this.close),
+      element(
+        "header",
+        {},
+        this.back,
+        this.chats,
+        initial,
+        element("div", { class: "titles" }, this.heading, this.mark),
+        this.close,
+      ),
       this.banner,
       this.middle,
       this.questions,
@@ -69,14 +87,20 @@ export class Panel {
     this.badge = element("span", { class: "badge", hidden: true });
     this.launcher = element(
       "button",
-      { type: "button", class: "launcher", "aria-haspopup": "dialog", "aria-controls": "panel", onclick: () => this.toggle(!this.isOpen) },
+      {
+        type: "button",
+        class: "launcher",
+        "aria-haspopup": "dialog",
+        "aria-controls": "panel",
+        onclick: () => this.toggle(!this.isOpen),
+      },
       icon("chat"),
       icon("down"),
       this.badge,
     );
   }
 
-  // ----------------------------------------------------------------------------------------------------- opening, closing
+  // -------------------------------------------------------------------------------------------------- opening, closing
 
   /** `takesFocus` is false where the visitor did not ask for it. */
   toggle(isOpen, takesFocus = true) {
@@ -105,11 +129,14 @@ export class Panel {
     this.isListing = isListing;
     if (isListing) {
       this.screenName = "";
-      this.chat.refresh().catch(() => {}).finally(() => {
-        this.screenName = "";
-        this.render();
-        if (this.isListing) this.focus();
-      });
+      this.chat
+        .refresh()
+        .catch(() => {})
+        .finally(() => {
+          this.screenName = "";
+          this.render();
+          if (this.isListing) this.focus();
+        });
     }
     this.render();
     this.focus();
@@ -141,7 +168,7 @@ export class Panel {
     setTimeout(() => (this.announcer.textContent = text), 50);
   }
 
-  // -------------------------------------------------------------------------------------------------------------- showing
+  // ----------------------------------------------------------------------------------------------------------- showing
 
   render() {
     const { chat, words } = this;
@@ -169,7 +196,13 @@ export class Panel {
     if (name !== this.screenName) {
       this.screenName = name;
       this.screen = null;
-      if (name === "form") this.screen = introduction({ words, prefill: options.prefill, extraFields: options.extraFields, done: (claims) => this.introduced(claims) });
+      if (name === "form")
+        this.screen = introduction({
+          words,
+          prefill: options.prefill,
+          extraFields: options.extraFields,
+          done: (claims) => this.introduced(claims),
+        });
       if (name === "list") this.screen = this.listScreen();
       this.middle.replaceChildren(this.screen ? this.screen.element : this.view.element);
       if (name === "chat") requestAnimationFrame(() => this.view.toEnd());
@@ -212,7 +245,12 @@ export class Panel {
     if (!isShown || this.ending.firstChild) return;
     this.ending.append(
       element("p", { text: this.words("ended") }),
-      element("button", { type: "button", class: "primary", onclick: () => this.begin() }, icon("plus"), this.words("fresh")),
+      element(
+        "button",
+        { type: "button", class: "primary", onclick: () => this.begin() },
+        icon("plus"),
+        this.words("fresh"),
+      ),
     );
   }
 
@@ -257,8 +295,17 @@ export class Panel {
       this.banner.replaceChildren();
       return;
     }
-    const again = element("button", { type: "button", class: "link", text: this.words("retry"), onclick: () => this.chat.retry() });
-    this.banner.replaceChildren(icon("alert"), element("span", { text: this.words(name) }), ...(name === "offline" ? [] : [again]));
+    const again = element("button", {
+      type: "button",
+      class: "link",
+      text: this.words("retry"),
+      onclick: () => this.chat.retry(),
+    });
+    this.banner.replaceChildren(
+      icon("alert"),
+      element("span", { text: this.words(name) }),
+      ...(name === "offline" ? [] : [again]),
+    );
   }
 
   /** Says what has come, for those who do not see it. */
@@ -266,7 +313,9 @@ export class Panel {
     if (!isAnswer(message) || this.said.has(message.id)) return;
     this.said.add(message.id);
     if (!this.isOpen) return;
-    this.announce(`${this.view.nameOf({ kind: message.sender.kind, name: message.sender.name })}: ${message.text || ""}`);
+    this.announce(
+      `${this.view.nameOf({ kind: message.sender.kind, name: message.sender.name })}: ${message.text || ""}`,
+    );
   }
 
   destroy() {

@@ -1,5 +1,5 @@
-// The sending half of a conversation: what waits is sent in order, once, and goes on waiting where it cannot be. It knows
-// of the rest only the conversation that is open.
+// The sending half of a conversation: what waits is sent in order, once, and goes on waiting where it cannot be. It
+// knows of the rest only the conversation that is open.
 
 import { Refused } from "./api.js";
 import { newId } from "./device.js";
@@ -27,7 +27,15 @@ export class Sending {
 
   send(text, attachments) {
     const conversation = this.conversation && isOpen(this.conversation) ? this.conversation.id : null;
-    this.outbox.add({ id: newId(), text, attachments, conversation, fresh: this.wantsFresh, state: "waiting", at: Date.now() });
+    this.outbox.add({
+      id: newId(),
+      text,
+      attachments,
+      conversation,
+      fresh: this.wantsFresh,
+      state: "waiting",
+      at: Date.now(),
+    });
     this.changed();
     return this.flush();
   }
@@ -51,7 +59,7 @@ export class Sending {
         this.again = false;
         if (this.outbox.next()) {
           await this.outbox.alone(async () => {
-            for (let item; turn === this.turn && (item = this.outbox.next()); ) await this.deliver(item);
+            for (let item; turn === this.turn && (item = this.outbox.next());) await this.deliver(item);
           });
         }
       } while (this.again);
@@ -84,7 +92,12 @@ export class Sending {
     if (turn !== this.turn) return;
     const id = item.conversation || (await this.place(item));
     if (turn !== this.turn) return;
-    const json = { id: item.id, text: item.text, attachments: item.attachments.map(({ url }) => ({ url })), ...this.options.message };
+    const json = {
+      id: item.id,
+      text: item.text,
+      attachments: item.attachments.map(({ url }) => ({ url })),
+      ...this.options.message,
+    };
     try {
       const message = await this.identity.call("POST", `/v1/conversations/${id}/messages`, { json });
       if (turn !== this.turn) return;

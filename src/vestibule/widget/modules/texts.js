@@ -50,7 +50,9 @@ const RIGHT_TO_LEFT = ["ar", "fa", "he", "ur"];
 export function languageOf(wished) {
   const tags = [wished, document.documentElement.lang, ...navigator.languages];
   for (const tag of tags) {
-    const plain = String(tag || "").toLowerCase().split(/[-_]/)[0];
+    const plain = String(tag || "")
+      .toLowerCase()
+      .split(/[-_]/)[0];
     if (plain === "en" || plain in LANGUAGES) return plain;
     // A wish for a language that is not there is not met with some third one.
     if (plain && tag === wished) return "en";
