@@ -61,6 +61,7 @@ _LONG_FILES = frozenset(
         "test_native_me.py",
         "test_native_openapi.py",
         "test_native_token.py",
+        "test_native_visitors.py",
         "test_outbound.py",
         "test_provider_changes.py",
         "test_puzzel_authenticate.py",

@@ -191,7 +191,7 @@ class Application:
 
     def _surface(self, path: str) -> Surface:
         for prefixes, surface in self._surfaces:
-            if path.startswith(prefixes):
+            if f"{path}/".startswith(prefixes):
                 return surface
         return self._surfaces[-1][1]
 

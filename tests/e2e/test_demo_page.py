@@ -172,6 +172,27 @@ def test_signing_in_shows_the_contact_the_token_and_the_profile(visit: Visit) ->
     assert key not in page.locator("#sign-in-exchange").inner_text()
 
 
+def test_the_chat_in_the_corner_knows_who_signed_in(visit: Visit) -> None:
+    page = visit.page
+    page.get_by_label("E-mail").fill("grace.h@example.com")
+    page.get_by_label("Name", exact=True).fill("Grace H.")
+    page.get_by_role("button", name="Open chat").click()
+    chat = page.get_by_role("dialog", name="Demo")
+    expect(chat).to_contain_text("Not signed in")
+    page.keyboard.press("Escape")
+    visit.sign_in()
+    page.get_by_role("button", name="Open chat").click()
+    expect(chat).to_contain_text("Signed in as Grace H.")
+    chat.get_by_role("textbox").fill("Where is my order?")
+    page.keyboard.press("Enter")
+    expect(chat.locator("[data-state=sent]")).to_contain_text("Where is my order?")
+
+    page.keyboard.press("Escape")
+    visit.sign_in()
+    expect(page.locator("#opened")).to_contain_text('"last_message": "Where is my order?"')
+    expect(chat).to_be_hidden()
+
+
 def test_the_profile_tells_created_unchanged_and_updated(visit: Visit) -> None:
     page, outcome = visit.page, visit.page.locator("#contact-outcome")
     page.get_by_label("E-mail").fill("grace@example.com")

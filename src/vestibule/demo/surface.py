@@ -16,6 +16,7 @@ from vestibule.edge.http import Handler, Header, Reply, Request, json_reply
 from vestibule.edge.problem import problem
 from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route, Surface
+from vestibule.tokens.api_key import workspace_of
 
 _KINDS = {"css": b"text/css; charset=utf-8", "js": b"text/javascript; charset=utf-8", "svg": b"image/svg+xml"}
 _FILES = ("answers.css", "base.css", "demo.css", "demo.js", "dom.js", "icon.svg", "token.js", "view.js")
@@ -87,7 +88,11 @@ def surface(public_url: str, api_key: str) -> Surface:
 
 def _page(public_url: str, api_key: str) -> bytes:
     text = (resources.files("vestibule.demo") / "static" / "index.html").read_text(encoding="utf-8")
-    values = {"{{curl}}": curl(public_url, api_key), "{{public_url}}": public_url}
+    values = {
+        "{{curl}}": curl(public_url, api_key),
+        "{{public_url}}": public_url,
+        "{{workspace_id}}": workspace_of(api_key),
+    }
     for name, value in values.items():
         text = text.replace(name, html.escape(value))
     return text.encode()

@@ -1,4 +1,4 @@
-"""Knows which tokens were ended before their time; it must not end one by itself.
+"""Knows which tokens were ended before their time, and ends one that is shown; it must not end another by itself.
 
 Few tokens ever are, so every process holds all endings in memory and asks for new ones every two seconds.
 """
@@ -13,7 +13,7 @@ from vestibule.errors import InvalidContactToken, StorageUnavailable
 from vestibule.model.claims import Method
 from vestibule.storage import token_endings as rows
 from vestibule.storage.store import Store
-from vestibule.storage.token_endings import EVERYWHERE, NO_SESSION, SESSION
+from vestibule.storage.token_endings import EVERYWHERE, NO_SESSION, SESSION, Ending
 from vestibule.tokens.contact_token import ContactClaims
 
 _ASK_EVERY_SECONDS = 2.0
@@ -60,6 +60,13 @@ class TokenEndings:
         if not self._known:
             raise StorageUnavailable(detail="the ended tokens were not read yet", step="ended")
         return session is not None and (workspace_id, SESSION + session) in self._tokens
+
+    async def end(self, claims: ContactClaims) -> None:
+        """Ends this one token: here at once, for the other processes with their next refresh. Raises
+        StorageUnavailable."""
+        now = now_ms()
+        await rows.insert(self._store, Ending(claims.org_id, claims.sub, claims.jti, now), now)
+        self._tokens[claims.org_id, claims.jti] = now
 
     async def refresh(self) -> None:
         """Raises StorageUnavailable."""

@@ -43,7 +43,7 @@ const FORGED = "The token now names another contact. This browser sees that, and
 const HIDDEN =
   "What a backend says for the AI agent alone (chat_context, http_action_overrides) is kept too, but not shown here: " +
   "it may hold credentials.";
-const NO_CONVERSATIONS = "None yet. This list stays empty until conversations are built; the token already opens it:";
+const CONVERSATIONS = "What this person has written in the chat in the corner; nobody else’s token opens it:";
 
 async function post(path, body) {
   const answer = await fetch(path, {
@@ -141,7 +141,11 @@ async function signIn() {
   }
   const id = element("code", { id: "contact-id", text: done.contact_id });
   say(status, "good", "Signed in as contact ", id, ". Steps 3 and 4 show what that is worth.");
-  await Promise.all([showToken(done.token, done.token), showOpened(done.token, done.exchange.began_at)]);
+  await Promise.all([
+    showToken(done.token, done.token),
+    showOpened(done.token, done.exchange.began_at),
+    window.Vestibule.identify({ token: done.token }),
+  ]);
 }
 
 // Step 3
@@ -196,7 +200,7 @@ async function showOpened(token, began) {
     view.profile(profile, began),
     element("p", { class: "hint", text: HIDDEN }),
     element("h3", { text: "Conversations" }),
-    element("p", { text: NO_CONVERSATIONS }),
+    element("p", { text: CONVERSATIONS }),
     element("pre", { text: pretty(conversations) }),
     element(
       "details",

@@ -8,7 +8,7 @@ from vestibule.edge.problem import problem
 from vestibule.edge.surface import Surface
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
-from vestibule.surfaces.native import me, visitors
+from vestibule.surfaces.native import me, user_tokens
 from vestibule.surfaces.native.backchannel_logout import BackchannelLogout
 from vestibule.surfaces.native.conversations import Conversations
 from vestibule.surfaces.native.description import described
@@ -16,6 +16,7 @@ from vestibule.surfaces.native.events import Events
 from vestibule.surfaces.native.files import Files
 from vestibule.surfaces.native.messages import Messages
 from vestibule.surfaces.native.token import Token
+from vestibule.surfaces.native.visitors import Visitors
 
 _PAGES = Cors(
     methods=("GET", "POST"),
@@ -28,7 +29,8 @@ def surface(runtime: Runtime, runner: Runner) -> Surface:
     """For pages and apps of the customer's own; a contact token may live in a browser."""
     routes = [
         *me.routes(runtime),
-        *visitors.routes(runtime),
+        *user_tokens.routes(runtime),
+        *Visitors(runtime).routes(),
         *Conversations(runtime).routes(),
         *Messages(runtime, runner).routes(),
         *Events(runtime).routes(),

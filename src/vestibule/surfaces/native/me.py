@@ -1,4 +1,4 @@
-"""`GET /v1/me`: the bearer of a contact token sees themselves; it shows no other contact."""
+"""`/v1/me`: the bearer of a contact token sees themselves, and ends this token; it shows and ends no other."""
 
 from __future__ import annotations
 
@@ -61,7 +61,12 @@ def routes(runtime: Runtime) -> Sequence[Route]:
         request.facts["contact"] = contact.id
         return json_reply(200, _ENCODER.encode(_me(contact, claims)))
 
-    return [Route("GET", "/v1/me", me, _ME)]
+    async def sign_out(request: Request) -> Reply:
+        claims = await claims_of(runtime, request)
+        await runtime.token_endings.end(claims)
+        return Reply(204, b"", ((b"cache-control", b"no-store"),))
+
+    return [Route("GET", "/v1/me", me, _ME), Route("POST", "/v1/me/sign-out", sign_out, _SIGN_OUT)]
 
 
 async def _contact(runtime: Runtime, claims: ContactClaims) -> Contact:
@@ -104,4 +109,11 @@ _ME = Operation(
     name="getMe",
     summary="Show the contact that the token stands for",
     answers=(Answer(about="The contact.", type=Me),),
+)
+_SIGN_OUT = Operation(
+    name="signOut",
+    summary="End this token",
+    about="It opens nothing any more: at once in the process that answers, within 5 seconds everywhere. Other tokens of"
+    " the contact, such as those of other devices, go on.",
+    answers=(Answer(status=204, about="Ended."),),
 )

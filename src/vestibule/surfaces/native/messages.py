@@ -19,7 +19,9 @@ from vestibule.edge.surface import Route
 from vestibule.errors import AlreadyExists, ConversationClosed, InvalidField, NotFound
 from vestibule.identity import profile_rules as rules
 from vestibule.ids import is_id
+from vestibule.model.action import MessageOverrides
 from vestibule.model.conversation import Sender
+from vestibule.responder.overrides import check_message_overrides
 from vestibule.responder.posting import post
 from vestibule.responder.question import JobInput
 from vestibule.responder.runner import Runner
@@ -43,13 +45,19 @@ class NewAttachment(msgspec.Struct, frozen=True):
 
 class NewMessage(msgspec.Struct, frozen=True):
     """`id` is the client's own, new for each message: a repeated one is stored once, so a request can be repeated.
-    `text` may be empty where there are attachments. `context` is for the responder, and not kept with the message."""
+    `text` may be empty where there are attachments. `context` is for the responder; `headers`, `query_params` and
+    `body_properties` go with the actions that it calls for this message. None of these is kept with the message;
+    `custom_data` is, for staff."""
 
     id: Uuid
     text: Annotated[str, Meta(extra_json_schema={"maxLength": _LONGEST_TEXT})] = ""
     attachments: Annotated[tuple[NewAttachment, ...], Meta(extra_json_schema={"maxItems": MOST_ATTACHMENTS})] = ()
     language: Annotated[str, Meta(extra_json_schema={"maxLength": _LONGEST_LANGUAGE})] | None = None
     context: dict[str, Any] | None = None
+    headers: dict[str, str] | None = None
+    query_params: dict[str, str] | None = None
+    body_properties: dict[str, Any] | None = None
+    custom_data: dict[str, Any] | None = None
 
 
 class Messages:
@@ -84,12 +92,16 @@ class Messages:
             text=payload.text,
             public_id=payload.id.lower(),
             attachments=await attachments_of(self._runtime, author, references, field="attachments.url"),
+            custom_data=payload.custom_data or None,
         )
         given = JobInput(
             method=author.method.value,
             auth_time=author.auth_time,
             client_context=payload.context,
             language=payload.language,
+            headers=payload.headers or {},
+            query_params=payload.query_params or {},
+            body_properties=payload.body_properties or {},
         )
         done = await post(self._runtime, self._runner, author, conversation, drafts=[draft], given=given)
         message = message_of(done.messages[-1])
@@ -105,6 +117,15 @@ def _check(payload: NewMessage) -> None:
     if payload.language is not None:
         rules.text("language", payload.language, _LONGEST_LANGUAGE)
     document("context", payload.context)
+    document("body_properties", payload.body_properties)
+    document("custom_data", payload.custom_data)
+    check_message_overrides(
+        MessageOverrides(
+            headers=payload.headers or {},
+            query_params=payload.query_params or {},
+            body_properties=payload.body_properties or {},
+        )
+    )
 
 
 _LIST = Operation(

@@ -1,5 +1,5 @@
-"""`POST /v1/visitors/authenticate`: a page shows its visitor's user token and gets a contact token; it must not
-call the customer's server itself."""
+"""`GET /v1/widget-config`, `POST /v1/visitors`: what a page needs before there is a contact token, and a token for a
+visitor who only says who they are; it must not verify anybody."""
 
 from __future__ import annotations
 
@@ -9,117 +9,146 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from vestibule.auth_endpoint.user_token import LONGEST
+from vestibule.conversations.arrival import arrive
+from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Reply, Request, json_reply
-from vestibule.edge.operation import Answer, Operation
+from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.origins import require_origin
 from vestibule.edge.surface import Route
-from vestibule.edge.user_tokens import PageFields, sign_in
-from vestibule.errors import (
-    AuthBadResponse,
-    AuthIdentityMissing,
-    AuthRejected,
-    AuthTimeout,
-    AuthUnavailable,
-    ContactBusy,
-    DomainNotAllowed,
-    IdentityConflict,
-    InvalidField,
-    InvalidWidgetToken,
-    LoginRequired,
-    NoSigningKey,
-    NotFound,
-    RateLimited,
-    WorkspaceDisabled,
-)
+from vestibule.errors import InvalidField, InvalidWidgetToken, RateLimited, WorkspaceDisabled
+from vestibule.identity import profile_rules as rules
+from vestibule.identity.email import LONGEST as LONGEST_EMAIL
+from vestibule.ids import is_id
+from vestibule.model.claims import CustomData, Method
 from vestibule.model.workspace import Workspace
 from vestibule.runtime import Runtime
 from vestibule.surfaces.native.reading import read_body
-from vestibule.surfaces.native.shapes import Uuid
+from vestibule.tokens.contact_token import Said
 
+_LONGEST_WIDGET_TOKEN = 256
+_LONGEST_CLAIM = 256
 _ENCODER = msgspec.json.Encoder()
+_WIDGET_TOKEN = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": _LONGEST_WIDGET_TOKEN})]
+_CLAIM = Annotated[str, Meta(extra_json_schema={"maxLength": _LONGEST_CLAIM})]
 
 
-class UserToken(msgspec.Struct, frozen=True):
-    """Exactly one of `customer_id` and `widget_token` names the workspace. `user_token` is the customer's own, opaque
-    here; an empty one, `%USER_TOKEN%`, `undefined`, `null` and an over-long one are none. `fields` are what the page
-    says of its visitor: they are passed on where the workspace wants them, and prove nothing."""
+class WidgetConfig(msgspec.Struct, frozen=True):
+    """What a widget shows and needs. Nothing of it is secret: `widget_token` is what pages carry, `customer_id` what
+    the token exchange is addressed to."""
 
-    customer_id: str | None = None
-    widget_token: str | None = None
-    user_token: Annotated[str, Meta(description=f"At most {LONGEST} characters.")] | None = None
-    fields: PageFields | None = None
-
-
-class ProvenContact(msgspec.Struct, frozen=True):
-    """`verified` is false for a guest: where the customer's server could not tell, and the workspace lets such visitors
-    in without proof."""
-
-    id: Uuid
-    verified: bool
+    workspace_id: str
+    name: str
+    widget_token: str
+    customer_id: str
+    poll_seconds: float
 
 
-class ContactToken(msgspec.Struct, frozen=True):
-    """`expires_in` is in seconds, an hour at most; null for a guest, whose token opens what this device makes."""
+class NewVisitor(msgspec.Struct, frozen=True):
+    """Claims, believed for nothing but this device's own chats. `phone` and `external_id` become members of the
+    unverified custom data."""
+
+    widget_token: _WIDGET_TOKEN
+    name: Annotated[str, Meta(extra_json_schema={"maxLength": rules.LONGEST_NAME})] | None = None
+    email: Annotated[str, Meta(extra_json_schema={"maxLength": LONGEST_EMAIL})] | None = None
+    phone: _CLAIM | None = None
+    external_id: _CLAIM | None = None
+    custom_data: CustomData | None = None
+
+
+class VisitorContact(msgspec.Struct, frozen=True):
+    id: str
+
+
+class VisitorToken(msgspec.Struct, frozen=True):
+    """An unverified contact token, which has no end of its own, and the contact that it stands for."""
 
     token: str
-    expires_in: int | None
-    contact: ProvenContact
+    contact: VisitorContact
 
 
-def routes(runtime: Runtime) -> Sequence[Route]:
-    decoder = msgspec.json.Decoder(UserToken)
+class Visitors:
+    """The handlers."""
 
-    async def authenticate(request: Request) -> Reply:
-        payload = await read_body(runtime, request, decoder)
-        workspace = await _workspace(runtime, payload)
-        done = await sign_in(runtime, request, workspace, payload.user_token, payload.fields)
-        answer = ContactToken(done.token, done.life, ProvenContact(done.contact_id, done.verified))
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._new = msgspec.json.Decoder(NewVisitor)
+
+    def routes(self) -> Sequence[Route]:
+        return [
+            Route("GET", "/v1/widget-config", self.config, _CONFIG),
+            Route("POST", "/v1/visitors", self.create, _CREATE, proves=Method.UNVERIFIED),
+        ]
+
+    async def config(self, request: Request) -> Reply:
+        """One parameter and no header, so that browsers need no preflight before the launcher can be shown."""
+        workspace = await self._workspace(request, request.query("widget_token") or "")
+        widget = await self._runtime.tenancy.widget(workspace.id)
+        answer = WidgetConfig(
+            workspace.id, workspace.name, workspace.widget_token, workspace.customer_id, widget.poll_seconds
+        )
         return json_reply(200, _ENCODER.encode(answer))
 
-    return [Route("POST", "/v1/visitors/authenticate", authenticate, _AUTHENTICATE)]
+    async def create(self, request: Request) -> Reply:
+        runtime = self._runtime
+        payload = await read_body(runtime, request, self._new)
+        workspace = await self._workspace(request, payload.widget_token)
+        said = _said(payload)
+        address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
+        arrived = await arrive(runtime, workspace.id, address, said, request.headers(b"origin"))
+        request.facts |= {"method": Method.UNVERIFIED.value, "contact": arrived.contact_id}
+        return json_reply(201, _ENCODER.encode(VisitorToken(arrived.token, VisitorContact(arrived.contact_id))))
 
-
-async def _workspace(runtime: Runtime, payload: UserToken) -> Workspace:
-    if (payload.customer_id is None) == (payload.widget_token is None):
-        raise InvalidField("customer_id", "or widget_token must be given, and not both")
-    if payload.customer_id is not None:
-        found = await runtime.tenancy.by_customer_id(payload.customer_id) if _short(payload.customer_id) else None
+    async def _workspace(self, request: Request, named: str) -> Workspace:
+        """By its widget token, or by its id as CX Genie's `data-aid` names it. Both are public, and neither proves
+        anything. Raises InvalidWidgetToken, WorkspaceDisabled, OriginNotAllowed."""
+        tenancy = self._runtime.tenancy
+        found = None
+        if is_id(named):
+            found = await tenancy.by_id(named)
+        elif 0 < len(named) <= _LONGEST_WIDGET_TOKEN and "\0" not in named:
+            found = await tenancy.by_widget_token(named)
         if found is None:
-            raise NotFound("There is no such customer.", step="customer_id")
+            raise InvalidWidgetToken(step="widget_token")
+        if found.disabled_at is not None:
+            raise WorkspaceDisabled(step="workspace")
+        request.facts["workspace"] = found.id
+        require_origin(request, (await tenancy.widget(found.id)).allowed_origins)
         return found
-    token = payload.widget_token or ""
-    found = await runtime.tenancy.by_widget_token(token) if _short(token) else None
-    if found is None:
-        raise InvalidWidgetToken(step="widget_token")
-    return found
 
 
-def _short(name: str) -> bool:
-    return 0 < len(name) <= 256 and "\0" not in name
+def _said(payload: NewVisitor) -> Said:
+    """Any text: it proves nothing and finds nobody. An empty one is none."""
+    name = rules.text("name", payload.name, rules.LONGEST_NAME) if payload.name else None
+    email = rules.text("email", payload.email.strip(), LONGEST_EMAIL) if payload.email else None
+    claims = {"phone": payload.phone, "external_id": payload.external_id}
+    told = {member: rules.text(member, value, _LONGEST_CLAIM) for member, value in claims.items() if value}
+    custom = {**told, **(payload.custom_data or {})}
+    return Said(name or None, email or None, rules.custom_data("custom_data", custom) if custom else None)
 
 
-_AUTHENTICATE = Operation(
-    name="authenticateVisitor",
-    summary="Exchange a user token for a contact token",
-    about="The workspace's auth endpoint is asked whose the token is. Ask again with a fresh user token before"
-    " `expires_in` is over. The page's `Origin` must be one of the workspace's, where it restricts them.",
-    request=UserToken,
-    answers=(Answer(about="The contact's token.", type=ContactToken),),
-    errors=(
-        InvalidWidgetToken,
-        AuthRejected,
-        LoginRequired,
-        DomainNotAllowed,
-        WorkspaceDisabled,
-        NotFound,
-        IdentityConflict,
-        ContactBusy,
-        RateLimited,
-        AuthBadResponse,
-        AuthIdentityMissing,
-        AuthTimeout,
-        AuthUnavailable,
-        NoSigningKey,
+_CONFIG = Operation(
+    name="getWidgetConfig",
+    summary="Show what a widget needs to show itself",
+    parameters=(
+        Parameter(
+            name="widget_token",
+            location="query",
+            about="The workspace's widget token, or its id.",
+            type=_WIDGET_TOKEN,
+            required=True,
+        ),
     ),
+    answers=(Answer(about="The widget's configuration.", type=WidgetConfig),),
+    errors=(InvalidField, InvalidWidgetToken, WorkspaceDisabled),
+    public=True,
+)
+_CREATE = Operation(
+    name="createVisitor",
+    summary="Get a token for a visitor who only says who they are",
+    about="Nothing is stored before the visitor writes. With the same `email` the contact is the same, and another"
+    " device still sees nothing of this one's chats.",
+    request=NewVisitor,
+    answers=(Answer(status=201, about="The token.", type=VisitorToken),),
+    errors=(InvalidWidgetToken, WorkspaceDisabled, RateLimited),
     public=True,
 )

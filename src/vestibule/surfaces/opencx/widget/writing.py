@@ -8,10 +8,9 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from vestibule.conversations import course
-from vestibule.conversations.admission import admit_page, admit_unverified
+from vestibule.conversations.arrival import arrive
 from vestibule.conversations.opening import open_conversation
 from vestibule.conversations.start import start_conversation
-from vestibule.conversations.visitor import remember_said
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.strict_json import decode
@@ -19,7 +18,6 @@ from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, ScopeRequired
 from vestibule.identity import profile_rules as rules
 from vestibule.identity.email import LONGEST as LONGEST_EMAIL
-from vestibule.identity.unverified_id import unverified_contact_id
 from vestibule.ids import is_id, new_id
 from vestibule.model.claims import CustomData, Method
 from vestibule.responder.runner import Runner
@@ -32,8 +30,6 @@ from vestibule.tokens.contact_token import Said
 
 T = TypeVar("T")
 _ENCODER = msgspec.json.Encoder()
-# What of a visitor's claims may travel in their token; a browser keeps it, and every request carries it.
-_LONGEST_SAID = 1200
 
 
 class CreateUnverified(msgspec.Struct, frozen=True):
@@ -92,26 +88,14 @@ class Writing:
         ]
 
     async def create_unverified(self, request: Request) -> Reply:
-        """A token for a visitor who says who they are. It proves nothing, and stores nothing unless what was said is
-        too large to travel in the token."""
+        """A token for a visitor who says who they are. It proves nothing."""
         runtime = self._runtime
         workspace = await workspace_of(runtime, request)
-        await admit_page(runtime, workspace.id, request.headers(b"origin"))
-        await admit_unverified(runtime, workspace.id)
-        address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
-        limit = runtime.settings.rate_limit_new_visitors
-        await runtime.rate_limiter.take(workspace.id, f"new_visitors:{address}", limit)
         said = _said(await self._body(request, self._create_unverified))
-        contact_id = new_id()
-        if said.email is not None:
-            contact_id = unverified_contact_id(await runtime.unverified_secret.get(), workspace.id, said.email)
-        carried: Said | None = said if said != Said() else None
-        if len(_ENCODER.encode(said)) > _LONGEST_SAID:
-            await remember_said(runtime, workspace.id, contact_id, said)
-            carried = None
-        token = runtime.contact_tokens.issue_unverified(workspace.id, contact_id, carried)
-        request.facts |= {"method": Method.UNVERIFIED.value, "contact": contact_id}
-        return json_reply(200, _ENCODER.encode({"token": token}))
+        address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
+        arrived = await arrive(runtime, workspace.id, address, said, request.headers(b"origin"))
+        request.facts |= {"method": Method.UNVERIFIED.value, "contact": arrived.contact_id}
+        return json_reply(200, _ENCODER.encode({"token": arrived.token}))
 
     async def create_session(self, request: Request) -> Reply:
         author = await visitor(self._runtime, request)

@@ -1,0 +1,317 @@
+// The conversation: what is known of it, and how that is found again after a reload, a lost network or a new token. It
+// shows nothing; `changed` says that there is something to show.
+
+import { Refused, Unreachable } from "./api.js";
+import { Expired, contactOf } from "./identity.js";
+import { Sending, TYPING_MS, isOpen } from "./sending.js";
+import { Follower } from "./stream.js";
+
+const HIDDEN_MS = 15000;
+const MOST_SEEN = 50;
+
+export class Chat extends Sending {
+  constructor(parts) {
+    super();
+    const { device } = Object.assign(this, parts);
+    this.isOpen = false; // whether the visitor looks at it
+    this.reset();
+    this.unwatch = device.watch({
+      signedOut: () => this.onSignedOut(),
+      outbox: () => this.changed(),
+    });
+    this.listeners = [
+      [window, "online", () => this.online()],
+      [window, "offline", () => this.lost(new Unreachable("offline"))],
+      [document, "visibilitychange", () => this.looked()],
+    ];
+    for (const [target, name, listener] of this.listeners) target.addEventListener(name, listener);
+  }
+
+  onSignedOut() {}
+
+  /** Nothing is known yet; as for a visitor who has just come. */
+  reset() {
+    this.unfollow();
+    clearTimeout(this.retryTimer);
+    this.turn = (this.turn || 0) + 1;
+    this.conversation = null;
+    this.messages = [];
+    this.before = [];
+    this.list = null;
+    this.phase = "new"; // new, connecting, ready, or why not: expired, refused, down
+    this.isLost = false;
+    this.wantsFresh = false;
+    this.isIntroduced = false;
+    this.attempts = 0;
+    this.connecting = null;
+    this.boxes = new Map();
+  }
+
+  destroy() {
+    this.unfollow();
+    clearTimeout(this.retryTimer);
+    clearTimeout(this.hiddenTimer);
+    this.turn += 1;
+    this.unwatch();
+    for (const [target, name, listener] of this.listeners) target.removeEventListener(name, listener);
+  }
+
+  // ---------------------------------------------------------------------------------------------------- who it is
+
+  /** Finds out who it is and what was said. Of a visitor whom nobody knows yet that is nothing: nothing is asked. */
+  connect() {
+    if (!this.connecting) {
+      const turn = this.turn;
+      this.connecting = this.load()
+        .catch((error) => {
+          if (turn === this.turn) this.fail(error);
+        })
+        .finally(() => {
+          if (turn === this.turn) this.connecting = null;
+        });
+    }
+    return this.connecting;
+  }
+
+  async load() {
+    const turn = this.turn;
+    if (!this.identity.isUnknown) {
+      this.phase = this.phase === "ready" ? "ready" : "connecting";
+      this.changed();
+      await this.identity.token();
+      if (turn !== this.turn) return;
+      await Promise.all([this.identity.know(), this.refresh()]);
+      if (turn !== this.turn) return;
+      this.introduce();
+      const open = this.list.find((each) => each.status === "open");
+      if (open && !this.conversation && !this.wantsFresh) await this.enter(open);
+    }
+    if (turn !== this.turn) return;
+    this.phase = "ready";
+    this.isLost = false;
+    this.changed();
+    this.flush();
+  }
+
+  /** Tells the page once who it is. */
+  introduce() {
+    if (this.isIntroduced) return;
+    this.isIntroduced = true;
+    this.tell("identified", { contact: { ...this.identity.contact } });
+  }
+
+  async refresh() {
+    const scope = this.identity.scope;
+    const query = scope ? `?scope=${encodeURIComponent(scope)}` : "";
+    this.list = (await this.identity.call("GET", `/v1/conversations${query}`)).items;
+  }
+
+  fail(error) {
+    if (error instanceof Unreachable || error.passes) {
+      this.isLost = true;
+      if (this.phase === "connecting") this.phase = "down";
+      this.later(error);
+    } else if (error instanceof Expired) {
+      this.phase = "expired";
+    } else {
+      this.phase = "refused";
+      if (!(error instanceof Refused)) console.warn(error);
+    }
+    this.changed();
+  }
+
+  /** The visitor asks for it once more. */
+  retry() {
+    this.identity.forgive();
+    this.attempts = 0;
+    return this.connect();
+  }
+
+  later(error) {
+    const wait = error.wait || Math.min(30000, 1000 * 2 ** Math.min(this.attempts, 5));
+    this.attempts += 1;
+    clearTimeout(this.retryTimer);
+    this.retryTimer = setTimeout(() => (this.phase === "ready" ? this.flush() : this.connect()), wait);
+  }
+
+  // ------------------------------------------------------------------------------------------------- what was said
+
+  async enter(conversation, isNew = false) {
+    const turn = this.turn;
+    this.unfollow();
+    this.conversation = conversation;
+    this.wantsFresh = false;
+    this.messages = [];
+    if (!isNew) {
+      const { items } = await this.identity.call("GET", `/v1/conversations/${conversation.id}/messages`);
+      if (turn !== this.turn || this.conversation !== conversation) return;
+      this.messages = items;
+    }
+    this.follow();
+    this.note();
+    this.changed();
+  }
+
+  /** An empty page; the conversation is made with its first message. */
+  startFresh() {
+    this.unfollow();
+    this.conversation = null;
+    this.messages = [];
+    this.before = [];
+    this.wantsFresh = true;
+    this.changed();
+  }
+
+  follow() {
+    if (!this.conversation || this.follower || document.hidden) return;
+    const seq = this.messages.length ? this.messages[this.messages.length - 1].seq : 0;
+    this.follower = new Follower(this.identity, this.conversation.id, seq, {
+      take: (kind, data) => this.take(kind, data),
+      lost: (error) => this.lost(error),
+      found: () => this.found(),
+    });
+  }
+
+  unfollow() {
+    if (this.follower) this.follower.stop();
+    this.follower = null;
+  }
+
+  take(kind, data) {
+    if (kind === "conversation" && this.conversation && data.id === this.conversation.id) this.conversation = data;
+    if (kind === "message") this.arrived(data);
+    this.changed();
+  }
+
+  arrived(message) {
+    this.outbox.remove(message.id);
+    const at = this.messages.findIndex((known) => known.id === message.id);
+    if (at >= 0) {
+      this.messages[at] = { ...message, here: message.here || this.messages[at].here };
+      return;
+    }
+    this.messages.push(message);
+    this.messages.sort((one, other) => one.seq - other.seq);
+    this.note();
+    if (message.text !== null || message.attachments.length) {
+      this.tell("message", { message, conversation: this.conversation });
+    }
+  }
+
+  // ----------------------------------------------------------------------------------------------- what was looked at
+
+  /** Remembers what was seen, so that the rest can be counted. What was there when this device came to know of a
+   *  conversation counts as seen. */
+  note() {
+    if (!this.conversation) return;
+    const seen = this.device.kept.get("seen") || {};
+    const isNews = this.conversation.id in seen;
+    if (isNews && (!this.isOpen || document.hidden)) return;
+    const last = this.messages.length ? this.messages[this.messages.length - 1].seq : 0;
+    if (seen[this.conversation.id] === last) return;
+    delete seen[this.conversation.id];
+    seen[this.conversation.id] = last;
+    const newest = Object.entries(seen).slice(-MOST_SEEN);
+    this.device.kept.set("seen", Object.fromEntries(newest));
+  }
+
+  get unread() {
+    if (!this.conversation) return 0;
+    const seen = (this.device.kept.get("seen") || {})[this.conversation.id] || 0;
+    return this.messages.filter((each) => each.seq > seen && isAnswer(each)).length;
+  }
+
+  /** The responder owes an answer, and has not had too long. */
+  get isAwaited() {
+    const { conversation } = this;
+    if (!conversation || conversation.handed_off || conversation.assignee.kind !== "ai" || !isOpen(conversation))
+      return false;
+    const last = this.messages.filter((each) => each.sender.kind === "user" || isAnswer(each)).pop();
+    return Boolean(last) && last.sender.kind === "user" && Date.now() - (last.here || 0) < TYPING_MS;
+  }
+
+  get hasEnded() {
+    return Boolean(this.conversation) && !isOpen(this.conversation);
+  }
+
+  // --------------------------------------------------------------------------------------------------- the connection
+
+  lost(error) {
+    if (error instanceof Expired) {
+      this.unfollow();
+      this.phase = "expired";
+    } else if (error instanceof Refused && !error.passes) {
+      // Not to be seen any more: what is shown stays, the next message finds out.
+      this.unfollow();
+    } else {
+      this.isLost = true;
+    }
+    this.changed();
+  }
+
+  found() {
+    if (!this.isLost) return;
+    this.isLost = false;
+    this.attempts = 0;
+    this.changed();
+    this.flush();
+  }
+
+  online() {
+    this.attempts = 0;
+    if (this.follower) this.follower.nudge();
+    if (this.phase === "ready") this.flush().then(() => this.probe());
+    else if (this.phase === "down") this.connect();
+  }
+
+  /** Nothing is followed that would tell that the network is back. */
+  probe() {
+    if (!this.follower && !this.outbox.next()) this.found();
+  }
+
+  /** Nobody looks: browsers have few connections to a server, which other tabs may need. */
+  looked() {
+    clearTimeout(this.hiddenTimer);
+    if (document.hidden) {
+      this.hiddenTimer = setTimeout(() => this.unfollow(), HIDDEN_MS);
+    } else {
+      this.follow();
+      this.note();
+      this.changed();
+    }
+  }
+
+  // --------------------------------------------------------------------------------------------------- who is it now
+
+  /** Another person, or the same one proven. What was on the screen of a visitor without proof stays there, apart: the
+   *  one who signs in is the one who wrote it. Of a verified person nothing stays for the next. */
+  async become(user) {
+    const { contact, verifies } = this.identity;
+    if (
+      verifies &&
+      contact &&
+      user.token &&
+      contactOf(user.token).id === contact.id &&
+      user.scope === this.identity.scope
+    ) {
+      // The same person, as pages say on every turn: a newer token, and nothing else changes.
+      this.identity.use(user);
+      this.isIntroduced = false;
+      this.connecting = null;
+      await this.connect();
+      return;
+    }
+    const stays = !this.identity.verifies ? [...this.before, ...this.messages] : [];
+    if (this.outbox.next()) await Promise.race([this.flush(), new Promise((resolve) => setTimeout(resolve, 3000))]);
+    const { conversation } = this;
+    this.reset();
+    this.identity.use(user);
+    if (this.identity.verifies)
+      this.before = stays.map((message) => ({ ...message, conversation: conversation && conversation.id }));
+    await this.connect();
+  }
+}
+
+export function isAnswer(message) {
+  return message.sender.kind === "ai" || message.sender.kind === "agent";
+}

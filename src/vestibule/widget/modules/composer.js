@@ -1,0 +1,164 @@
+// Where the visitor writes: a text, files, and a button. It hands them on and keeps nothing but the draft.
+
+import { element } from "./dom.js";
+import { icon } from "./icons.js";
+import { Expired } from "./identity.js";
+
+const LONGEST_TEXT = 32000;
+const MOST_FILES = 10;
+const TALLEST = 140;
+const KINDS = "image/png,image/jpeg,image/gif,image/webp,.pdf,.csv,.xls,.xlsx,.docx,.txt,.mp4,.webm,.mp3,.wav,.ogg";
+
+export class Composer {
+  constructor({ chat, words, device, announce }) {
+    Object.assign(this, { chat, words, device, announce });
+    this.files = [];
+    this.text = element("textarea", {
+      rows: "1",
+      maxlength: LONGEST_TEXT,
+      placeholder: words("write"),
+      "aria-label": words("message"),
+      enterkeyhint: "send",
+      dir: "auto",
+      oninput: () => this.typed(),
+      onkeydown: (event) => this.pressed(event),
+      onpaste: (event) => this.take([...event.clipboardData.files], event),
+    });
+    this.text.value = device.tab.get("draft") || "";
+    const picker = element("input", { type: "file", multiple: true, accept: KINDS, hidden: true, tabindex: "-1" });
+    picker.addEventListener("change", () => {
+      this.take([...picker.files]);
+      picker.value = "";
+    });
+    this.button = element(
+      "button",
+      { type: "submit", class: "send", "aria-label": words("send"), title: words("send") },
+      icon("send"),
+    );
+    this.chips = element("ul", { class: "chips", hidden: true });
+    this.element = element(
+      "form",
+      { class: "composer", onsubmit: (event) => this.submit(event) },
+      this.chips,
+      element(
+        "div",
+        { class: "row" },
+        element(
+          "button",
+          {
+            type: "button",
+            class: "tool",
+            "aria-label": words("attach"),
+            title: words("attach"),
+            onclick: () => picker.click(),
+          },
+          icon("attach"),
+        ),
+        picker,
+        this.text,
+        this.button,
+      ),
+    );
+    this.refresh();
+  }
+
+  focus() {
+    this.text.focus({ preventScroll: true });
+  }
+
+  clear() {
+    this.text.value = "";
+    this.files = [];
+    this.typed();
+    this.showFiles();
+  }
+
+  typed() {
+    if (this.text.value) this.device.tab.set("draft", this.text.value);
+    else this.device.tab.remove("draft");
+    this.refresh();
+  }
+
+  refresh() {
+    const { style } = this.text;
+    style.height = "auto";
+    if (this.text.scrollHeight) style.height = `${Math.min(this.text.scrollHeight, TALLEST)}px`;
+    const isReady = this.files.every((file) => file.kept) && (this.text.value.trim() || this.files.length);
+    // Not `disabled`: that would lose the focus, and tell a screen reader nothing.
+    this.button.setAttribute("aria-disabled", String(!isReady));
+  }
+
+  pressed(event) {
+    // While an input method composes, Enter chooses a word.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    this.submit(event);
+  }
+
+  submit(event) {
+    event.preventDefault();
+    if (this.button.getAttribute("aria-disabled") === "true") return;
+    const text = this.text.value.trim();
+    const attachments = this.files.map((file) => file.kept);
+    this.clear();
+    this.focus();
+    this.chat.send(text, attachments);
+  }
+
+  take(files, event) {
+    if (!files.length) return;
+    if (event) event.preventDefault();
+    for (const file of files.slice(0, MOST_FILES - this.files.length)) {
+      const item = { file, name: file.name || "file" };
+      this.files.push(item);
+      this.upload(item);
+    }
+    this.focus();
+  }
+
+  async upload(item) {
+    Object.assign(item, { kept: null, problem: null });
+    this.showFiles();
+    try {
+      item.kept = await this.chat.upload(item.file);
+    } catch (error) {
+      item.problem = this.words(error instanceof Expired ? "expired" : "badFile", { name: item.name });
+      this.announce(item.problem);
+    }
+    this.showFiles();
+  }
+
+  showFiles() {
+    this.chips.replaceChildren(...this.files.map((item) => this.chip(item)));
+    this.chips.hidden = !this.files.length;
+    this.refresh();
+  }
+
+  chip(item) {
+    const drop = () => {
+      this.files = this.files.filter((other) => other !== item);
+      this.showFiles();
+      this.focus();
+    };
+    const label = this.words("remove", { name: item.name });
+    const state = item.problem ? "bad" : item.kept ? "kept" : "going";
+    return element(
+      "li",
+      { class: `chip ${state}` },
+      icon(item.problem ? "alert" : "file"),
+      element("span", { class: "file-name", text: item.problem || item.name, dir: "auto" }),
+      item.problem
+        ? element("button", {
+            type: "button",
+            class: "link",
+            text: this.words("retry"),
+            onclick: () => this.upload(item),
+          })
+        : null,
+      element(
+        "button",
+        { type: "button", class: "tool small", "aria-label": label, title: label, onclick: drop },
+        icon("close"),
+      ),
+    );
+  }
+}

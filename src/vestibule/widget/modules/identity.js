@@ -1,0 +1,234 @@
+// Holds who the visitor is to the service: gets a contact token by the way that the page has given, renews it before it
+// ends and once when it is refused. It never falls back from a proof that failed to a visitor without one.
+
+import { Refused, Unreachable } from "./api.js";
+
+/** There is no good token any more, and nothing left to get one with. */
+export class Expired extends Error {}
+
+/** How long before its end a token is renewed: a fifth of its life, a minute at the most. */
+function earlyBy(lifetime) {
+  return Math.min(60, lifetime / 5);
+}
+
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+export class Identity {
+  constructor({ api, device, config, tell }) {
+    Object.assign(this, { api, device, config, tell });
+    this.use({ claims: {} });
+  }
+
+  /** From now on the visitor is this one. */
+  use(user) {
+    this.user = user;
+    this.way = wayOf(user);
+    this.verifies = this.way !== "claims";
+    this.scope = user.scope || (this.verifies ? undefined : this.device.scope());
+    this.current = this.verifies ? null : this.stored();
+    this.contact = this.current ? contactOf(this.current) : null;
+    this.expired = false;
+    this.asking = null;
+    clearTimeout(this.timer);
+    this.turn = (this.turn || 0) + 1;
+  }
+
+  /** The token of this device, if it was made for the same claims: what a page says of its visitor may change. */
+  stored() {
+    const kept = this.device.kept.get("visitor");
+    const same = kept && (this.user.formMayFollow || JSON.stringify(kept.claims) === JSON.stringify(this.user.claims));
+    return same ? kept.token : null;
+  }
+
+  /** Whether a page has to ask the visitor first. */
+  get isUnknown() {
+    return !this.verifies && !this.current;
+  }
+
+  /** A token that is good as far as is known here. Throws Expired, Refused, Unreachable. */
+  async token() {
+    if (this.expired) throw new Expired();
+    return this.current || this.obtain(false);
+  }
+
+  /** A call in the visitor's name; where the token is refused, once more with a renewed one. */
+  async call(method, path, options = {}) {
+    return this.withToken((token) => this.api.call(method, path, { ...options, token }));
+  }
+
+  async withToken(use) {
+    const turn = this.turn;
+    const token = await this.token();
+    // Nothing that one person began goes on in the name of the next.
+    if (turn !== this.turn) throw new Expired();
+    try {
+      return await use(token);
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status !== 401 || turn !== this.turn) throw error;
+    }
+    const fresh = this.current !== token && this.current ? this.current : await this.obtain(true);
+    if (turn !== this.turn) throw new Expired();
+    try {
+      return await use(fresh);
+    } catch (error) {
+      if (error instanceof Refused && error.status === 401 && turn === this.turn) this.expire();
+      throw error instanceof Refused && error.status === 401 ? new Expired() : error;
+    }
+  }
+
+  /** Gets a token; several callers at once wait for one. `isEarly`: the one that there is goes on being good. */
+  obtain(again, isEarly = false) {
+    if (!this.asking) {
+      const turn = this.turn;
+      const asking = this.ask(again)
+        .then((token) => {
+          if (turn !== this.turn) throw new Expired();
+          this.take(token);
+          return token;
+        })
+        .catch((error) => {
+          if (turn === this.turn && again && !isEarly && !(error instanceof Unreachable) && !error.passes)
+            this.expire();
+          throw error;
+        })
+        .finally(() => {
+          if (this.asking === asking) this.asking = null;
+        });
+      this.asking = asking;
+    }
+    return this.asking;
+  }
+
+  take(token) {
+    this.current = token;
+    this.contact = { ...(this.contact || {}), ...contactOf(token) };
+    this.expired = false;
+    const { iat, exp } = claimsOf(token);
+    clearTimeout(this.timer);
+    if (!exp || !this.renews) return;
+    // By the token's own life, because the visitor's clock may be wrong.
+    const wait = (exp - iat - earlyBy(exp - iat)) * 1000;
+    this.timer = setTimeout(
+      () => this.obtain(true, true).catch(() => {}),
+      Math.min(Math.max(wait, 1000), LONGEST_TIMER),
+    );
+  }
+
+  expire() {
+    if (this.expired) return;
+    this.expired = true;
+    this.current = null;
+    this.tell("identityExpired", { contact: this.contact });
+  }
+
+  /** The visitor, or the page, asks to try again. */
+  forgive() {
+    this.expired = false;
+  }
+
+  get renews() {
+    const { getToken, idToken, accessToken, userToken } = this.user;
+    return Boolean(getToken || userToken || typeof idToken === "function" || typeof accessToken === "function");
+  }
+
+  async ask(again) {
+    const { user } = this;
+    if (this.way === "contact") {
+      if (!again && user.token) return user.token;
+      if (!user.getToken) throw new Expired();
+      return brought(user.getToken);
+    }
+    if (again && !this.renews && this.verifies) throw new Expired();
+    if (this.way === "provider") return exchange(this.api, this.config.customer_id, user);
+    if (this.way === "endpoint") {
+      const userToken = await brought(user.userToken);
+      const { email, name, phone, external_id: userId } = user.claims;
+      const fields = { user_id: userId, email, name, phone_number: phone };
+      const json = { widget_token: this.config.widget_token, user_token: userToken, fields };
+      return (await this.api.call("POST", "/v1/visitors/authenticate", { json })).token;
+    }
+    // The token was ended, by its visitor or an operator: a new one, and with it a new scope, so nothing is shown that
+    // was ended on purpose.
+    if (again && !user.scope) this.device.kept.remove("scope");
+    const claims = user.claims;
+    const { token } = await this.api.call("POST", "/v1/visitors", {
+      json: { widget_token: this.config.widget_token, ...claims },
+    });
+    this.device.kept.set("visitor", { token, claims });
+    this.scope = user.scope || this.device.scope();
+    return token;
+  }
+
+  /** Asks the service who this is; `verified` is its word and not the page's. */
+  async know() {
+    const me = await this.call("GET", "/v1/me");
+    this.contact = { id: me.id, verified: me.verified, name: me.name, email: me.email };
+    return this.contact;
+  }
+
+  /** Ends the token, here and at the service, as far as it can be reached. */
+  async end() {
+    const token = this.current;
+    if (token) await this.api.call("POST", "/v1/me/sign-out", { token }).catch(() => {});
+  }
+}
+
+function wayOf(user) {
+  if (user.token || user.getToken) return "contact";
+  if (user.idToken || user.accessToken) return "provider";
+  return user.userToken ? "endpoint" : "claims";
+}
+
+/** What the page says or brings. Its own request may fail for want of a network, which is no refusal. */
+async function brought(source) {
+  let token = source;
+  try {
+    if (typeof source === "function") token = await source();
+  } catch (error) {
+    throw error instanceof TypeError || !navigator.onLine ? new Unreachable(String(error)) : error;
+  }
+  if (typeof token !== "string" || !token) throw new Expired();
+  return token;
+}
+
+/** A token of the customer's identity provider for a contact token, with PKCE (RFC 7636, S256): whoever sees the
+ *  `userInfoId` on its way can do nothing with it. */
+async function exchange(api, customerId, user) {
+  const kind = user.idToken ? "idToken" : "accessToken";
+  const verifier = base64url(crypto.getRandomValues(new Uint8Array(32)));
+  if (!crypto.subtle) throw new TypeError("Vestibule: the page must be served over https for PKCE");
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier));
+  const json = { codeChallenge: base64url(new Uint8Array(digest)), [kind]: await brought(user[kind]) };
+  const query = user.providerId ? `?providerId=${encodeURIComponent(user.providerId)}` : "";
+  const path = `/api/authenticate/${encodeURIComponent(customerId)}${query}`;
+  const { userInfoId } = await api.call("POST", path, { json });
+  const form = new URLSearchParams({
+    grant_type: "urn:vestibule:params:oauth:grant-type:user-info-id",
+    user_info_id: userInfoId,
+    code_verifier: verifier,
+    client_id: customerId,
+  });
+  return (await api.call("POST", "/v1/token", { form })).access_token;
+}
+
+function base64url(bytes) {
+  return btoa(String.fromCharCode(...bytes))
+    .replace(/\+/g, "-")
+    .replace(/\//g, "_")
+    .replace(/=+$/, "");
+}
+
+/** What a token says, unchecked: only to know its end, and whose unsent messages are whose. */
+function claimsOf(token) {
+  try {
+    const text = atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"));
+    return JSON.parse(new TextDecoder().decode(Uint8Array.from(text, (letter) => letter.charCodeAt(0)))) || {};
+  } catch {
+    return {};
+  }
+}
+
+export function contactOf(token) {
+  const { sub, contact } = claimsOf(token);
+  return { id: sub, verified: Boolean(contact && contact.verified) };
+}

@@ -1,0 +1,157 @@
+// The sending half of a conversation: what waits is sent in order, once, and goes on waiting where it cannot be. It
+// knows of the rest only the conversation that is open.
+
+import { Refused } from "./api.js";
+import { newId } from "./device.js";
+import { Expired } from "./identity.js";
+import { Outbox } from "./outbox.js";
+
+/** How long an answer may be awaited before nobody believes it any more. */
+export const TYPING_MS = 90000;
+
+export class Sending {
+  /** Where unsent messages lie; those of a verified person only as long as the tab. */
+  get outbox() {
+    const { identity, device } = this;
+    const contact = identity.verifies ? identity.contact && identity.contact.id : "";
+    const owner = identity.verifies ? contact || "?" : `visitor:${identity.user.scope || ""}`;
+    if (!this.boxes.has(owner)) {
+      const shelf = identity.verifies ? contact && device.tab : device.kept;
+      this.boxes.set(owner, new Outbox(shelf || null, owner));
+      const nobodys = contact && this.boxes.get("?");
+      // Written while nobody could be asked who this is: it is this person's, for another would have begun anew.
+      if (nobodys) for (const item of nobodys.items.splice(0)) this.boxes.get(owner).add(item);
+    }
+    return this.boxes.get(owner);
+  }
+
+  send(text, attachments) {
+    const conversation = this.conversation && isOpen(this.conversation) ? this.conversation.id : null;
+    this.outbox.add({
+      id: newId(),
+      text,
+      attachments,
+      conversation,
+      fresh: this.wantsFresh,
+      state: "waiting",
+      at: Date.now(),
+    });
+    this.changed();
+    return this.flush();
+  }
+
+  resend(id) {
+    this.outbox.change(id, { state: "waiting" });
+    this.changed();
+    return this.flush();
+  }
+
+  /** Sends what waits, in order, one after the other, in one tab at a time. */
+  async flush() {
+    if (this.flushing) {
+      this.again = true;
+      return;
+    }
+    const turn = this.turn;
+    this.flushing = true;
+    try {
+      do {
+        this.again = false;
+        if (this.outbox.next()) {
+          await this.outbox.alone(async () => {
+            for (let item; turn === this.turn && (item = this.outbox.next());) await this.deliver(item);
+          });
+        }
+      } while (this.again);
+      this.attempts = 0;
+    } catch (error) {
+      if (turn === this.turn) this.held(error);
+    } finally {
+      this.flushing = false;
+      if (turn !== this.turn && this.phase === "ready" && this.outbox.next()) this.flush();
+    }
+  }
+
+  /** What waits goes on waiting. */
+  held(error) {
+    if (error instanceof Expired) {
+      this.phase = "expired";
+    } else if (error instanceof Refused && !error.passes) {
+      this.phase = "refused";
+    } else {
+      this.isLost = true;
+      this.later(error);
+    }
+    this.changed();
+  }
+
+  async deliver(item, isSecond = false) {
+    const turn = this.turn;
+    // No token, no conversation before this: who only looks leaves nothing behind.
+    await this.identity.token();
+    if (turn !== this.turn) return;
+    const id = item.conversation || (await this.place(item));
+    if (turn !== this.turn) return;
+    const json = {
+      id: item.id,
+      text: item.text,
+      attachments: item.attachments.map(({ url }) => ({ url })),
+      ...this.options.message,
+    };
+    try {
+      const message = await this.identity.call("POST", `/v1/conversations/${id}/messages`, { json });
+      if (turn !== this.turn) return;
+      message.here = Date.now();
+      if (this.conversation && this.conversation.id === id) this.arrived(message);
+      this.outbox.remove(item.id);
+      this.isLost = false;
+      this.changed();
+      setTimeout(() => this.changed(), TYPING_MS);
+    } catch (error) {
+      if (turn !== this.turn || !(error instanceof Refused) || error.passes || error.status === 401) throw error;
+      const isGone = error.code === "conversation_closed" || error.code === "not_found";
+      if (!isGone || isSecond) {
+        this.outbox.change(item.id, { state: "failed" });
+        this.changed();
+        return;
+      }
+      // Closed meanwhile, or no longer this visitor's: it begins a new one.
+      if (this.conversation && this.conversation.id === id) this.startFresh();
+      this.outbox.change(item.id, { conversation: null, fresh: true });
+      await this.deliver({ ...item, conversation: null, fresh: true }, true);
+    }
+  }
+
+  /** The conversation that a message without one goes to: this one, an open one of before, or a new one. */
+  async place(item) {
+    const turn = this.turn;
+    let found = this.conversation && isOpen(this.conversation) ? this.conversation : null;
+    if (!found && !item.fresh) {
+      await this.refresh();
+      found = this.list.find(isOpen);
+    }
+    const isNew = !found;
+    if (isNew) {
+      const json = { scope: this.identity.scope, custom_data: this.options.sessionCustomData };
+      found = await this.identity.call("POST", "/v1/conversations", { json });
+      if (turn === this.turn) this.list = [found, ...(this.list || [])];
+    }
+    if (turn !== this.turn) return null;
+    for (const each of this.outbox.items) {
+      if (!each.conversation) this.outbox.change(each.id, { conversation: found.id });
+    }
+    if (!this.conversation || this.conversation.id !== found.id) await this.enter(found, isNew);
+    this.introduce();
+    return found.id;
+  }
+
+  async upload(file) {
+    const form = new FormData();
+    form.append("file", file, file.name || "file");
+    return this.identity.call("POST", "/v1/files", { form });
+  }
+}
+
+export function isOpen(conversation) {
+  return conversation.status === "open";
+}

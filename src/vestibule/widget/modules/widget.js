@@ -1,0 +1,219 @@
+// The way in: `window.Vestibule`, OpenCX's `initOpenScript`, and the script's own attributes. One widget at a time.
+
+import { Api, Unreachable } from "./api.js";
+import { Chat } from "./chat.js";
+import { Device } from "./device.js";
+import { after, element } from "./dom.js";
+import { Expired, Identity } from "./identity.js";
+import { fromScript, optionsOf, userOf } from "./options.js";
+import { Panel } from "./panel.js";
+import { languageOf, texts } from "./texts.js";
+
+const SCRIPT = document.currentScript;
+const SCRIPT_URL = (SCRIPT && SCRIPT.src) || location.href;
+const listeners = new Map();
+let current = null;
+let starting = null;
+let made = 0;
+
+/** An event to who listens; a listener's fault is its own. */
+function tell(name, detail) {
+  for (const listener of [...(listeners.get(name) || [])]) {
+    try {
+      listener(detail);
+    } catch (error) {
+      setTimeout(() => {
+        throw error;
+      });
+    }
+  }
+}
+
+/** The style sheet without a `style` element, which a page's policy may forbid. */
+function style(shadow, base) {
+  try {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(STYLE);
+    shadow.adoptedStyleSheets = [sheet];
+  } catch {
+    shadow.append(element("link", { rel: "stylesheet", href: `${base}/widget.css` }));
+  }
+}
+
+async function configOf(api, options, turn) {
+  for (let wait = 1000; turn === made; wait = Math.min(wait * 2, 60000)) {
+    try {
+      return await api.call("GET", `/v1/widget-config?widget_token=${encodeURIComponent(options.widgetToken)}`);
+    } catch (error) {
+      if (!(error instanceof Unreachable) && !error.passes) throw error;
+      await after(wait);
+    }
+  }
+  return null;
+}
+
+class Widget {
+  constructor(options, config, api) {
+    this.options = options;
+    this.device = new Device(config.widget_token);
+    const told = (name, detail) => this.told(name, detail);
+    this.identity = new Identity({ api, device: this.device, config, tell: told });
+    this.identity.use(this.claimed(options.user));
+    const language = languageOf(options.language);
+    const words = texts(language, options.texts);
+    const { device, identity } = this;
+    this.chat = new Chat({ identity, device, options, changed: () => this.changed(), tell: told });
+    this.chat.onSignedOut = () => this.forget();
+    this.panel = new Panel({
+      chat: this.chat,
+      identity,
+      device,
+      options,
+      words,
+      language,
+      title: options.title || config.name,
+      base: options.apiUrl,
+      introduced: (claims) => this.introduce(claims),
+      style: (shadow) => style(shadow, options.apiUrl),
+    });
+  }
+
+  /** Goes on where this tab was, or where this device has a chat; a page that is only read asks for nothing. */
+  start() {
+    if (this.options.isOpen || this.device.tab.get("open")) this.panel.toggle(true, false);
+    else if (this.device.kept.get("seen")) this.chat.connect();
+  }
+
+  /** A visitor who has filled in the form stays who they said they are. */
+  claimed(user) {
+    return { ...user, formMayFollow: this.options.collect && !user.claims.email };
+  }
+
+  introduce(claims) {
+    this.chat.reset();
+    this.identity.use({ ...this.options.user, claims: { ...this.options.user.claims, ...claims } });
+    // The token now, and not with the first message: what was said is asked for once.
+    this.chat.phase = "connecting";
+    this.identity
+      .obtain(false)
+      .then(() => this.chat.connect())
+      .catch((error) => this.chat.fail(error))
+      .finally(() => this.panel.focus());
+    this.changed();
+  }
+
+  changed() {
+    // Once for all that changes in one turn.
+    if (this.isChanging) return;
+    this.isChanging = true;
+    queueMicrotask(() => {
+      this.isChanging = false;
+      if (this.panel) this.panel.render();
+    });
+  }
+
+  told(name, detail) {
+    if (name === "message") this.panel.tellOf(detail.message);
+    if (name === "identityExpired") this.chat.lost(new Expired());
+    tell(name, detail);
+  }
+
+  async identify(user) {
+    await this.chat.become(this.claimed(userOf(user)));
+    const { phase } = this.chat;
+    if (phase === "expired" || phase === "refused")
+      throw new Error(`Vestibule: the visitor was not identified (${phase})`);
+    return { ...this.identity.contact };
+  }
+
+  /** Ends what was begun, here and at the service. */
+  async logout() {
+    const ending = this.identity.end();
+    this.device.clear();
+    this.forget();
+    await ending;
+  }
+
+  /** As for a visitor who has just come. */
+  forget() {
+    this.device.tab.clear();
+    this.chat.reset();
+    this.identity.use(this.claimed({ claims: {} }));
+    this.panel.composer.clear();
+    this.panel.isListing = false;
+    this.chat.connect();
+    this.changed();
+  }
+
+  destroy() {
+    this.chat.destroy();
+    this.identity.use({ claims: {} });
+    this.panel.destroy();
+  }
+}
+
+async function begin(given) {
+  const options = optionsOf(given || {}, SCRIPT_URL);
+  const turn = ++made;
+  if (current) current.destroy();
+  current = null;
+  const api = new Api(options.apiUrl);
+  const config = await configOf(api, options, turn);
+  if (document.readyState === "loading") {
+    await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve, { once: true }));
+  }
+  if (turn !== made || !config) return;
+  current = new Widget(options, config, api);
+  tell("ready", { name: config.name });
+  current.start();
+}
+
+/** The widget, as soon as it is there: a page may call before. */
+async function running() {
+  await starting;
+  if (!current) throw new Error("Vestibule: call `init` first");
+  return current;
+}
+
+const Vestibule = {
+  /** Shows the widget; resolves when the launcher is there. A second call takes the place of the first. */
+  init(given) {
+    starting = begin(given);
+    return starting;
+  },
+
+  /** The visitor is this one from now on, without a reload; resolves with the contact. */
+  async identify(user) {
+    return (await running()).identify(user);
+  },
+
+  /** Signs the visitor out, here and at the service, and forgets what this device knew. */
+  async logout() {
+    return (await running()).logout();
+  },
+
+  async open() {
+    (await running()).panel.toggle(true);
+  },
+
+  async close() {
+    (await running()).panel.toggle(false);
+  },
+
+  /** `ready`, `identified`, `identityExpired`, `message`. Returns what takes the listener away again. */
+  on(name, listener) {
+    if (!listeners.has(name)) listeners.set(name, new Set());
+    listeners.get(name).add(listener);
+    return () => Vestibule.off(name, listener);
+  },
+
+  off(name, listener) {
+    if (listeners.has(name)) listeners.get(name).delete(listener);
+  },
+};
+
+window.Vestibule = Vestibule;
+if (!window.initOpenScript) window.initOpenScript = (options) => Vestibule.init(options);
+
+const wished = SCRIPT && fromScript(SCRIPT);
+if (wished) Vestibule.init(wished).catch((error) => console.warn("Vestibule cannot be shown:", error.message));

@@ -1,0 +1,11 @@
+"""Lets these tests share what our widget is tried with (tests/fixtures/guests.py)."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Loaded by name, and what they import before them, as in tests/contract.
+    for name in ("front_door", "responding", "guests"):
+        config.pluginmanager.import_plugin(f"tests.fixtures.{name}")

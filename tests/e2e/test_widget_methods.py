@@ -1,0 +1,345 @@
+"""Our widget in a real Chromium, on a page of another origin under a strict policy: each way to say who one is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.fixtures.fake_endpoints import FakeEndpoints
+from tests.fixtures.front_door import Workspace
+from tests.fixtures.site import Guest, Site, provider
+from tests.fixtures.widget import bot_token, claims_of, reply
+
+pytestmark = pytest.mark.slow
+
+ADA = "ada@example.com"
+Arrive = Callable[..., Guest]
+
+
+def said(workspace: Workspace) -> list[dict[str, Any]]:
+    """The contacts as they were stored: verified, and what was said of them."""
+    columns = "verified, name, email, non_verified_custom_data"
+    rows = workspace.installation.rows(f"SELECT {columns} FROM contacts WHERE workspace_id = $1", workspace.id)  # noqa: S608
+    return [dict(zip(columns.split(", "), row, strict=True)) for row in rows]
+
+
+class TestWithoutProof:
+    def test_a_page_that_is_only_read_costs_one_call_and_stores_nothing(self, arrive: Arrive, store: Workspace) -> None:
+        guest = arrive()
+        guest.load()
+        expect(guest.launcher).to_be_visible()
+        guest.open()
+        expect(guest.mark).to_have_text("Not signed in")
+        assert guest.calls() == [("GET", "/v1/widget-config")]
+        assert store.contacts() == []
+        assert guest.told("ready") == [{"name": "test"}]
+
+    def test_an_anonymous_visitor(self, arrive: Arrive, store: Workspace) -> None:
+        guest = arrive()
+        guest.load()
+        guest.open()
+        conversation = guest.say("hello")
+        reply(store, conversation, "**Hello**, too")
+        guest.sees(("user", "hello"), ("agent", "Hello, too"))
+        assert said(store) == [{"verified": 0, "name": None, "email": None, "non_verified_custom_data": None}]
+        assert [event["contact"]["verified"] for event in guest.told("identified")] == [False]
+
+        guest.load()
+        guest.sees(("user", "hello"), ("agent", "Hello, too"))
+        assert guest.say("again") == conversation
+        assert len(store.contacts()) == 1
+
+        other = arrive()
+        other.load()
+        other.open()
+        other.sees()
+
+    def test_a_visitor_whom_the_page_names(self, arrive: Arrive, store: Workspace) -> None:
+        data = {"name": "Ada", "email": ADA, "phone": "+4930901820", "customData": {"plan": "gold"}}
+        guest = arrive()
+        guest.load(user={"data": data})
+        guest.open()
+        conversation = guest.say("hello")
+        [contact] = said(store)
+        assert (contact["verified"], contact["name"], contact["email"]) == (0, "Ada", ADA)
+        assert json.loads(contact["non_verified_custom_data"]) == {"plan": "gold", "phone": "+4930901820"}
+        expect(guest.mark).to_have_text("Not signed in")
+
+        guest.load(user={"data": data})
+        guest.sees(("user", "hello"))
+        assert guest.calls().count(("POST", "/v1/visitors")) == 1, "the same claims need no other token"
+        # Who names the same person on another device is a stranger to this one.
+        other = arrive()
+        other.load(user={"data": data})
+        other.open()
+        other.sees()
+        assert other.say("me too") != conversation
+
+    def test_a_visitor_who_fills_in_the_form(self, arrive: Arrive, store: Workspace) -> None:
+        guest = arrive()
+        guest.load(collectUserData=True, extraDataCollectionFields=["Order number"], prefillUserData={"name": "A"})
+        guest.open()
+        expect(guest.panel.get_by_label("Name")).to_be_focused()
+        guest.panel.get_by_role("button", name="Start chat").click()
+        expect(guest.panel.get_by_label("Name")).to_have_attribute("aria-invalid", "true")
+        guest.panel.get_by_label("Name").fill("Ada")
+        guest.panel.get_by_label("E-mail").fill("ada@")
+        guest.panel.get_by_label("Order number").fill("42")
+        guest.page.keyboard.press("Enter")
+        expect(guest.panel.get_by_label("E-mail")).to_be_focused()
+        expect(guest.panel.get_by_text("Please enter an e-mail address.")).to_be_visible()
+        assert guest.calls() == [("GET", "/v1/widget-config")]
+        guest.panel.get_by_label("E-mail").fill(ADA)
+        guest.page.keyboard.press("Enter")
+        expect(guest.text).to_be_focused()
+        guest.say("hello")
+        [contact] = said(store)
+        assert (contact["verified"], contact["name"], contact["email"]) == (0, "Ada", ADA)
+        assert json.loads(contact["non_verified_custom_data"]) == {"Order number": "42"}
+
+        guest.load(collectUserData=True, extraDataCollectionFields=["Order number"])
+        guest.sees(("user", "hello"))
+
+
+class TestAContactToken:
+    def test_from_the_page(self, arrive: Arrive, store: Workspace) -> None:
+        token, contact = store.sign_in(ADA, name="Ada Lovelace")
+        guest = arrive()
+        guest.load(user={"token": token})
+        guest.open()
+        expect(guest.mark).to_have_text("Signed in as Ada Lovelace")
+        expect(guest.mark).to_contain_class("verified")
+        conversation = guest.say("hello")
+        assert guest.told("identified")[0]["contact"] == {
+            "id": contact,
+            "verified": True,
+            "name": "Ada Lovelace",
+            "email": ADA,
+        }
+        assert token not in json.dumps(guest.stored()), "a verified person's token is never written down"
+
+        phone = arrive()
+        phone.load(user={"token": store.sign_in(ADA)[0]})
+        phone.open()
+        phone.sees(("user", "hello"))
+        assert phone.say("from my phone") == conversation
+        guest.sees(("user", "hello"), ("user", "from my phone"))
+
+    def test_from_opencx_s_own_call(self, arrive: Arrive, store: Workspace, site: Site) -> None:
+        options = {"token": bot_token(store), "user": {"token": store.sign_in(ADA)[0], "externalId": "org-7"}}
+        guest = arrive()
+        guest.page.goto(site.page("opencx", script=f"initOpenScript({json.dumps(options)})"))
+        guest.open()
+        guest.say("hello")
+        scopes = store.installation.rows("SELECT scope FROM conversations WHERE workspace_id = $1", store.id)
+        assert scopes == [("org-7",)]
+
+    def test_from_the_script_s_own_attribute(self, arrive: Arrive, store: Workspace, site: Site) -> None:
+        attributes = {"data-token": bot_token(store), "data-contact-token": store.sign_in(ADA, name="Ada")[0]}
+        guest = arrive()
+        guest.page.goto(site.page("attributes", attributes=attributes))
+        guest.open()
+        expect(guest.mark).to_have_text("Signed in as Ada")
+
+    @pytest.mark.parametrize("nothing", ["", "%USER_TOKEN%", "undefined", "null", "{{ token }}", "x" * 20_000])
+    def test_a_template_that_was_never_filled_in_is_none(self, arrive: Arrive, nothing: str) -> None:
+        guest = arrive()
+        guest.load(user={"token": nothing})
+        guest.open()
+        expect(guest.mark).to_have_text("Not signed in")
+
+    def test_a_refused_one_never_becomes_a_visitor_without_proof(self, arrive: Arrive, store: Workspace) -> None:
+        guest = arrive()
+        guest.excused = ("401",)
+        guest.load(user={"token": store.sign_in(ADA)[0] + "x"})
+        guest.open()
+        expect(guest.banner).to_contain_text("Your sign-in has ended.")
+        guest.write("hello")
+        expect(guest.panel.locator(".meta")).to_contain_text("Waiting")
+        assert len(guest.told("identityExpired")) == 1
+        assert ("POST", "/v1/visitors") not in guest.calls()
+        assert store.contacts() == [(store.contacts()[0][0], 1)], "only the one who signed in"
+
+
+class TestATokenProvider:
+    def test_is_asked_when_the_chat_is_opened(self, arrive: Arrive, store: Workspace) -> None:
+        guest = arrive()
+        token = store.sign_in(ADA, name="Ada")[0]
+        guest.load(provider(json.dumps(token)))
+        expect(guest.launcher).to_be_visible()
+        assert guest.page.evaluate("asked") == 0
+        guest.open()
+        expect(guest.mark).to_have_text("Signed in as Ada")
+        guest.say("hello")
+        assert guest.page.evaluate("asked") == 1
+
+    def test_that_has_no_network_is_waited_for(self, arrive: Arrive, store: Workspace, site: Site) -> None:
+        guest = arrive()
+        site.put("/session-token", json.dumps(store.sign_in(ADA, name="Ada")[0]), "application/json")
+        guest.load(provider("(await fetch('/session-token')).json()"))
+        expect(guest.launcher).to_be_visible()
+        guest.context.set_offline(offline=True)
+        guest.open()
+        expect(guest.banner).to_contain_text("The chat cannot be reached at the moment.")
+        guest.write("hello")
+        guest.context.set_offline(offline=False)
+        expect(guest.mark).to_have_text("Signed in as Ada")
+        guest.sees(("user", "hello"))
+        expect(guest.panel.locator("[data-state=sent]")).to_have_count(1)
+
+    def test_that_fails_is_said_and_tried_again_when_asked(self, arrive: Arrive, store: Workspace) -> None:
+        guest = arrive()
+        guest.excused = ("no session",)
+        token = store.sign_in(ADA, name="Ada")[0]
+        guest.load(
+            "window.works = false; options.user = { getToken: async () => {"
+            f" if (!works) throw new Error('no session'); return {json.dumps(token)}; }} }};"
+        )
+        guest.open()
+        expect(guest.banner).to_contain_text("We could not confirm who you are.")
+        expect(guest.text).to_be_hidden()
+        guest.page.evaluate("works = true")
+        guest.banner.get_by_role("button", name="Try again").click()
+        expect(guest.mark).to_have_text("Signed in as Ada")
+        expect(guest.banner).to_be_hidden()
+
+
+class TestAnIdentityProvidersToken:
+    @pytest.mark.parametrize("kind", ["idToken", "accessToken"])
+    def test_is_exchanged_with_pkce(self, arrive: Arrive, kind: str) -> None:
+        guest = arrive()
+        fake = FakeEndpoints(guest)
+        guest.load(user={kind: "token-of-the-provider"})
+        guest.open()
+        expect(guest.mark).to_have_text("Signed in as Ada")
+        guest.say("hello")
+        assert fake.seen == [{kind: "token-of-the-provider"}]
+        assert "token-of-the-provider" not in json.dumps(guest.stored())
+
+    def test_that_is_refused_is_said_and_leads_to_nothing_else(self, arrive: Arrive) -> None:
+        guest = arrive()
+        guest.excused = ("401",)
+        FakeEndpoints(guest)
+        guest.load(user={"idToken": "a foreign one"})
+        guest.open()
+        expect(guest.banner).to_contain_text("We could not confirm who you are.")
+        expect(guest.text).to_be_hidden()
+        assert ("POST", "/v1/visitors") not in guest.calls()
+
+
+class TestAUserToken:
+    def test_in_cx_genie_s_attributes(self, arrive: Arrive, store: Workspace, site: Site) -> None:
+        guest = arrive()
+        fake = FakeEndpoints(guest)
+        attributes = {
+            "data-aid": store.id,
+            "data-token": "session-1",
+            "data-lang": "vi",
+            "data-user-id": "u-7",
+            "data-email": ADA,
+            "data-name": "Ada",
+            "data-phone": "0900000000",
+        }
+        guest.page.goto(site.page("genie", attributes=attributes))
+        expect(guest.launcher).to_have_accessible_name("Mở trò chuyện")
+        guest.open()
+        expect(guest.mark).to_have_text("Đã đăng nhập: Ada")
+        assert fake.seen == [
+            {
+                "widget_token": bot_token(store),
+                "user_token": "session-1",
+                "fields": {"user_id": "u-7", "email": ADA, "name": "Ada", "phone_number": "0900000000"},
+            }
+        ]
+
+    def test_that_is_rejected_never_becomes_a_guest(self, arrive: Arrive, store: Workspace) -> None:
+        guest = arrive()
+        guest.excused = ("401",)
+        FakeEndpoints(guest)
+        guest.load(user={"userToken": "somebody's", "data": {"email": ADA, "name": "Ada"}})
+        guest.open()
+        expect(guest.banner).to_contain_text("We could not confirm who you are.")
+        assert ("POST", "/v1/visitors") not in guest.calls()
+        assert store.contacts() == []
+
+    def test_that_was_never_filled_in_leaves_what_the_page_says(
+        self, arrive: Arrive, store: Workspace, site: Site
+    ) -> None:
+        guest = arrive()
+        attributes = {"data-aid": store.id, "data-token": "%USER_TOKEN%", "data-name": "Ada", "data-email": ADA}
+        guest.page.goto(site.page("unfilled", attributes=attributes))
+        guest.open()
+        guest.say("hello")
+        assert [contact["verified"] for contact in said(store)] == [0]
+
+
+def test_a_page_may_call_before_the_widget_is_there(arrive: Arrive, store: Workspace, site: Site) -> None:
+    guest = arrive()
+    user = json.dumps({"token": store.sign_in(ADA, name="Ada")[0]})
+    script = f"window.done = Vestibule.identify({user}); Vestibule.open();"
+    guest.page.goto(site.page("early", attributes={"data-token": bot_token(store)}, script=script))
+    expect(guest.mark).to_have_text("Signed in as Ada")
+    assert guest.page.evaluate("done")["name"] == "Ada"
+
+
+def test_a_page_that_forgot_to_begin_is_told(arrive: Arrive, site: Site) -> None:
+    guest = arrive()
+    guest.page.goto(site.page("forgotten"))
+    told = guest.page.evaluate("Vestibule.open().catch((error) => error.message)")
+    assert told == "Vestibule: call `init` first"
+
+
+def test_a_guest_whom_the_service_lets_not_in_is_told(arrive: Arrive, store: Workspace) -> None:
+    """As where a workspace wants everybody to be signed in. What they wrote waits for that."""
+    guest = arrive()
+    guest.excused = ("403",)
+    refusal = {"status": 403, "headers": {"access-control-allow-origin": "*"}, "body": '{"code": "not_allowed"}'}
+    guest.page.route("**/v1/visitors", lambda route: route.fulfill(**refusal))
+    guest.load()
+    guest.open()
+    guest.write("hello")
+    expect(guest.banner).to_contain_text("We could not confirm who you are.")
+    assert guest.calls().count(("POST", "/v1/visitors")) == 1
+    guest.page.evaluate(f"Vestibule.identify({json.dumps({'token': store.sign_in(ADA, name='Ada')[0]})})")
+    expect(guest.mark).to_have_text("Signed in as Ada")
+    expect(guest.banner).to_be_hidden()
+
+
+def test_an_unknown_widget_token_shows_nothing_and_says_why(arrive: Arrive, site: Site) -> None:
+    guest = arrive()
+    guest.excused = ("401", "Vestibule cannot be shown")
+    with guest.page.expect_console_message(lambda message: "Vestibule cannot be shown" in message.text):
+        guest.page.goto(site.page("unknown", attributes={"data-token": "vst_widget_nobody"}))
+    expect(guest.launcher).to_have_count(0)
+
+
+def test_options_travel_with_messages(arrive: Arrive, store: Workspace) -> None:
+    guest = arrive()
+    sent = {
+        "headers": {"X-Shop": "1"},
+        "queryParams": {"shop": "garden"},
+        "bodyProperties": {"cart": 2},
+        "context": {"page": "/cart"},
+        "messageCustomData": {"button": "help"},
+        "language": "de",
+    }
+    guest.load(user={"token": store.sign_in(ADA)[0]}, sessionCustomData={"campaign": "spring"}, **sent)
+    guest.open()
+    guest.say("hello")
+    [posted] = [request for request in guest.requests if request.method == "POST" and request.url.endswith("/messages")]
+    body = json.loads(posted.post_data or "")
+    assert {name: body[name] for name in body if name not in {"id", "text", "attachments"}} == {
+        "headers": {"X-Shop": "1"},
+        "query_params": {"shop": "garden"},
+        "body_properties": {"cart": 2},
+        "context": {"page": "/cart"},
+        "custom_data": {"button": "help"},
+        "language": "de",
+    }
+    [(custom,)] = store.installation.rows("SELECT custom_data FROM conversations WHERE workspace_id = $1", store.id)
+    assert json.loads(custom) == {"campaign": "spring"}
+    assert claims_of(str(posted.headers["authorization"]).removeprefix("Bearer "))["contact"]["verified"] is True
