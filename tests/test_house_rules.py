@@ -100,8 +100,8 @@ def test_statements_of_a_workspace_s_rows_name_the_workspace() -> None:
     import_storage()
     from vestibule.storage.statement import REGISTRY  # noqa: PLC0415 - after its registrations
 
-    # Of the installation as a whole, or sweeps over all workspaces by time.
-    whole = re.compile(r"^(schema|installation|signing_keys|workspaces)\.|\.(purge|expired|abandoned|since)$")
+    # Of the installation as a whole, or sweeps over all workspaces by time or by key.
+    whole = re.compile(r"^(schema|installation|resealing|signing_keys|workspaces)\.|\.(purge|expired|abandoned|since)$")
     unscoped = [
         name
         for name, statement in REGISTRY.items()

@@ -60,7 +60,10 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
     signing_keys = SigningKeys(store, sealer, token_lifetime_ms=settings.contact_token_lifetime)
     contacts = Contacts(store, sealer)
     contact_tokens = ContactTokens(
-        signing_keys, issuer=settings.public_url, lifetime_ms=settings.contact_token_lifetime
+        signing_keys,
+        issuer=settings.public_url,
+        former=settings.former_public_urls,
+        lifetime_ms=settings.contact_token_lifetime,
     )
     unverified_secret = UnverifiedSecret(store, sealer)
     outbound = Outbound(allowed_private=settings.private_hosts, ca_file=settings.ca_file or None)

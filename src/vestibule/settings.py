@@ -102,6 +102,11 @@ def _web_url(value: object) -> str:
     return url
 
 
+def _web_urls(value: object) -> tuple[str, ...]:
+    entries = value if isinstance(value, list) else [part for part in _text(value).split(",") if part.strip()]
+    return tuple(_web_url(str(entry).strip()) for entry in entries)
+
+
 def _networks(value: object) -> tuple[Network, ...]:
     entries = value if isinstance(value, list) else [part for part in _text(value).split(",") if part.strip()]
     try:
@@ -149,6 +154,9 @@ class Settings:
     workers: int = _setting(_whole(1, 256), "1", "Server processes.")
     public_url: str = _setting(
         _web_url, "http://127.0.0.1:8000", "How the outside reaches this service; the issuer of its tokens."
+    )
+    former_public_urls: tuple[str, ...] = _setting(
+        _web_urls, "", "What public_url was before: tokens of then stay good, most of all those of unverified visitors."
     )
     trusted_proxies: tuple[Network, ...] = _setting(
         _networks, "", "Proxies whose X-Forwarded-For is believed, as addresses or CIDR."

@@ -94,6 +94,8 @@ def good_calls(workspace: Workspace) -> dict[tuple[str, ...], list[str]]:
         ("contact", "unmerge"): [other_id, *of],
         ("contact", "erase"): [doomed_id, *of, "--yes"],
         ("token", "inspect"): [workspace.sign_in("new@example.com")[0]],
+        ("secret-key", "new"): [],
+        ("secret-key", "reseal"): [],
         ("signing-keys", "list"): [],
         ("signing-keys", "rotate"): ["--lead", "30d"],
         ("signing-keys", "retire"): [spare.id],

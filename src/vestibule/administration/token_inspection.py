@@ -28,7 +28,12 @@ async def inspect(desk: Desk, token: str) -> Inspection:
     settings = desk.settings
     keys = SigningKeys(desk.store, desk.sealer, token_lifetime_ms=settings.contact_token_lifetime)
     await keys.refresh()
-    tokens = ContactTokens(keys, issuer=settings.public_url, lifetime_ms=settings.contact_token_lifetime)
+    tokens = ContactTokens(
+        keys,
+        issuer=settings.public_url,
+        former=settings.former_public_urls,
+        lifetime_ms=settings.contact_token_lifetime,
+    )
     claims = _claims(token)
     try:
         checked = await tokens.check(token)

@@ -16,6 +16,7 @@ from vestibule.cli import (
     providers,
     queues,
     responders,
+    secret_keys,
     serving,
     signing_keys,
     workspaces,
@@ -45,6 +46,7 @@ app.add_typer(providers.app, name="provider")
 app.add_typer(queues.app, name="queue")
 app.add_typer(auth_endpoints.app, name="auth-endpoint")
 app.add_typer(signing_keys.app, name="signing-keys")
+app.add_typer(secret_keys.app, name="secret-key")
 app.add_typer(checking.token_app, name="token")
 app.add_typer(audit.app, name="audit")
 app.command("coverage")(audit.coverage_command)

@@ -88,9 +88,11 @@ def session_of(issuer: str, session: str | None) -> str | None:
 class ContactTokens:
     """Issues and checks contact tokens of one installation."""
 
-    def __init__(self, keys: SigningKeys, *, issuer: str, lifetime_ms: int) -> None:
+    def __init__(self, keys: SigningKeys, *, issuer: str, lifetime_ms: int, former: tuple[str, ...] = ()) -> None:
         self._keys = keys
         self._issuer = issuer
+        # Whose tokens are known again: an unverified visitor's token has no end, and nobody would make another one.
+        self._issuers = frozenset({issuer, *former})
         self._lifetime = lifetime_ms // SECOND_MS
         self._known: dict[bytes, tuple[ContactClaims, str]] = {}
 
@@ -196,7 +198,11 @@ class ContactTokens:
             claims = _CLAIMS.decode(payload)
         except (JoseError, ValueError, msgspec.DecodeError) as error:
             raise InvalidContactToken(detail=type(error).__name__, step="signature") from None
-        if claims.iss != self._issuer or claims.aud != audience_of(claims.org_id) or claims.sub != claims.contact.id:
+        if (
+            claims.iss not in self._issuers
+            or claims.aud != audience_of(claims.org_id)
+            or claims.sub != claims.contact.id
+        ):
             raise InvalidContactToken(detail="issuer, audience or subject", step="claims")
         if claims.contact.verified is (claims.method is Method.UNVERIFIED) or (
             claims.contact.verified and not claims.exp
