@@ -316,8 +316,8 @@ def test_a_disabled_workspace_is_closed(front: Front, fake: FakeProvider) -> Non
 
 
 def test_no_other_surface_of_api_is_taken(front: Front) -> None:
-    """`/api/v1` is for another wire."""
-    for path in ("/api", "/api/", "/api/v1/x", "/api/authenticated"):
+    """`/api/v1` is CX Genie's wire."""
+    for path in ("/api", "/api/", "/api/authenticated"):
         problem(front.call("GET", path), 404, "no_such_path")
 
 

@@ -59,7 +59,7 @@ class Example:
 
     def stop(self) -> int:
         self._process.send_signal(signal.SIGINT)
-        code = self._process.wait(20)
+        code = self._process.wait(60)  # the service waits for open streams, and machines may be busy
         self._guard.release()
         return code
 
