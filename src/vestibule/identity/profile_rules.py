@@ -101,7 +101,8 @@ def http_overrides(field: str, value: HttpOverrides) -> HttpOverrides:
 
 
 def _header(path: str, name: str, value: str) -> None:
-    lowered = name.lower()
+    # Many servers (CGI, WSGI) cannot tell `Content_Length` from `Content-Length`.
+    lowered = name.lower().replace("_", "-")
     if _HEADER_NAME.fullmatch(name) is None:
         raise InvalidField(path, "is not the name of a header")
     if lowered in _FORBIDDEN_HEADERS or lowered.startswith(_FORBIDDEN_HEADER_PREFIXES):
