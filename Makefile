@@ -19,7 +19,8 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist lo
 TEST_NEEDS := postgresql $(if $(wildcard tests/e2e/test_*.py),chromium)
 
 # The console script of pyproject.toml without a build back end, which would have to be locked, too. It finds its
-# interpreter beside itself: a copied or moved checkout never runs the code of the one it came from.
+# interpreter beside itself: a copied or moved checkout never runs the code of the one it came from. The last condition
+# is for worker processes: they are started by reading this file again under another name.
 define LAUNCHER
 #!/bin/sh
 '''exec' "$$(dirname -- "$$(readlink -f -- "$$0")")/python" "$$0" "$$@"
@@ -28,7 +29,8 @@ import sys
 
 from vestibule.__main__ import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
 endef
 export LAUNCHER
 

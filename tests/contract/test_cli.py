@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.fixtures.front_door import COMMAND, Installation, Printed, Workspace
-from tests.fixtures.server import ServerFailed, clean_environment, run_cli
+from tests.fixtures.server import ServerFailed, clean_environment, free_port, run_cli
 from vestibule.clock import DAY_MS
 from vestibule.ids import new_id
 from vestibule.storage.opening import SCHEMA_VERSION
@@ -497,6 +499,30 @@ class TestProcesses:
         assert "storage_unavailable" in done.stderr
         assert "hunter2" not in done.stderr
         assert "Traceback" not in done.stderr
+
+    def test_of_the_installed_command_are_as_many_as_one_wants(self, tmp_path: Path) -> None:
+        """Worker processes read the command's own file again, and must not run it again."""
+        port = free_port()
+        with (tmp_path / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [Path(sys.executable).parent / "vestibule", "serve", "--workers", "2", "--port", str(port)],
+                env=clean_environment({}, tmp_path),
+                cwd=tmp_path,
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+            )
+        try:
+            ready_by = time.monotonic() + 30
+            while True:
+                assert time.monotonic() < ready_by, (tmp_path / "log").read_text()
+                with suppress(httpx.HTTPError):
+                    if httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200:
+                        break
+                time.sleep(0.2)
+        finally:
+            process.terminate()
+            process.wait(30)
+        assert "Traceback" not in (tmp_path / "log").read_text()
 
     @staticmethod
     def serve(directory: Path, **settings: str) -> subprocess.CompletedProcess[str]:

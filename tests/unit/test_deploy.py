@@ -1,0 +1,112 @@
+"""The example set-ups name figures, codes, settings and paths that exist, and keep what they promise to keep."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_errors_tree import TREE
+from vestibule import metrics
+from vestibule.errors import VestibuleError
+from vestibule.settings import PREFIX, Settings
+
+DEPLOY = Path(__file__).parent.parent.parent / "deploy"
+FILES = sorted(path for path in DEPLOY.iterdir() if path.suffix != ".env" and path.is_file())
+LABELS = {
+    "requests": {"surface", "status"},
+    "request_seconds": {"surface", "le"},
+    "refusals": {"surface", "code"},
+    "authentications": {"method", "outcome"},
+    "token_checks": {"known"},
+    "upstream_calls": {"purpose", "outcome"},
+    "upstream_seconds": {"purpose", "le"},
+    "circuits_opened": set(),
+}
+
+
+def text(name: str) -> str:
+    return (DEPLOY / name).read_text(encoding="utf-8")
+
+
+def known_series() -> set[str]:
+    kinds = re.findall(r"^# TYPE (vestibule_\w+) (\w+)", metrics.render().decode(), re.MULTILINE)
+    return {
+        name + suffix
+        for name, kind in kinds
+        for suffix in (("_bucket", "_sum", "_count") if kind == "histogram" else ("",))
+    }
+
+
+@pytest.mark.parametrize("name", ["prometheus-alerts.yaml", "grafana-dashboard.json"])
+def test_figures_and_their_labels_exist(name: str) -> None:
+    content = text(name).replace('\\"', '"')
+    found = re.findall(r"(vestibule_[a-z_]+)(?:\{([^}]*)\})?", content)
+    assert len(found) > 10
+    assert {series for series, _ in found} <= known_series()
+    for series, selector in found:
+        own = LABELS[re.sub(r"^vestibule_|_(total|bucket|sum|count)$", "", series)]
+        assert set(re.findall(r"(\w+)(?:=~|!~|!=|=)", selector)) <= own | {"job", "instance"}, (series, selector)
+
+
+def test_alerts_are_on_codes_that_exist() -> None:
+    named = {
+        code for codes in re.findall(r'code=~?"([^"]+)"', text("prometheus-alerts.yaml")) for code in codes.split("|")
+    }
+    assert named <= {VestibuleError.code} | {kind.code for kind in TREE}
+
+
+def test_the_board_asks_one_source_and_its_panels_do_not_overlap() -> None:
+    panels = json.loads(text("grafana-dashboard.json"))["panels"]
+    assert {panel["datasource"]["uid"] for panel in panels} == {"${source}"}
+    taken = [
+        (place["x"] + x, place["y"] + y)
+        for place in (panel["gridPos"] for panel in panels)
+        for x in range(place["w"])
+        for y in range(place["h"])
+    ]
+    assert len(taken) == len(set(taken))
+    assert max(x for x, _ in taken) < 24
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_settings_exist(path: Path) -> None:
+    named = set(re.findall(rf"\b{PREFIX}([A-Z_]+)", path.read_text(encoding="utf-8")))
+    assert named <= {entry.name.upper() for entry in fields(Settings)}
+
+
+def test_the_unit_gives_up_what_it_does_not_need() -> None:
+    lines = set(text("vestibule.service").splitlines())
+    assert {"NoNewPrivileges=true", "ProtectSystem=strict", "ProtectHome=true", "CapabilityBoundingSet="} <= lines
+    assert "User=vestibule" in lines
+
+
+def test_the_image_takes_pinned_wheels_and_is_no_root() -> None:
+    content = text("Containerfile")
+    assert "--require-hashes" in content
+    assert re.search(r"^USER (?!root|0)", content, re.MULTILINE)
+    assert "/healthz" in content
+    for name in ("Containerfile", "compose.yaml"):  # plain names: whoever builds decides where images come from
+        images = re.findall(r"^(?:FROM|\s+image:) (\S+)$", text(name), re.MULTILINE)
+        assert images
+        assert not [image for image in images if "/" in image]
+
+
+def test_the_proxy_s_log_has_no_query_and_no_figures_get_out() -> None:
+    content = text("nginx.conf")
+    logged = content.split("log_format", 1)[1].split(";", 1)[0]
+    assert "$vestibule_path" in logged
+    assert not re.search(r"\$(request|request_uri|args|query_string|http_referer|uri)\b", logged)
+    assert re.search(r"location ~ \^/\(metrics\|readyz\)\$ \{\s*return 404;", content)
+    assert re.search(r"/events\$ \{\s*proxy_buffering off;", content)
+    assert "proxy_set_header X-Forwarded-For $remote_addr;" in content
+
+
+def test_no_secret_is_in_any_of_them() -> None:
+    for path in FILES:
+        content = path.read_text(encoding="utf-8")
+        assert not re.search(r"(SECRET_KEYS|PASSWORD|METRICS_TOKEN)=[A-Za-z0-9_-]{8,}", content), path.name
+        assert "BEGIN" not in content, path.name
