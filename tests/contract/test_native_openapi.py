@@ -210,6 +210,7 @@ class TestTheServer:
             ],
             ("POST", "/v1/conversations/{conversation_id}/messages"): [*_sent_twice(client, conversation)],
             ("POST", "/v1/conversations/{conversation_id}/resolve"): [client.resolve(client.start())],
+            ("POST", "/v1/conversations/{conversation_id}/identity"): [*_identified(client, visitor)],
             ("POST", "/v1/visitors/authenticate"): _shown_tokens(responding),
             ("POST", "/v1/token"): [client.call("POST", "/v1/token", b"grant_type=x", headers={"content-type": FORM})],
             ("POST", "/v1/backchannel-logout/{customer_id}"): [
@@ -254,6 +255,14 @@ def _complete(answer: httpx.Response) -> httpx.Response:
     same = httpx.Response(answer.status_code, headers=answer.headers, content=answer.content, request=request)
     same.elapsed = answer.elapsed
     return same
+
+
+def _identified(client: Client, visitor: Client) -> Iterator[httpx.Response]:
+    path = f"/v1/conversations/{visitor.start('identified')}/identity"
+    other = client.workspace.sign_in("other@example.com")[0]
+    for token in ("no token", client.token, client.token, other):
+        yield visitor.call("POST", path, {"contact_token": token})
+    yield client.call("POST", path, {"contact_token": other})
 
 
 def _sent_twice(client: Client, conversation: str) -> Iterator[httpx.Response]:

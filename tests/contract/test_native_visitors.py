@@ -49,6 +49,7 @@ class TestTheConfig:
             "widget_token": bot_token(workspace),
             "customer_id": customer_id,
             "poll_seconds": 10,
+            "login_required": False,
         }
         # By its id as well, as CX Genie's `data-aid` names it.
         assert asked.call("GET", "/v1/widget-config", widget_token=workspace.id).json() == answer.json()

@@ -47,6 +47,14 @@ def test_no_new_visitor_without_proof(workspace: Workspace, fake: FakeAuthEndpoi
     assert verified(workspace).call("POST", "/create-session", {}).status_code == 201
 
 
+def test_a_widget_is_told(workspace: Workspace) -> None:
+    configure(workspace, required_login=True)
+    asked = Client(workspace, None)
+    assert asked.call("GET", "/v1/widget-config", widget_token=bot_token(workspace)).json()["login_required"] is True
+    answer = asked.call("POST", "/v1/visitors", {"widget_token": bot_token(workspace)})
+    assert (answer.status_code, answer.json()["code"]) == (401, "login_required")
+
+
 def test_those_of_earlier_read_and_write_nothing_more(workspace: Workspace, fake: FakeAuthEndpoint) -> None:
     stranger = claiming(workspace, "ada@example.com")
     session = stranger.call("POST", "/create-session", {"customData": {"external_id": stranger.scope}}).json()["id"]

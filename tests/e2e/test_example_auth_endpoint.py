@@ -7,34 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.conftest import TEST_SETTINGS
+from tests.fixtures.example_endpoint import SCRIPT, TOKEN, example
 from tests.fixtures.server import WorkspaceServer
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "auth-endpoint" / "server.py"
-TOKEN = "header-token-of-the-example"
-
-
-@contextmanager
-def example(**environment: str) -> Iterator[str]:
-    """Its address; it takes whichever port is free."""
-    env = {"PATH": os.environ["PATH"], "PORT": "0", "HEADER_TOKEN": TOKEN, **environment}
-    process = subprocess.Popen(
-        [sys.executable, str(EXAMPLE)], env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    try:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-    finally:
-        process.terminate()
-        process.wait(10)
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +71,6 @@ def test_a_page_signs_in_and_the_signature_is_checked(vestibule: WorkspaceServer
 
 def test_it_does_not_start_open() -> None:
     done = subprocess.run(
-        [sys.executable, str(EXAMPLE)], env={"PATH": os.environ["PATH"]}, capture_output=True, timeout=10, check=False
+        [sys.executable, str(SCRIPT)], env={"PATH": os.environ["PATH"]}, capture_output=True, timeout=10, check=False
     )
     assert done.returncode != 0

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.fixtures.fake_endpoints import FakeEndpoints
+from tests.fixtures import example_endpoint
+from tests.fixtures.fake_auth_endpoint import configure
+from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.front_door import Workspace
 from tests.fixtures.server import free_port
 from tests.fixtures.site import Guest
@@ -107,23 +109,22 @@ def test_contact_token(guest: Guest, shop: Shop, store: Workspace) -> None:
     expect(guest.mark).to_have_text("Not signed in")
 
 
-def test_identity_provider(guest: Guest, shop: Shop, store: Workspace) -> None:
-    fake = FakeEndpoints(guest)
+def test_identity_provider(guest: Guest, shop: Shop, store: Workspace, sign_in_service: FakeProvider) -> None:
     guest.page.goto(f"{shop.url}identity-provider.html")
-    guest.page.locator("textarea#token").fill("token-of-the-provider")
+    guest.page.locator("textarea#token").fill(sign_in_service.id_token())
     guest.page.locator("#sign-in").click()
     expect(guest.page.locator("#outcome")).to_have_text("Signed in as Ada.")
     guest.open()
     guest.say("hello")
     assert verified(store) == [True]
-    assert fake.seen == [{"idToken": "token-of-the-provider"}]
 
 
 def test_user_token(guest: Guest, shop: Shop, store: Workspace) -> None:
-    fake = FakeEndpoints(guest)
-    guest.page.goto(f"{shop.url}user-token.html")
-    guest.open()
-    expect(guest.mark).to_have_text("Signed in as Ada")
-    guest.say("hello")
+    """With the other example as the customer's server, as the README says."""
+    with example_endpoint.example() as url:
+        configure(store, url=url, header_token=example_endpoint.TOKEN)
+        guest.page.goto(f"{shop.url}user-token.html")
+        guest.open()
+        expect(guest.mark).to_have_text("Signed in as Ada Lovelace")
+        guest.say("hello")
     assert verified(store) == [True]
-    assert fake.seen[0]["user_token"] == "session-1"

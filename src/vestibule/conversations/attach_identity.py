@@ -12,8 +12,8 @@ import msgspec
 
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.conversations.opening import open_conversation
-from vestibule.conversations.visitor import Visitor
-from vestibule.errors import ConversationClosed, IdentityConflict, InvalidGrant, NotFound
+from vestibule.conversations.visitor import Visitor, recognise
+from vestibule.errors import ConversationClosed, IdentityConflict, InvalidContactToken, InvalidGrant, NotFound
 from vestibule.ids import new_id
 from vestibule.model.claims import Method
 from vestibule.model.conversation import Conversation
@@ -30,7 +30,7 @@ _NOT_HERE = "There is no such conversation."
 
 
 class Proven(msgspec.Struct, frozen=True):
-    """Who a userInfoId has shown to be there. `people` are the contact and what was merged into it; `holder` is who may
+    """Who a proof has shown to be there. `people` are the contact and what was merged into it; `holder` is who may
     act as them: a visitor's token, or whoever holds the userInfoId. `auth_time` is epoch milliseconds, `session` is
     the provider's (`session_of`)."""
 
@@ -117,8 +117,9 @@ async def open_to_identify(runtime: Runtime, visitor: Visitor, conversation_id: 
     return conversation
 
 
-def attachment(runtime: Runtime, conversation_id: str, proven: Proven) -> Query:
-    """What notes that the holder is the person in this conversation, for the unit of work that starts it."""
+def attachment(runtime: Runtime, conversation_id: str, proven: Proven, *, acts: bool = True) -> Query:
+    """What notes that the holder is the person in this conversation, for the unit of work that starts it. Who does not
+    act as the person is known to have been here, as after `clear_identity`."""
     now = now_ms()
     return attached_identities.put(
         AttachedRow(
@@ -130,6 +131,7 @@ def attachment(runtime: Runtime, conversation_id: str, proven: Proven) -> Query:
             auth_time=proven.auth_time,
             created_at=now,
             expires_at=now + runtime.contact_tokens.lifetime_ms,
+            cleared_at=None if acts else now,
             session=proven.session,
         )
     )
@@ -142,21 +144,7 @@ async def attach_identity(
     (`open_to_identify`); without one it must be the person's already. Raises IdentityConflict, NotFound."""
 
     def work() -> Work[tuple[Conversation, str]]:
-        current = conversation
-        if not conversation.verified:
-            if visitor is None:
-                raise NotFound(_NOT_HERE, detail="another visitor's", step="conversation")
-            taken = yield rows.take_numbers(conversation.workspace_id, conversation.id, 0, now_ms())
-            if not taken:
-                raise NotFound(_NOT_HERE, step="conversation")
-            current = rows.conversation_from(taken[0])  # as it is now that nobody else can change it
-        if not current.verified:
-            current = msgspec.structs.replace(current, contact_id=proven.contact_id, verified=True)
-            yield rows.update(current)
-        elif current.contact_id not in proven.people:
-            if visitor is None:
-                raise NotFound(_NOT_HERE, detail="another person's", step="conversation")
-            raise IdentityConflict("This conversation belongs to another person.", step="attach")
+        current = yield from _made_theirs(conversation, proven, visitor)
         kept = yield attachment(runtime, current.id, proven)
         return current, str(kept[0][0])
 
@@ -171,6 +159,70 @@ async def attach_identity(
         session=proven.session,
     )
     return Attached(attached, token)
+
+
+def _made_theirs(conversation: Conversation, proven: Proven, visitor: Visitor | None) -> Work[Conversation]:
+    """The conversation as it is afterwards. Raises IdentityConflict, NotFound."""
+    current = conversation
+    if not conversation.verified:
+        if visitor is None:
+            raise NotFound(_NOT_HERE, detail="another visitor's", step="conversation")
+        taken = yield rows.take_numbers(conversation.workspace_id, conversation.id, 0, now_ms())
+        if not taken:
+            raise NotFound(_NOT_HERE, step="conversation")
+        current = rows.conversation_from(taken[0])  # as it is now that nobody else can change it
+    if not current.verified:
+        current = msgspec.structs.replace(current, contact_id=proven.contact_id, verified=True)
+        yield rows.update(current)
+    elif current.contact_id not in proven.people:
+        if visitor is None:
+            raise NotFound(_NOT_HERE, detail="another person's", step="conversation")
+        raise IdentityConflict("This conversation belongs to another person.", step="attach")
+    return current
+
+
+async def prove_by_token(runtime: Runtime, visitor: Visitor, contact_token: str) -> Proven:
+    """The person for whom the customer, or their provider, has vouched before: who has their token is they. Raises
+    InvalidGrant, in the same words whatever is wrong with it; WorkspaceDisabled, StorageUnavailable."""
+    try:
+        claims = await recognise(runtime, contact_token)
+    except InvalidContactToken as error:
+        raise _no_proof(error.detail or "not ours") from error
+    if claims.org_id != visitor.workspace_id or not claims.contact.verified:
+        raise _no_proof("of another workspace, or of nobody")
+    contact = await runtime.contacts.find_leading(claims.org_id, claims.sub)
+    if contact is None or not contact.verified:
+        raise _no_proof("its contact is gone")
+    merged = await runtime.contacts.merged_into(claims.org_id, contact.id)
+    return Proven(
+        workspace_id=claims.org_id,
+        contact_id=contact.id,
+        people=frozenset({contact.id, *(other.id for other in merged)}),
+        auth_time=claims.auth_time * SECOND_MS,
+        holder=visitor.token_id,
+        session=claims.sid,
+    )
+
+
+def _no_proof(detail: str) -> InvalidGrant:
+    return InvalidGrant("The contact token is not one of a verified contact here.", detail=detail, step="contact_token")
+
+
+async def attach_bearer(runtime: Runtime, visitor: Visitor, conversation_id: str, proven: Proven) -> Conversation:
+    """Makes the visitor's conversation that of a person whose contact token they hold, too. What is noted lets them
+    ask the same again and nothing else: the person acts by their own token, so that with it all of this ends. Raises
+    NotFound, ConversationClosed, IdentityConflict."""
+    conversation = await open_to_identify(runtime, visitor, conversation_id)
+
+    def work() -> Work[Conversation]:
+        current = yield from _made_theirs(conversation, proven, visitor)
+        if not conversation.verified:
+            yield attachment(runtime, current.id, proven, acts=False)
+        return current
+
+    attached = await runtime.store.transact(work)
+    runtime.live.changed(attached.workspace_id, attached.id)
+    return attached
 
 
 async def open_as(runtime: Runtime, visitor: Visitor, conversation_id: str) -> tuple[Visitor, Conversation]:

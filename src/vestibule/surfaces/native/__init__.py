@@ -14,6 +14,7 @@ from vestibule.surfaces.native.conversations import Conversations
 from vestibule.surfaces.native.description import described
 from vestibule.surfaces.native.events import Events
 from vestibule.surfaces.native.files import Files
+from vestibule.surfaces.native.identity import Identity
 from vestibule.surfaces.native.messages import Messages
 from vestibule.surfaces.native.token import Token
 from vestibule.surfaces.native.visitors import Visitors
@@ -32,6 +33,7 @@ def surface(runtime: Runtime, runner: Runner) -> Surface:
         *user_tokens.routes(runtime),
         *Visitors(runtime).routes(),
         *Conversations(runtime).routes(),
+        *Identity(runtime).routes(),
         *Messages(runtime, runner).routes(),
         *Events(runtime).routes(),
         *Files(runtime).routes(),

@@ -34,13 +34,14 @@ _CLAIM = Annotated[str, Meta(extra_json_schema={"maxLength": _LONGEST_CLAIM})]
 
 class WidgetConfig(msgspec.Struct, frozen=True):
     """What a widget shows and needs. Nothing of it is secret: `widget_token` is what pages carry, `customer_id` what
-    the token exchange is addressed to."""
+    the token exchange is addressed to. `login_required`: visitors without proof are refused."""
 
     workspace_id: str
     name: str
     widget_token: str
     customer_id: str
     poll_seconds: float
+    login_required: bool
 
 
 class NewVisitor(msgspec.Struct, frozen=True):
@@ -83,8 +84,14 @@ class Visitors:
         """One parameter and no header, so that browsers need no preflight before the launcher can be shown."""
         workspace = await self._workspace(request, request.query("widget_token") or "")
         widget = await self._runtime.tenancy.widget(workspace.id)
+        signing_in = await self._runtime.tenancy.auth_endpoint(workspace.id)
         answer = WidgetConfig(
-            workspace.id, workspace.name, workspace.widget_token, workspace.customer_id, widget.poll_seconds
+            workspace_id=workspace.id,
+            name=workspace.name,
+            widget_token=workspace.widget_token,
+            customer_id=workspace.customer_id,
+            poll_seconds=widget.poll_seconds,
+            login_required=signing_in.required_login,
         )
         return json_reply(200, _ENCODER.encode(answer))
 
