@@ -193,6 +193,7 @@ class Application:
                 self._audit.note(entry)
 
     def _surface(self, path: str) -> Surface:
+        path += "/"  # what a prefix names by itself is the surface's as well
         for prefixes, surface in self._surfaces:
             if f"{path}/".startswith(prefixes):
                 return surface

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from vestibule.edge.surface import Surface
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
-from vestibule.surfaces import admin_api, cxgenie, files, native, opencx, puzzel, well_known, widget
+from vestibule.surfaces import admin_api, cxgenie, dashboard, files, native, opencx, puzzel, well_known, widget
 from vestibule.verification.auth_endpoint import AuthEndpoint
 from vestibule.verification.server_to_server import ServerToServer
 from vestibule.verification.token_exchange import TokenExchange
@@ -23,6 +23,7 @@ SURFACES: tuple[Callable[[Runtime, Runner], Surface], ...] = (
     native.surface,
     puzzel.surface,
     puzzel.connect_surface,
+    dashboard.surface,
     files.surface,
     widget.surface,
     well_known.surface,

@@ -19,6 +19,7 @@ from vestibule.cli import (
     secret_keys,
     serving,
     signing_keys,
+    staff,
     workspaces,
 )
 
@@ -36,6 +37,7 @@ app.command("doctor")(checking.doctor_command)
 app.add_typer(workspaces.app, name="workspace")
 app.add_typer(api_keys.app, name="api-key")
 app.add_typer(admin_keys.app, name="admin-key")
+app.add_typer(staff.app, name="staff")
 app.add_typer(contacts.app, name="contact")
 app.add_typer(conversations.app, name="conversation")
 app.add_typer(responders.app, name="responder")

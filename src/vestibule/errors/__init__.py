@@ -35,7 +35,10 @@ private, may carry a token, a key or a part of one.
     │   ├── InvalidMetricsToken   invalid_metrics_token a scraper's
     │   ├── InvalidAdminKey       invalid_admin_key     unknown, malformed, expired and revoked look alike
     │   ├── AuthRejected          auth_rejected         the customer's auth endpoint does not know the user token
-    │   └── LoginRequired         login_required        the workspace has no visitors without proof
+    │   ├── LoginRequired         login_required        the workspace has no visitors without proof
+    │   ├── NotSignedIn           not_signed_in         no session of staff, or it has ended
+    │   ├── WrongPassword         wrong_password        unknown e-mail and wrong password look alike
+    │   └── InvalidLink           invalid_link          unknown, used and expired look alike
     ├── NotAllowed                proven, but not permitted
     │   ├── InsufficientScope     insufficient_scope
     │   ├── TrustRequired         trust_required        an action asks for a verified contact
@@ -44,7 +47,9 @@ private, may carry a token, a key or a part of one.
     │   ├── AddressNotAllowed     ip_not_allowed        the workspace gives visitor sessions to its own hosts only
     │   ├── AuthenticationRequired    authentication_required   a queue takes identified chats only
     │   ├── OriginNotAllowed      origin_not_allowed    a page that the workspace has not named
-    │   └── DomainNotAllowed      domain_not_allowed    the page is not one of the workspace's
+    │   ├── DomainNotAllowed      domain_not_allowed    the page is not one of the workspace's
+    │   ├── RoleRequired          role_required         a member of staff whose role does not cover it
+    │   └── ForeignPage           foreign_page          a form that another site's page has sent
     ├── NotFound                  not_found
     ├── Conflict                  it contradicts what is known
     │   ├── AlreadyExists         already_exists
@@ -79,10 +84,12 @@ from vestibule.errors.credentials import (
     AuthenticationRequired,
     AuthRejected,
     DomainNotAllowed,
+    ForeignPage,
     InsufficientScope,
     InvalidAdminKey,
     InvalidApiKey,
     InvalidContactToken,
+    InvalidLink,
     InvalidMetricsToken,
     InvalidProviderToken,
     InvalidWidgetToken,
@@ -90,10 +97,13 @@ from vestibule.errors.credentials import (
     MissingCredentials,
     NotAllowed,
     NotAuthenticated,
+    NotSignedIn,
     OriginNotAllowed,
     ReauthenticationRequired,
+    RoleRequired,
     TrustRequired,
     WorkspaceDisabled,
+    WrongPassword,
 )
 from vestibule.errors.elsewhere import (
     AuthBadResponse,
@@ -170,6 +180,7 @@ __all__ = [
     "ConversationClosed",
     "DomainNotAllowed",
     "EncryptedTokenNotSupported",
+    "ForeignPage",
     "IdempotencyKeyReused",
     "IdentityConflict",
     "InsufficientScope",
@@ -181,6 +192,7 @@ __all__ = [
     "InvalidDeclaration",
     "InvalidField",
     "InvalidGrant",
+    "InvalidLink",
     "InvalidMetricsToken",
     "InvalidProviderToken",
     "InvalidRequest",
@@ -194,6 +206,7 @@ __all__ = [
     "NotAllowed",
     "NotAuthenticated",
     "NotFound",
+    "NotSignedIn",
     "OpaqueTokenNotSupported",
     "OriginNotAllowed",
     "ProviderRequired",
@@ -202,6 +215,7 @@ __all__ = [
     "RateLimited",
     "ReauthenticationRequired",
     "RequestUnderWay",
+    "RoleRequired",
     "ScopeRequired",
     "StaleEdit",
     "StorageUnavailable",
@@ -218,4 +232,5 @@ __all__ = [
     "UpstreamTooLarge",
     "VestibuleError",
     "WorkspaceDisabled",
+    "WrongPassword",
 ]

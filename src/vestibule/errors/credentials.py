@@ -55,6 +55,21 @@ class LoginRequired(NotAuthenticated):
     sentence = "This needs a visitor who is signed in."
 
 
+class NotSignedIn(NotAuthenticated):
+    code = "not_signed_in"
+    sentence = "Sign in first."
+
+
+class WrongPassword(NotAuthenticated):
+    code = "wrong_password"
+    sentence = "E-mail or password is not right."
+
+
+class InvalidLink(NotAuthenticated):
+    code = "invalid_link"
+    sentence = "This link was used already, or has run out. Ask for another one."
+
+
 class NotAllowed(VestibuleError):
     code = "not_allowed"
     sentence = "This is not permitted."
@@ -103,3 +118,18 @@ class OriginNotAllowed(NotAllowed):
 class DomainNotAllowed(NotAllowed):
     code = "domain_not_allowed"
     sentence = "This page may not open the chat of this workspace."
+
+
+class RoleRequired(NotAllowed):
+    """`role` is the least that would do."""
+
+    code = "role_required"
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        super().__init__(f"This needs the role {role}.")
+
+
+class ForeignPage(NotAllowed):
+    code = "foreign_page"
+    sentence = "This form was sent from another site, or the address of this page is not public_url."

@@ -1,0 +1,107 @@
+"""Lets people in at the dashboard and shuts it to them; it must not keep a password or a secret."""
+
+from __future__ import annotations
+
+from vestibule.administration import workspaces
+from vestibule.administration.desk import Desk
+from vestibule.administration.passwords import Passwords
+from vestibule.clock import DAY_MS, now_ms
+from vestibule.errors import AlreadyExists, InvalidField, InvalidLink, NotFound
+from vestibule.identity.email import email_key
+from vestibule.ids import new_id
+from vestibule.model.staff import Role, Staff
+from vestibule.storage import staff as rows
+from vestibule.storage.store import UniqueViolation
+from vestibule.tokens.api_key import KeyKind, fingerprint, generate, workspace_of
+
+LINK = KeyKind("vst_link_", InvalidLink)
+LINK_LIFETIME_MS = DAY_MS
+_LONGEST_NAME = 100
+
+
+async def add(desk: Desk, workspace_id: str, *, email: str, name: str, role: str) -> Staff:
+    """A new member, who cannot sign in before they have a password. Raises NotFound, InvalidField, AlreadyExists."""
+    await workspaces.get(desk, workspace_id)
+    key = email_key(email.strip())
+    name = name.strip() or email.partition("@")[0]
+    if len(name) > _LONGEST_NAME or not name.isprintable():
+        raise InvalidField("name", f"must have 1 to {_LONGEST_NAME} printable characters")
+    made = Staff(workspace_id, new_id(), email.strip(), name, _role(role), now_ms())
+    try:
+        await rows.insert(desk.store, made, key)
+    except UniqueViolation:
+        raise AlreadyExists("Somebody with this e-mail is staff here already.") from None
+    await desk.record("staff.add", workspace_id, made.id, detail=made.role.value)
+    return made
+
+
+async def list_all(desk: Desk, workspace_id: str) -> list[Staff]:
+    """Oldest first. Raises NotFound."""
+    await workspaces.get(desk, workspace_id)
+    return await rows.list_all(desk.store, workspace_id)
+
+
+async def get(desk: Desk, workspace_id: str, staff_id: str) -> Staff:
+    """Raises NotFound."""
+    found = await rows.find(desk.store, workspace_id, staff_id)
+    if found is None:
+        raise NotFound("There is no such member of staff.")
+    return found
+
+
+async def set_role(desk: Desk, workspace_id: str, staff_id: str, role: str) -> Staff:
+    """From the next request on. Raises NotFound, InvalidField."""
+    known, wanted = await get(desk, workspace_id, staff_id), _role(role)
+    await rows.set_role(desk.store, workspace_id, staff_id, wanted)
+    await desk.record("staff.role", workspace_id, staff_id, detail=f"{known.role} to {wanted}")
+    return await get(desk, workspace_id, staff_id)
+
+
+async def set_password(desk: Desk, workspace_id: str, staff_id: str, password: str) -> Staff:
+    """Signs them out everywhere. Raises NotFound, InvalidField."""
+    await get(desk, workspace_id, staff_id)
+    await rows.set_password(desk.store, workspace_id, staff_id, await Passwords().hash(password))
+    await desk.record("staff.password", workspace_id, staff_id)
+    return await get(desk, workspace_id, staff_id)
+
+
+async def make_link(desk: Desk, workspace_id: str, staff_id: str) -> str:
+    """The address at which they choose a password, once, within a day. Raises NotFound."""
+    known = await get(desk, workspace_id, staff_id)
+    secret = generate(workspace_id, LINK)
+    await rows.insert_link(desk.store, known, secret.secret_hash, now_ms() + LINK_LIFETIME_MS)
+    await desk.record("staff.link", workspace_id, staff_id)
+    return f"{desk.settings.public_url.rstrip('/')}/dashboard/welcome?link={secret.text}"
+
+
+async def of_link(desk: Desk, link: str) -> Staff:
+    """Whom a link is for; it stays good. Raises InvalidLink."""
+    found = await rows.find_link(desk.store, workspace_of(link, LINK), fingerprint(link), now_ms())
+    if found is None:
+        raise InvalidLink(step="link")
+    return found
+
+
+async def follow_link(desk: Desk, passwords: Passwords, link: str, password: str) -> Staff:
+    """Sets the password, and uses the link up. Raises InvalidLink, InvalidField."""
+    member = await of_link(desk, link)
+    kept = await passwords.hash(password)
+    if await rows.use_link(desk.store, member.workspace_id, fingerprint(link), kept, now_ms()) is None:
+        raise InvalidLink(step="link")
+    await desk.record("staff.password", member.workspace_id, member.id, detail="by link")
+    return member
+
+
+async def remove(desk: Desk, workspace_id: str, staff_id: str) -> Staff:
+    """Ends their sessions with them; what they did stays in the audit, under their id. Raises NotFound."""
+    known = await get(desk, workspace_id, staff_id)
+    await rows.delete(desk.store, known, email_key(known.email))
+    await desk.record("staff.remove", workspace_id, staff_id)
+    return known
+
+
+def _role(text: str) -> Role:
+    try:
+        return Role(text)
+    except ValueError:
+        raise InvalidField("role", f"must be one of {', '.join(Role)}") from None

@@ -1,0 +1,74 @@
+"""Signs staff in and out, and knows which browser is whose; it must not decide what a role may do."""
+
+from __future__ import annotations
+
+import contextlib
+
+from vestibule.administration.desk import Desk
+from vestibule.administration.passwords import Passwords
+from vestibule.clock import HOUR_MS, MINUTE_MS, now_ms
+from vestibule.errors import InvalidField, NotSignedIn, StorageUnavailable, WrongPassword
+from vestibule.identity.email import email_key
+from vestibule.model.audit import REFUSED, AuditEntry, AuditKind
+from vestibule.model.staff import Staff
+from vestibule.storage import staff as rows
+from vestibule.tokens.api_key import KeyKind, NewApiKey, fingerprint, generate, workspace_of
+
+SESSION = KeyKind("vst_staff_", NotSignedIn)
+# A working day; and a lunch break's length for a browser that was left open.
+LONGEST_MS = 12 * HOUR_MS
+IDLE_MS = 2 * HOUR_MS
+
+
+async def check(desk: Desk, passwords: Passwords, email: str, password: str) -> Staff:
+    """Who signs in. Raises WrongPassword, whatever is wrong."""
+    try:
+        found = await rows.find_by_email(desk.store, email_key(email.strip()))
+    except InvalidField:
+        found = None
+    member, kept = found or (None, None)
+    if await passwords.matches(password, kept) and member is not None:
+        return member
+    if member is not None:
+        desk.audit.note(_refused(desk, member))
+    raise WrongPassword(step="password")
+
+
+async def begin(desk: Desk, member: Staff) -> NewApiKey:
+    """A session, whose text exists in the browser only."""
+    secret = generate(member.workspace_id, SESSION)
+    await rows.insert_session(desk.store, member, secret.secret_hash, now_ms())
+    await desk.record("staff.sign_in", member.workspace_id, member.id)
+    return secret
+
+
+async def find(desk: Desk, text: str, *, active: bool = True) -> Staff:
+    """Who is signed in. `active`: somebody did something, which puts the idle end off. Raises NotSignedIn."""
+    workspace_id, hashed, now = workspace_of(text, SESSION), fingerprint(text), now_ms()
+    found = await rows.find_session(desk.store, workspace_id, hashed)
+    if found is None or now - found.created_at > LONGEST_MS or now - found.last_used_at > IDLE_MS:
+        raise NotSignedIn(step="session")
+    if active and now - found.last_used_at > MINUTE_MS:
+        with contextlib.suppress(StorageUnavailable):
+            await rows.touch_session(desk.store, workspace_id, hashed, now)
+    return found.staff
+
+
+async def end(desk: Desk, text: str, member: Staff) -> None:
+    await rows.end_session(desk.store, member.workspace_id, fingerprint(text))
+    await desk.record("staff.sign_out", member.workspace_id, member.id)
+
+
+def _refused(desk: Desk, member: Staff) -> AuditEntry:
+    return AuditEntry(
+        workspace_id=member.workspace_id,
+        kind=AuditKind.ADMINISTRATION,
+        action="staff.sign_in",
+        outcome=REFUSED,
+        at=now_ms(),
+        actor=str(desk.actor),
+        code=WrongPassword.code,
+        step="password",
+        target=member.id,
+        request_id=desk.actor.request_id,
+    )

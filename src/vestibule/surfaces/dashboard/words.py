@@ -1,0 +1,82 @@
+"""Says in plain English what codes stand for, and how far a person is to be trusted; it must not decide anything."""
+
+from __future__ import annotations
+
+import msgspec
+
+from vestibule.model.claims import Method
+from vestibule.model.contact import Contact, Provenance
+from vestibule.model.conversation import Message, Sender, Trust
+
+_WORDS = {
+    "server_to_server": "server to server",
+    "token_exchange": "identity provider",
+    "auth_endpoint": "auth endpoint",
+    "unverified": "the visitor's own word",
+    "operator": "an operator",
+    "closed_resolved": "resolved",
+    "closed_unresolved": "closed",
+    "handed_off": "waiting for people",
+}
+_PROVING = frozenset({Method.SERVER_TO_SERVER, Method.TOKEN_EXCHANGE, Method.AUTH_ENDPOINT})
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """How far a person or a message is to be trusted. `kind` is verified, claimed, anonymous, staff or machine; `by`
+    and `at` say what proved it, and when."""
+
+    kind: str
+    label: str
+    by: str = ""
+    at: int | None = None
+
+
+def plain(code: str) -> str:
+    return _WORDS.get(code, code.replace("_", " "))
+
+
+def initials(name: str) -> str:
+    letters = [part[0] for part in name.split() if part[0].isalnum()]
+    return "".join(letters[:2]).upper() or "?"
+
+
+def name_of(contact: Contact | None) -> str:
+    if contact is None:
+        return "Visitor"
+    return contact.name or contact.email or contact.phone or "Visitor"
+
+
+def mark_of(contact: Contact | None) -> Mark:
+    """Of a person as they are known now."""
+    if contact is None:
+        return Mark("anonymous", "Anonymous")
+    if contact.verified:
+        proof = _proof(contact)
+        if proof is None:
+            return Mark("verified", "Verified")
+        return Mark("verified", "Verified", plain(proof.source.value), proof.at)
+    if contact.name or contact.email or contact.phone:
+        return Mark("claimed", "Claimed")
+    return Mark("anonymous", "Anonymous")
+
+
+def mark_of_message(message: Message, contact: Contact | None) -> Mark:
+    """Of what was known when it was written, which never changes. What proved it is told only where the last proof is
+    as old as the message: a later one says nothing about it."""
+    if message.sender is Sender.AGENT:
+        return Mark("staff", message.sender_name or "Staff")
+    if message.sender is not Sender.USER:
+        return Mark("machine", "AI" if message.sender is Sender.AI else "Notice")
+    if message.trust is Trust.VERIFIED:
+        proof = _proof(contact) if contact is not None else None
+        if proof is not None and proof.at <= message.sent_at:
+            return Mark("verified", "Verified", plain(proof.source.value), proof.at)
+        return Mark("verified", "Verified")
+    if contact is not None and not contact.verified and (contact.name or contact.email or contact.phone):
+        return Mark("claimed", "Claimed")
+    return Mark("anonymous", "Anonymous")
+
+
+def _proof(contact: Contact) -> Provenance | None:
+    proofs = [found for found in contact.provenance.values() if found.source in _PROVING]
+    return max(proofs, key=lambda found: found.at, default=None)
