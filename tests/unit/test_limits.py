@@ -137,3 +137,29 @@ async def test_nobody_passes_uncounted_while_the_database_is_away(path: Path, bu
 async def admitted_or_raise(limiter: RateLimiter, bucket: str, limit: int, tries: int) -> None:
     for _ in range(tries):
         await limiter.take("w", bucket, limit)
+
+
+async def test_a_limit_of_one_process_slides_and_asks_nobody(
+    store: Store, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.close()  # whoever asked the database would be refused
+    limiter = RateLimiter(store)
+    now = now_ms() // MINUTE_MS * MINUTE_MS + MINUTE_MS
+    monkeypatch.setattr("vestibule.limits.now_ms", lambda: now)
+
+    def passes(tries: int) -> int:
+        admitted = 0
+        for _ in range(tries):
+            try:
+                limiter.take_here("w", bucket, 10)
+            except RateLimited:
+                continue
+            admitted += 1
+        return admitted
+
+    assert passes(15) == 10
+    limiter.take_here("w", f"{bucket} of somebody else", 10)
+    now += MINUTE_MS + MINUTE_MS // 2
+    assert passes(15) == 5  # half of the minute before still counts
+    now += 2 * MINUTE_MS
+    assert passes(15) == 10

@@ -30,6 +30,7 @@ def client_address(request: Request, trusted: tuple[Network, ...]) -> str:
     return str(nearest)
 
 
+@functools.lru_cache(maxsize=4_096)
 def address_bucket(address: str) -> str:
     """What a limit per address is counted under: not the address itself, which is personal data, and for IPv6 the /64,
     which is one subscriber's."""

@@ -109,7 +109,7 @@ class Token:
         request.facts |= {"contact": contact.id, "outcome": made.outcome.value}
         if made.fields:
             request.facts["fields"] = "; ".join(f"{name} {fate}" for name, fate in made.fields.items())
-        await runtime.rate_limiter.take(workspace.id, f"exchange:{contact.id}", settings.rate_limit_exchange_contact)
+        runtime.rate_limiter.take_here(workspace.id, f"exchange:{contact.id}", settings.rate_limit_exchange_contact)
         answer = IssuedToken(
             access_token=made.token,
             issued_token_type=form.get("requested_token_type", JWT),

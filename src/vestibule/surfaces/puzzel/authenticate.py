@@ -79,7 +79,7 @@ class Authenticate:
         if claims.notes:
             request.facts["fields"] = "; ".join(f"{name} {note}" for name, note in claims.notes.items())
         limit = runtime.settings.rate_limit_exchange_contact
-        await runtime.rate_limiter.take(workspace.id, f"exchange:{contact.id}", limit)
+        runtime.rate_limiter.take_here(workspace.id, f"exchange:{contact.id}", limit)
         user_info_id = await runtime.pending_identities.keep(claims, contact.id, payload.codeChallenge)
         return json_reply(200, _ENCODER.encode(_Answer(user_info_id)))
 
