@@ -111,11 +111,12 @@ def test_contact_token(guest: Guest, shop: Shop, store: Workspace) -> None:
 
 def test_identity_provider(guest: Guest, shop: Shop, store: Workspace, sign_in_service: FakeProvider) -> None:
     guest.page.goto(f"{shop.url}identity-provider.html")
+    guest.open()
+    conversation = guest.say("as a guest")
     guest.page.locator("textarea#token").fill(sign_in_service.id_token())
     guest.page.locator("#sign-in").click()
     expect(guest.page.locator("#outcome")).to_have_text("Signed in as Ada.")
-    guest.open()
-    guest.say("hello")
+    assert guest.say("hello") == conversation
     assert verified(store) == [True]
 
 

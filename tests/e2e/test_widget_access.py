@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.fixtures.fake_auth_endpoint import configure
 from tests.fixtures.front_door import Workspace
 from tests.fixtures.hostile_markdown import HOSTILE
 from tests.fixtures.real_providers import node_packages
@@ -163,6 +165,14 @@ class TestScreenReaders:
         guest.panel.get_by_role("button", name="Conversations").click()
         expect(guest.panel.get_by_role("button", name="New conversation")).to_be_visible()
         assert faults(guest) == []
+        configure(store, required_login=True)
+        time.sleep(2.1)  # until the server looks at the settings anew
+        stranger = arrive(viewport=view, color_scheme=scheme, reduced_motion="reduce")
+        stranger.context.add_init_script(path=node_packages() / "node_modules" / "axe-core" / "axe.min.js")
+        stranger.load(signInUrl="/sign-in")
+        stranger.open()
+        expect(stranger.banner.get_by_role("link")).to_be_visible()
+        assert faults(stranger) == []
 
 
 class TestScreens:

@@ -280,19 +280,80 @@ class TestThePerson:
         guest = arrive()
         guest.load()
         guest.open()
-        first = guest.say("before")
+        conversation = guest.say("before")
         told = guest.page.evaluate(f"Vestibule.identify({json.dumps({'token': token})})")
         assert told == {"id": contact, "verified": True, "name": "Ada", "email": ADA}
         expect(guest.mark).to_have_text("Signed in as Ada")
         guest.sees(("user", "before"))
-        expect(guest.panel.get_by_text("What was written before stays with this device.")).to_be_visible()
-        second = guest.say("after")
-        guest.sees(("user", "before"), ("user", "after"))
-        assert second != first
+        assert guest.say("after") == conversation
+        reply(store, conversation, "welcome")
+        seen = (("user", "before"), ("user", "after"), ("agent", "welcome"))
+        guest.sees(*seen)
         rows = store.installation.rows(
-            "SELECT text, trust FROM messages WHERE workspace_id = $1 ORDER BY sent_at", store.id
+            "SELECT text, trust FROM messages WHERE workspace_id = $1 AND sender = 'user' ORDER BY seq", store.id
         )
         assert rows == [("before", "unverified"), ("after", "verified")]
+
+        phone = arrive()
+        phone.load(user={"token": store.sign_in(ADA)[0]})
+        phone.open()
+        phone.sees(*seen)
+
+        guest.page.evaluate("Vestibule.logout()")
+        guest.sees()
+        assert guest.say("somebody else") != conversation
+
+    @pytest.mark.parametrize("lost", ["request", "answer", "history"])
+    def test_signs_in_while_the_network_breaks(self, arrive: Arrive, store: Workspace, lost: str) -> None:
+        guest = arrive()
+        guest.excused = ("ERR_FAILED",)
+        guest.load()
+        guest.open()
+        conversation = guest.say("before")
+
+        def fail_once(route: Route) -> None:
+            if lost == "answer":
+                route.fetch()
+            route.abort()
+
+        guest.page.route("**/messages" if lost == "history" else "**/identity", fail_once, times=1)
+        user = json.dumps({"token": store.sign_in(ADA, name="Ada")[0]})
+        guest.page.evaluate(f"Vestibule.identify({user}).catch(() => {{}})")
+        expect(guest.mark).to_have_text("Signed in as Ada")
+        guest.sees(("user", "before"))
+        assert guest.say("after") == conversation
+        assert conversations(store) == 1
+
+    def test_begins_anew_where_the_conversation_has_ended(self, arrive: Arrive, store: Workspace) -> None:
+        guest = arrive()
+        guest.excused = ("409", "ERR_FAILED", "ERR_NETWORK")
+        guest.load()
+        guest.page.route("**/events?*", lambda route: route.abort())  # so that the widget does not know of it
+        guest.open()
+        conversation = guest.say("before")
+        [kept] = [json.loads(value) for name, value in guest.stored().items() if name.endswith(":visitor")]
+        store.installation.http.post(
+            f"/v1/conversations/{conversation}/resolve", headers={"authorization": f"Bearer {kept['token']}"}
+        ).raise_for_status()
+        user = json.dumps({"token": store.sign_in(ADA, name="Ada")[0]})
+        guest.page.evaluate(f"Vestibule.identify({user})")
+        expect(guest.mark).to_have_text("Signed in as Ada")
+        guest.sees()
+        assert guest.say("after") != conversation
+
+    def test_is_another_than_the_page_says_and_takes_nothing_along(self, arrive: Arrive, store: Workspace) -> None:
+        """Only a proof takes a chat along, and only the one that is open."""
+        guest = arrive()
+        guest.load()
+        guest.open()
+        guest.say("before")
+        claims = json.dumps({"data": {"name": "Bob", "email": "bob@example.com"}})
+        guest.page.evaluate(f"Vestibule.identify({claims})")
+        guest.sees()
+        guest.page.evaluate(f"Vestibule.identify({json.dumps({'token': store.sign_in(ADA, name='Ada')[0]})})")
+        expect(guest.mark).to_have_text("Signed in as Ada")
+        guest.sees()
+        assert store.installation.rows("SELECT verified FROM conversations WHERE workspace_id = $1", store.id) == [(0,)]
 
     def test_may_be_named_again_and_again(self, arrive: Arrive, store: Workspace) -> None:
         """Some pages do so on every turn: nothing flickers, nothing is loaded anew."""

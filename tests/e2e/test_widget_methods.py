@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -353,20 +354,55 @@ def test_a_page_that_forgot_to_begin_is_told(arrive: Arrive, site: Site) -> None
     assert told == "Vestibule: call `init` first"
 
 
-def test_a_guest_whom_the_service_lets_not_in_is_told(arrive: Arrive, store: Workspace) -> None:
-    """As where a workspace wants everybody to be signed in. What they wrote waits for that."""
-    guest = arrive()
-    guest.excused = ("403",)
-    refusal = {"status": 403, "headers": {"access-control-allow-origin": "*"}, "body": '{"code": "not_allowed"}'}
-    guest.page.route("**/v1/visitors", lambda route: route.fulfill(**refusal))
-    guest.load()
-    guest.open()
-    guest.write("hello")
-    expect(guest.banner).to_contain_text("We could not confirm who you are.")
-    assert guest.calls().count(("POST", "/v1/visitors")) == 1
-    guest.page.evaluate(f"Vestibule.identify({json.dumps({'token': store.sign_in(ADA, name='Ada')[0]})})")
-    expect(guest.mark).to_have_text("Signed in as Ada")
-    expect(guest.banner).to_be_hidden()
+class TestWhereLoginIsRequired:
+    def test_a_guest_is_asked_to_sign_in(self, arrive: Arrive, store: Workspace, site: Site) -> None:
+        configure(store, required_login=True)
+        guest = arrive()
+        guest.load(signInUrl="/sign-in", collectUserData=True, initialQuestions=["Where is my order?"])
+        expect(guest.launcher).to_be_visible()
+        assert guest.told("signInRequired") == []
+        guest.open()
+        expect(guest.banner).to_have_text("Please sign in to chat.")
+        expect(guest.banner.get_by_role("link")).to_have_attribute("href", f"{site.base_url}/sign-in")
+        expect(guest.panel.get_by_role("textbox")).to_have_count(0)
+        expect(guest.panel.get_by_role("button", name="Where is my order?")).to_have_count(0)
+        assert len(guest.told("signInRequired")) == 1
+        assert guest.calls() == [("GET", "/v1/widget-config")], "no token is asked for that would be refused"
+        guest.page.evaluate(f"Vestibule.identify({json.dumps({'token': store.sign_in(ADA, name='Ada')[0]})})")
+        expect(guest.mark).to_have_text("Signed in as Ada")
+        expect(guest.banner).to_be_hidden()
+        guest.say("hello")
+        assert [contact["verified"] for contact in said(store)] == [1]
+
+    def test_no_link_leads_to_a_script(self, arrive: Arrive, store: Workspace) -> None:
+        configure(store, required_login=True)
+        guest = arrive()
+        guest.load(signInUrl="javascript:alert(1)")
+        guest.open()
+        expect(guest.banner).to_have_text("Please sign in to chat.")
+        expect(guest.banner.get_by_role("link")).to_have_count(0)
+
+    def test_one_who_was_there_before_goes_on_when_signed_in(self, arrive: Arrive, store: Workspace) -> None:
+        guest = arrive()
+        guest.excused = ("401",)
+        guest.load()
+        guest.open()
+        conversation = guest.say("my order")
+        configure(store, required_login=True)
+        time.sleep(2.1)  # until the server looks at the settings anew
+        guest.write("again")
+        expect(guest.banner).to_have_text("Please sign in to chat.")
+        expect(guest.text).to_be_hidden()
+        assert guest.calls().count(("POST", "/v1/visitors")) == 1, "a new token would change nothing"
+
+        guest.load()
+        expect(guest.banner).to_have_text("Please sign in to chat.")
+        guest.sees(("user", "my order"), ("user", "again"))
+        expect(guest.panel.locator("[data-state=waiting]")).to_have_count(1)
+        expect(guest.text).to_be_hidden()
+        guest.page.evaluate(f"Vestibule.identify({json.dumps({'token': store.sign_in(ADA, name='Ada')[0]})})")
+        expect(guest.mark).to_have_text("Signed in as Ada")
+        assert guest.say("as myself") == conversation
 
 
 def test_an_unknown_widget_token_shows_nothing_and_says_why(arrive: Arrive, site: Site) -> None:

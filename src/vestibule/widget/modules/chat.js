@@ -36,12 +36,13 @@ export class Chat extends Sending {
     this.turn = (this.turn || 0) + 1;
     this.conversation = null;
     this.messages = [];
-    this.before = [];
+    this.guest = null; // a guest's conversation that shall become a person's
     this.list = null;
-    this.phase = "new"; // new, connecting, ready, or why not: expired, refused, down
+    this.phase = "new"; // new, connecting, ready, or why not: barred, expired, refused, down
     this.isLost = false;
     this.wantsFresh = false;
     this.isIntroduced = false;
+    this.isAsked = false;
     this.attempts = 0;
     this.connecting = null;
     this.boxes = new Map();
@@ -80,17 +81,55 @@ export class Chat extends Sending {
       this.changed();
       await this.identity.token();
       if (turn !== this.turn) return;
+      const brought = this.guest && (await this.bring(this.guest));
+      if (turn !== this.turn) return;
       await Promise.all([this.identity.know(), this.refresh()]);
       if (turn !== this.turn) return;
       this.introduce();
-      const open = this.list.find((each) => each.status === "open");
-      if (open && !this.conversation && !this.wantsFresh) await this.enter(open);
+      const open = brought || this.list.find((each) => each.status === "open");
+      if (open && !this.conversation && !this.wantsFresh) {
+        await this.enter(open).catch((error) => {
+          if (turn === this.turn) this.conversation = null; // entered again, when there is a network
+          throw error;
+        });
+      }
     }
     if (turn !== this.turn) return;
-    this.phase = "ready";
+    this.guest = null;
     this.isLost = false;
+    if (this.identity.isBarred) {
+      this.bar();
+      return;
+    }
+    this.phase = "ready";
     this.changed();
     this.flush();
+  }
+
+  /** Only who signs in may write. What was said is still shown, and what waits goes on waiting. */
+  bar() {
+    this.phase = "barred";
+    this.changed();
+    if (!this.isOpen || this.isAsked) return;
+    this.isAsked = true;
+    this.tell("signInRequired", {});
+  }
+
+  /** The conversation goes on as that of the person who has signed in; null where it cannot, and another begins. Who
+   *  holds the tokens of both may say so. */
+  async bring({ id, token }) {
+    const { turn, identity } = this;
+    let brought = null;
+    const { verified } = await identity.know();
+    if (verified && turn === this.turn) {
+      const json = { contact_token: await identity.token() };
+      brought = await identity.api.call("POST", `/v1/conversations/${id}/identity`, { token, json }).catch((error) => {
+        if (!(error instanceof Refused) || error.passes) throw error; // tried again, with all of `load`
+        return null;
+      });
+    }
+    if (!brought && turn === this.turn) this.messages = [];
+    return brought;
   }
 
   /** Tells the page once who it is. */
@@ -113,6 +152,8 @@ export class Chat extends Sending {
       this.later(error);
     } else if (error instanceof Expired) {
       this.phase = "expired";
+    } else if (error.code === "login_required") {
+      this.bar();
     } else {
       this.phase = "refused";
       if (!(error instanceof Refused)) console.warn(error);
@@ -157,7 +198,7 @@ export class Chat extends Sending {
     this.unfollow();
     this.conversation = null;
     this.messages = [];
-    this.before = [];
+    this.guest = null;
     this.wantsFresh = true;
     this.changed();
   }
@@ -283,8 +324,8 @@ export class Chat extends Sending {
 
   // --------------------------------------------------------------------------------------------------- who is it now
 
-  /** Another person, or the same one proven. What was on the screen of a visitor without proof stays there, apart: the
-   *  one who signs in is the one who wrote it. Of a verified person nothing stays for the next. */
+  /** Another person, or the same one proven. A guest who signs in goes on in the conversation that is open: the one who
+   *  signs in is the one who wrote it. Of a verified person nothing stays for the next. */
   async become(user) {
     const { contact, verifies } = this.identity;
     if (
@@ -301,13 +342,17 @@ export class Chat extends Sending {
       await this.connect();
       return;
     }
-    const stays = !this.identity.verifies ? [...this.before, ...this.messages] : [];
     if (this.outbox.next()) await Promise.race([this.flush(), new Promise((resolve) => setTimeout(resolve, 3000))]);
-    const { conversation } = this;
+    const { conversation, messages, identity } = this;
+    const isGuests = !identity.verifies && identity.current && conversation && isOpen(conversation);
+    const { current: token, scope } = identity;
     this.reset();
-    this.identity.use(user);
-    if (this.identity.verifies)
-      this.before = stays.map((message) => ({ ...message, conversation: conversation && conversation.id }));
+    identity.use(user);
+    // In a scope of the page's own it would not be shown.
+    if (isGuests && identity.verifies && (!user.scope || user.scope === scope)) {
+      this.guest = { id: conversation.id, token };
+      this.messages = messages;
+    }
     await this.connect();
   }
 }

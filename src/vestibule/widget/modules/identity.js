@@ -45,6 +45,11 @@ export class Identity {
     return !this.verifies && !this.current;
   }
 
+  /** Whether the workspace has no visitors like this one: the service would refuse what they write. */
+  get isBarred() {
+    return !this.verifies && this.config.login_required;
+  }
+
   /** A token that is good as far as is known here. Throws Expired, Refused, Unreachable. */
   async token() {
     if (this.expired) throw new Expired();
@@ -64,7 +69,8 @@ export class Identity {
     try {
       return await use(token);
     } catch (error) {
-      if (!(error instanceof Refused) || error.status !== 401 || turn !== this.turn) throw error;
+      const isLogin = error.code === "login_required"; // which no other token of the same visitor changes
+      if (!(error instanceof Refused) || error.status !== 401 || isLogin || turn !== this.turn) throw error;
     }
     const fresh = this.current !== token && this.current ? this.current : await this.obtain(true);
     if (turn !== this.turn) throw new Expired();

@@ -40,7 +40,7 @@ export const LANGUAGES = {
     "أنت",
     "المساعد",
     "الدعم",
-    "لقد سجّلت الدخول الآن. ما كُتب من قبل يبقى على هذا الجهاز.",
+    "يرجى تسجيل الدخول لبدء المحادثة.",
   ],
   de: [
     "Chat öffnen",
@@ -81,7 +81,7 @@ export const LANGUAGES = {
     "Sie",
     "Assistent",
     "Support",
-    "Sie sind jetzt angemeldet. Was vorher geschrieben wurde, bleibt bei diesem Gerät.",
+    "Bitte melden Sie sich an, um zu chatten.",
   ],
   es: [
     "Abrir chat",
@@ -122,7 +122,7 @@ export const LANGUAGES = {
     "Tú",
     "Asistente",
     "Soporte",
-    "Ahora has iniciado sesión. Lo escrito antes se queda en este dispositivo.",
+    "Inicia sesión para chatear.",
   ],
   fr: [
     "Ouvrir le chat",
@@ -163,7 +163,7 @@ export const LANGUAGES = {
     "Vous",
     "Assistant",
     "Support",
-    "Vous êtes maintenant connecté. Ce qui a été écrit avant reste sur cet appareil.",
+    "Connectez-vous pour discuter.",
   ],
   he: [
     "פתיחת צ׳אט",
@@ -204,7 +204,7 @@ export const LANGUAGES = {
     "אני",
     "עוזר",
     "תמיכה",
-    "ההתחברות הושלמה. מה שנכתב קודם נשאר במכשיר הזה.",
+    "יש להתחבר כדי לשוחח.",
   ],
   it: [
     "Apri la chat",
@@ -245,7 +245,7 @@ export const LANGUAGES = {
     "Tu",
     "Assistente",
     "Assistenza",
-    "Ora hai effettuato l’accesso. Ciò che è stato scritto prima resta su questo dispositivo.",
+    "Accedi per chattare.",
   ],
   ja: [
     "チャットを開く",
@@ -286,7 +286,7 @@ export const LANGUAGES = {
     "あなた",
     "アシスタント",
     "サポート",
-    "ログインしました。以前の内容はこの端末に残ります。",
+    "チャットするにはサインインしてください。",
   ],
   nl: [
     "Chat openen",
@@ -327,7 +327,7 @@ export const LANGUAGES = {
     "Jij",
     "Assistent",
     "Support",
-    "Je bent nu aangemeld. Wat eerder geschreven is, blijft bij dit apparaat.",
+    "Log in om te chatten.",
   ],
   pl: [
     "Otwórz czat",
@@ -368,7 +368,7 @@ export const LANGUAGES = {
     "Ty",
     "Asystent",
     "Wsparcie",
-    "Zalogowano. To, co napisano wcześniej, zostaje na tym urządzeniu.",
+    "Zaloguj się, aby rozmawiać.",
   ],
   pt: [
     "Abrir chat",
@@ -409,7 +409,7 @@ export const LANGUAGES = {
     "Você",
     "Assistente",
     "Suporte",
-    "Você entrou agora. O que foi escrito antes fica neste dispositivo.",
+    "Inicie sessão para conversar.",
   ],
   ru: [
     "Открыть чат",
@@ -450,7 +450,7 @@ export const LANGUAGES = {
     "Вы",
     "Ассистент",
     "Поддержка",
-    "Вы вошли. Написанное раньше остаётся на этом устройстве.",
+    "Войдите, чтобы начать чат.",
   ],
   sv: [
     "Öppna chatten",
@@ -491,7 +491,7 @@ export const LANGUAGES = {
     "Du",
     "Assistent",
     "Support",
-    "Du är inloggad nu. Det som skrevs tidigare stannar på den här enheten.",
+    "Logga in för att chatta.",
   ],
   tr: [
     "Sohbeti aç",
@@ -532,7 +532,7 @@ export const LANGUAGES = {
     "Siz",
     "Asistan",
     "Destek",
-    "Giriş yaptınız. Daha önce yazılanlar bu cihazda kalır.",
+    "Sohbet etmek için giriş yapın.",
   ],
   vi: [
     "Mở trò chuyện",
@@ -573,7 +573,7 @@ export const LANGUAGES = {
     "Bạn",
     "Trợ lý",
     "Hỗ trợ",
-    "Bạn đã đăng nhập. Nội dung viết trước đó vẫn ở trên thiết bị này.",
+    "Vui lòng đăng nhập để trò chuyện.",
   ],
   zh: [
     "打开聊天",
@@ -614,6 +614,6 @@ export const LANGUAGES = {
     "您",
     "助手",
     "客服",
-    "您已登录。之前的内容保留在此设备上。",
+    "请登录后再聊天。",
   ],
 };

@@ -65,8 +65,6 @@ export class MessagesView {
       name: this.options.botName || this.title,
       text,
     }));
-    for (const message of chat.before) made.push(...this.ofMessage(message));
-    if (chat.before.length) made.push({ key: "earlier", kind: "note", text: words("earlier") });
     for (const message of chat.messages) made.push(...this.ofMessage(message));
     const known = new Set(chat.messages.map((message) => message.id));
     for (const item of chat.outbox.items) {
@@ -96,7 +94,6 @@ export class MessagesView {
   }
 
   show(entry) {
-    if (entry.kind === "note") return element("li", { class: "note", text: entry.text });
     if (entry.kind === "day") return element("li", { class: "day", text: entry.text });
     const isMine = entry.kind === "user";
     const bubble = element("div", { class: "bubble", dir: "auto" });

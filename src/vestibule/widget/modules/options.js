@@ -33,6 +33,7 @@ export function fromScript(script) {
     language: data.lang,
     theme: data.theme,
     position: data.position,
+    signInUrl: data.signInUrl,
     collectUserData: "collectUserData" in data && data.collectUserData !== "false",
     user: {
       token: data.contactToken,
@@ -74,6 +75,12 @@ export function trimmed(members) {
   );
 }
 
+/** An address that a link may lead to. */
+function webAddress(value) {
+  const url = value && new URL(value, location.href);
+  return url && /^https?:$/.test(url.protocol) ? url.href : undefined;
+}
+
 /** All options in one form. Throws where the page forgot what cannot be guessed. */
 export function optionsOf(given, scriptUrl) {
   const widgetToken = tokenOf(given.widgetToken || given.token);
@@ -86,6 +93,7 @@ export function optionsOf(given, scriptUrl) {
     theme: typeof given.theme === "string" ? given.theme : "auto",
     accent: given.theme && given.theme.primaryColor,
     position: given.position === "left" || given.position === "start" ? "start" : "end",
+    signInUrl: webAddress(given.signInUrl),
     isOpen: Boolean(given.isOpen),
     user: userOf(given.user),
     collect: Boolean(given.collectUserData),

@@ -191,7 +191,8 @@ export class Panel {
 
   showScreen() {
     const { chat, words, options } = this;
-    const asks = options.collect && this.identity.isUnknown && !this.identity.user.claims.email;
+    const isBarred = chat.phase === "barred";
+    const asks = options.collect && !isBarred && this.identity.isUnknown && !this.identity.user.claims.email;
     const name = asks ? "form" : this.isListing ? "list" : "chat";
     if (name !== this.screenName) {
       this.screenName = name;
@@ -211,9 +212,9 @@ export class Panel {
     if (isChat) this.view.render();
     this.back.hidden = name !== "list";
     this.chats.hidden = !isChat || !chat.list || !chat.list.length;
-    this.composer.element.hidden = !isChat || chat.hasEnded || chat.phase === "refused";
-    this.showEnding(isChat && chat.hasEnded);
-    this.showQuestions(isChat && !chat.conversation && !chat.outbox.items.length);
+    this.composer.element.hidden = !isChat || chat.hasEnded || isBarred || chat.phase === "refused";
+    this.showEnding(isChat && chat.hasEnded && !isBarred);
+    this.showQuestions(isChat && !isBarred && !chat.conversation && !chat.outbox.items.length);
   }
 
   listScreen() {
@@ -287,12 +288,21 @@ export class Panel {
 
   showBanner() {
     const { phase, isLost } = this.chat;
-    const name = ["expired", "refused", "down"].includes(phase) ? phase : isLost ? "offline" : "";
+    const name = ["barred", "expired", "refused", "down"].includes(phase) ? phase : isLost ? "offline" : "";
     if (this.bannered === name) return;
     this.bannered = name;
     this.banner.hidden = !name;
     if (!name) {
       this.banner.replaceChildren();
+      return;
+    }
+    const { signInUrl } = this.options;
+    if (name === "barred") {
+      const words = { text: this.words(name) };
+      this.banner.replaceChildren(
+        icon("alert"),
+        element("span", {}, signInUrl ? element("a", { class: "link", href: signInUrl, ...words }) : words.text),
+      );
       return;
     }
     const again = element("button", {

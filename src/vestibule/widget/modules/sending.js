@@ -76,6 +76,8 @@ export class Sending {
   held(error) {
     if (error instanceof Expired) {
       this.phase = "expired";
+    } else if (error.code === "login_required") {
+      this.bar();
     } else if (error instanceof Refused && !error.passes) {
       this.phase = "refused";
     } else {

@@ -41,7 +41,7 @@ export const ENGLISH = {
   you: "You",
   bot: "Assistant",
   agent: "Support",
-  earlier: "You are signed in now. What was written before stays with this device.",
+  barred: "Please sign in to chat.",
 };
 
 const RIGHT_TO_LEFT = ["ar", "fa", "he", "ur"];

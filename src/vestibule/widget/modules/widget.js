@@ -121,7 +121,7 @@ class Widget {
   async identify(user) {
     await this.chat.become(this.claimed(userOf(user)));
     const { phase } = this.chat;
-    if (phase === "expired" || phase === "refused")
+    if (["barred", "expired", "refused"].includes(phase))
       throw new Error(`Vestibule: the visitor was not identified (${phase})`);
     return { ...this.identity.contact };
   }
