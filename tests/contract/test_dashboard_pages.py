@@ -259,6 +259,7 @@ class TestDebugger:
         assert "Refused" in answer.text
         assert answer.text.count('class="fail"') == 1
         assert 'class="later"' in answer.text
+        assert "get a fresh one" in answer.text, "what helps"
         assert "expir" in answer.text.partition('class="fail"')[2].partition("</li>")[0]
 
     def test_a_user_token(self, responding: Installation, endpoint: FakeAuthEndpoint) -> None:
