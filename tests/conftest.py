@@ -50,6 +50,8 @@ _LONG_FILES = frozenset(
         "test_credential_confusion.py",
         "test_cross_device.py",
         "test_cxgenie_surface.py",
+        "test_dashboard_pages.py",
+        "test_dashboard_staff.py",
         "test_email_lookalikes.py",
         "test_expiry.py",
         "test_example_auth_endpoint.py",

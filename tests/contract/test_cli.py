@@ -70,6 +70,7 @@ def good_calls(workspace: Workspace) -> dict[tuple[str, ...], list[str]]:
         signing_keys.rotate(installation.desk.store, installation.desk.sealer, lifetime_ms=1, lead_ms=30 * DAY_MS)
     )
     of = ["-w", workspace.id]
+    member = installation.cli("staff", "add", f"ada.{workspace.id}@example.com", *of)["id"]
     file = installation.server.directory / f"{workspace.id}.toml"
     file.write_text("[widget]\npoll_seconds = 5\n", encoding="utf-8")
     return {
@@ -104,6 +105,11 @@ def good_calls(workspace: Workspace) -> dict[tuple[str, ...], list[str]]:
         ("admin-key", "create"): of,
         ("admin-key", "list"): of,
         ("admin-key", "revoke"): [installation.cli("admin-key", "create", *of)["id"], *of],
+        ("staff", "add"): [f"grace.{workspace.id}@example.com", *of],
+        ("staff", "list"): of,
+        ("staff", "role"): [member, "admin", *of],
+        ("staff", "password"): [member, *of],
+        ("staff", "remove"): [member, *of],
         ("audit", "tail"): of,
         ("audit", "export"): of,
         ("audit", "verify"): of,

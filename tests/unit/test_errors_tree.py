@@ -32,6 +32,7 @@ def make(kind: type[VestibuleError]) -> VestibuleError:
         errors.MethodNotAllowed: (("GET",),),
         errors.InsufficientScope: ("widget:authenticate",),
         errors.RateLimited: (100, 7),
+        errors.RoleRequired: ("admin",),
     }
     return kind(*arguments.get(kind, ()))  # type: ignore[arg-type]
 

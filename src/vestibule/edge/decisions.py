@@ -20,6 +20,9 @@ _CREDENTIALS: tuple[tuple[type[errors.VestibuleError], str], ...] = (
     (errors.InvalidAdminKey, "admin_key"),
     (errors.InvalidApiKey, "api_key"),
 )
+# Of people at the dashboard: who visitors are is not decided there, and coverage does not count it.
+DASHBOARD = "dashboard"
+_OF_STAFF = (errors.RoleRequired, errors.ForeignPage, errors.InvalidLink)
 
 
 def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | None:
@@ -27,13 +30,16 @@ def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | 
     refusal = request.refusal
     if not request.proves and not isinstance(refusal, errors.NotAuthenticated | errors.NotAllowed):
         return None
-    facts = request.facts
+    if isinstance(refusal, errors.NotSignedIn):  # led to the sign-in, which is where something is decided
+        return None
+    facts, of_staff = request.facts, isinstance(refusal, _OF_STAFF)
     # A key or token that proves nothing names no workspace that could be believed.
     workspace_id = str(facts.get("workspace") or INSTALLATION)
     return AuditEntry(
         workspace_id=workspace_id,
-        kind=AuditKind.AUTHENTICATION,
-        action=AUTHENTICATE if request.proves else PRESENT,
+        kind=AuditKind.ADMINISTRATION if of_staff else AuditKind.AUTHENTICATION,
+        action=DASHBOARD if of_staff else AUTHENTICATE if request.proves else PRESENT,
+        actor=f"staff:{facts['staff']}" if "staff" in facts else "",
         outcome=REFUSED if refusal is not None else str(facts.get("outcome", "issued")),
         at=now_ms(),
         method=request.proves or _credential(refusal),

@@ -160,5 +160,7 @@ def _text(name: str, value: object) -> str:
     if name == "http_action_overrides":
         return "set (sealed, and not shown)"
     if isinstance(value, dict):
-        return "\n".join(f"{key}: {each}" for key, each in value.items())
+        return "\n".join(
+            f"{key}: {str(each).lower() if isinstance(each, bool) else each}" for key, each in value.items()
+        )
     return ", ".join(value) if isinstance(value, tuple) else str(value)

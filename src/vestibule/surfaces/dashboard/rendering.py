@@ -48,7 +48,7 @@ _PAGES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_PAGES.filters |= {"moment": _moment, "plain": words.plain, "initials": words.initials}
+_PAGES.filters |= {"moment": _moment, "plain": words.plain, "fix": words.fix_of, "initials": words.initials}
 
 
 def page(template: str, values: dict[str, Any], status: int = 200, *extra: Header) -> Reply:
