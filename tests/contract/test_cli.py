@@ -550,7 +550,14 @@ def test_serving_does_not_load_the_command_line() -> None:
 
     assert flags_of(["serve"]) == {"host": None, "port": None, "workers": None}
     assert flags_of(["serve", "--port", "80", "--host=::1"]) == {"host": "::1", "port": "80", "workers": None}
-    for explained in (["serve", "--help"], ["serve", "--port"], ["serve", "--bogus", "1"], ["serve", "x"], ["doctor"], []):
+    for explained in (
+        ["serve", "--help"],
+        ["serve", "--port"],
+        ["serve", "--bogus", "1"],
+        ["serve", "x"],
+        ["doctor"],
+        [],
+    ):
         assert flags_of(explained) is None
     loaded = "import sys, vestibule.server.plain_start; print({'typer', 'rich', 'pydantic'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
