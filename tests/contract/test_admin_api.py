@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.admin import ROOT, Admin, refused
+from tests.fixtures.fake_auth_endpoint import FakeAuthEndpoint
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.native import Client
 from vestibule.administration import admin_keys
@@ -226,6 +227,46 @@ class TestIdentityProviders:
         assert trial["steps"][0]["passed"] is not None
         assert token not in json.dumps(admin.get("audit")) + workspace.installation.server.log()
         refused(admin.call("POST", "identity-providers/dry-run", {}), 400, "invalid_field")
+
+
+class TestAuthEndpoint:
+    def test_is_set_up_shown_without_secrets_tried_and_removed(self, shop_front: Workspace) -> None:
+        admin = Admin(shop_front.installation, shop_front.id)
+        with FakeAuthEndpoint({"session": {"id": 4711, "name": "Ada"}}) as fake:
+            change = {"url": f"{fake.url}/whoami?key=canary", "header_token": "canary-token", "fields": ["email"]}
+            made = admin.do("PATCH", "auth-endpoint", change)
+            assert made["new_secret"].startswith("whsec_")
+            assert (made["header_token"], made["secrets"], made["fields"]) == (True, 1, ["email"])
+            shown = admin.get("auth-endpoint")
+            assert shown == {**made, "new_secret": None}
+            trial = admin.do(
+                "POST",
+                "auth-endpoint/dry-run",
+                {"user_token": "session", "fields": {"email": "said@example.com", "name": "not asked for"}},
+            )
+            assert (trial["verdict"], trial["keys"]["id"], trial["contact_id"]) == ("accepted", "4711", None)
+            assert fake.received[-1].json == {"access_token": "session", "email": "said@example.com"}
+            refused_one = admin.do("POST", "auth-endpoint/dry-run", {"user_token": "nobody"})
+            assert (refused_one["verdict"], refused_one["error"]) == ("rejected", "auth_rejected")
+        everything = json.dumps([shown, trial, refused_one, admin.get("audit")]) + shop_front.installation.server.log()
+        assert "canary" not in everything
+        [(contacts,)] = shop_front.installation.rows(
+            "SELECT COUNT(*) FROM contacts WHERE workspace_id = $1", shop_front.id
+        )
+        assert contacts == 0
+        rotated = admin.do("PATCH", "auth-endpoint", {"rotate_secret": True, "required_login": True})
+        assert (rotated["secrets"], rotated["required_login"]) == (2, True)
+        admin.do("DELETE", "auth-endpoint")
+        assert admin.get("auth-endpoint")["url"] == ""
+        refused(admin.call("POST", "auth-endpoint/dry-run", {"user_token": "session"}), 404, "not_found")
+
+    def test_says_what_is_wrong_and_keeps_stale_edits_out(self, admin: Admin) -> None:
+        refused(admin.call("PATCH", "auth-endpoint", {"url": "ftp://x"}), 400, "invalid_declaration")
+        refused(admin.call("PATCH", "auth-endpoint", {"uri": "x"}), 400, "invalid_field")
+        seen = admin.call("GET", "auth-endpoint").headers["etag"]
+        admin.do("PATCH", "auth-endpoint", {"required_login": True})
+        stale = admin.call("PATCH", "auth-endpoint", {"required_login": False}, {"if-match": seen})
+        refused(stale, 412, "stale_edit")
 
 
 class TestResponderAndActions:

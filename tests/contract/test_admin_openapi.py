@@ -132,6 +132,7 @@ class TestTheDescription:
         }
         assert shown == {
             ("NewApiKey", "api_key"),
+            ("AuthEndpoint", "new_secret"),
             ("Responder", "new_secret"),
             # Only ever sent to us:
             ("ClientCredentials", "client_secret"),

@@ -70,6 +70,23 @@ def test_the_native_api_asks_as_well_and_a_backend_is_no_page(workspace: Workspa
     in_force(workspace, "https://evil.example", 200)
 
 
+def test_puzzels_wire_asks_as_well(workspace: Workspace) -> None:
+    shown = workspace.installation.cli("workspace", "show", workspace.id)
+    allow(workspace, SHOP)
+    in_force(workspace, "https://evil.example", 403)
+    form = {"client_id": "oneplatform_engage", "grant_type": "visitor", "tenant_id": shown["customer_id"]}
+    challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+
+    def asked(origin: str) -> tuple[int, int]:
+        http, headers = workspace.installation.http, {"origin": origin}
+        exchange = {"codeChallenge": challenge, "idToken": "e30.e30.c2ln"}
+        exchanged = http.post(f"/api/authenticate/{shown['customer_id']}", json=exchange, headers=headers)
+        return http.post("/connect/token", data=form, headers=headers).status_code, exchanged.status_code
+
+    assert asked("https://evil.example") == (403, 403)
+    assert asked(SHOP) == (200, 401)
+
+
 def test_the_audit_tells_which_page_was_refused(workspace: Workspace) -> None:
     allow(workspace, SHOP)
     in_force(workspace, "https://evil.example", 403)

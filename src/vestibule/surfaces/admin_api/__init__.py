@@ -17,7 +17,7 @@ from vestibule.errors import (
 )
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
-from vestibule.surfaces.admin_api import oversight, people, providers, responding, threads, workspaces
+from vestibule.surfaces.admin_api import auth_endpoint, oversight, people, providers, responding, threads, workspaces
 from vestibule.surfaces.admin_api.seat import PREFIX
 
 _ADMIN_KEY = Security(
@@ -37,6 +37,7 @@ def surface(runtime: Runtime, _runner: Runner) -> Surface:
     routes = [
         *workspaces.routes(runtime),
         *providers.routes(runtime),
+        *auth_endpoint.routes(runtime),
         *responding.routes(runtime),
         *people.routes(runtime),
         *threads.routes(runtime),

@@ -11,6 +11,7 @@ import msgspec
 from vestibule.authenticate import Caller, guard, prove
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Reply, Request, json_reply
+from vestibule.edge.origins import require_origin
 from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, InvalidRequest, NotFound
@@ -85,7 +86,7 @@ class Authenticate:
 
     async def _workspace(self, request: Request) -> Workspace:
         """The customer's workspace, after every limit that holds before a token is looked at: a signature costs more
-        than a refusal. Raises InvalidField, NotFound, RateLimited, WorkspaceDisabled."""
+        than a refusal. Raises InvalidField, NotFound, OriginNotAllowed, RateLimited, WorkspaceDisabled."""
         runtime, settings = self._runtime, self._runtime.settings
         address = address_bucket(client_address(request, settings.trusted_proxies))
         await runtime.rate_limiter.take("", f"exchange:{address}", settings.rate_limit_exchange_address)
@@ -98,6 +99,7 @@ class Authenticate:
             # The words of a provider that is not there: which of the two it was is not told.
             raise NotFound("There is no such identity provider.", step="customer")
         request.facts["workspace"] = workspace.id
+        require_origin(request, (await runtime.tenancy.widget(workspace.id)).allowed_origins)
         await guard(runtime, Caller(workspace, "exchange", settings.rate_limit_exchange_workspace))
         return workspace
 

@@ -12,6 +12,7 @@ from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.form import read_form
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.oauth import NO_CACHE
+from vestibule.edge.origins import require_origin
 from vestibule.edge.surface import Route
 from vestibule.errors import (
     AddressNotAllowed,
@@ -103,6 +104,7 @@ class Connect:
         allowed = (await self._runtime.tenancy.visitor_sessions(workspace.id)).allowed_addresses
         if allowed and not _is_within(address, allowed):
             raise AddressNotAllowed(step="address")
+        require_origin(request, (await self._runtime.tenancy.widget(workspace.id)).allowed_origins)
         await admit_page(self._runtime, workspace.id, request.headers(b"origin"))
 
 
