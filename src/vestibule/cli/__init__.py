@@ -19,6 +19,7 @@ from vestibule.cli import (
     secret_keys,
     serving,
     signing_keys,
+    webhooks,
     workspaces,
 )
 
@@ -45,6 +46,7 @@ app.add_typer(conversations.retention_app, name="retention")
 app.add_typer(providers.app, name="provider")
 app.add_typer(queues.app, name="queue")
 app.add_typer(auth_endpoints.app, name="auth-endpoint")
+app.add_typer(webhooks.app, name="webhook")
 app.add_typer(signing_keys.app, name="signing-keys")
 app.add_typer(secret_keys.app, name="secret-key")
 app.add_typer(checking.token_app, name="token")
