@@ -115,24 +115,35 @@ class Deliverer:
             _log.exception("sending events to endpoint %s failed unexpectedly", endpoint_id)
 
     async def _try(self, endpoint: WebhookEndpoint, delivery: Delivery) -> None:
-        """Raises StorageUnavailable: the event is sent again when nobody has it any more."""
-        problem = ""
+        """What cannot be noted is sent again when the lease has run out."""
+        problem = await self._problem(endpoint, delivery.event)
         try:
-            await self._send(endpoint, delivery.event)
-        except StorageUnavailable:
-            raise
+            await self._note(endpoint, delivery, problem)
+        except StorageUnavailable as error:
+            _log.warning("that event %s was tried cannot be noted: %s", delivery.event.id, error.code)
+
+    async def _problem(self, endpoint: WebhookEndpoint, event: WebhookEvent) -> str:
+        """Why it was not taken; empty if it was."""
+        try:
+            await self._send(endpoint, event)
         except VestibuleError as error:
-            problem = f"{error.code}: {error.detail}" if error.detail else error.code
+            return f"{error.code}: {error.detail}" if error.detail else error.code
+        except Exception as error:
+            # As any failure: an event that cannot even be sent becomes a dead letter, and is not tried for ever.
+            _log.exception("sending event %s failed unexpectedly", event.id)
+            return type(error).__name__
+        return ""
+
+    async def _note(self, endpoint: WebhookEndpoint, delivery: Delivery, problem: str) -> None:
+        now = now_ms()
         if not problem:
             await rows.done(self._store, delivery)
-            return
-        now = now_ms()
-        if delivery.attempts > len(self._retries):
+        elif delivery.attempts > len(self._retries):
             _log.warning("event %s is a dead letter of endpoint %s: %s", delivery.event.id, endpoint.id, problem)
             await rows.failed(self._store, delivery, problem, due_at=None, died_at=now)
-            return
-        wait = int(self._retries[delivery.attempts - 1] * random.uniform(1, 1 + _JITTER))  # noqa: S311 - no secret
-        await rows.failed(self._store, delivery, problem, due_at=now + wait, died_at=None)
+        else:
+            wait = int(self._retries[delivery.attempts - 1] * random.uniform(1, 1 + _JITTER))  # noqa: S311 - no secret
+            await rows.failed(self._store, delivery, problem, due_at=now + wait, died_at=None)
 
     async def _send(self, endpoint: WebhookEndpoint, event: WebhookEvent) -> None:
         """Raises Upstream errors."""
