@@ -86,6 +86,7 @@ _LONG_FILES = frozenset(
         "test_unverified_contacts.py",
         "test_unverified_reads_verified.py",
         "test_user_info_id_replay.py",
+        "test_webhooks.py",
         "test_widget_files.py",
         "test_widget_refusals.py",
         "test_widget_visibility.py",

@@ -101,7 +101,9 @@ def test_statements_of_a_workspace_s_rows_name_the_workspace() -> None:
     from vestibule.storage.statement import REGISTRY  # noqa: PLC0415 - after its registrations
 
     # Of the installation as a whole, or sweeps over all workspaces by time or by key.
-    whole = re.compile(r"^(schema|installation|resealing|signing_keys|workspaces)\.|\.(purge|expired|abandoned|since)$")
+    whole = re.compile(
+        r"^(schema|installation|resealing|signing_keys|workspaces)\.|\.(purge|expired|abandoned|since|waiting)$"
+    )
     unscoped = [
         name
         for name, statement in REGISTRY.items()

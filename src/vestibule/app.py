@@ -48,6 +48,7 @@ from vestibule.tokens.visitor_session import VisitorSessions
 from vestibule.verification.auth_endpoint import AuthEndpoint
 from vestibule.verification.provider_sign_out import ProviderSignOut
 from vestibule.verification.token_exchange import TokenExchange
+from vestibule.webhooks import Deliverer
 
 _log = logging.getLogger(__name__)
 
@@ -106,6 +107,13 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Run
     """A runtime with its background tasks, ended in order."""
     runtime = await make_runtime(settings, sealer)
     runner = Runner(runtime)
+    deliverer = Deliverer(
+        runtime.store,
+        sealer,
+        runtime.outbound,
+        timeout_ms=settings.webhook_timeout,
+        retries=settings.webhook_retries,
+    )
     with contextlib.suppress(VestibuleError):  # a database that is down does not keep the process from starting
         await runtime.signing_keys.refresh()
         await runtime.token_endings.refresh()
@@ -118,6 +126,7 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Run
         asyncio.create_task(runner.run()),
         asyncio.create_task(retention.run(desk_of(runtime))),
         asyncio.create_task(expiry.run(runtime)),
+        asyncio.create_task(deliverer.run()),
     ]
     try:
         yield runtime, runner

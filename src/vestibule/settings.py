@@ -23,6 +23,7 @@ PREFIX = "VESTIBULE_"
 CONFIG_FILE = "vestibule.toml"
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _UNITS = {"ms": 1, "s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
+_MOST_WAITS = 20
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -113,6 +114,13 @@ def _networks(value: object) -> tuple[Network, ...]:
         return tuple(ipaddress.ip_network(str(entry).strip()) for entry in entries)
     except ValueError:
         raise ValueError("must be addresses or CIDR networks, separated by commas") from None
+
+
+def _waits(value: object) -> tuple[int, ...]:
+    entries = value if isinstance(value, list) else [part for part in _text(value).split(",") if part.strip()]
+    if len(entries) > _MOST_WAITS:
+        raise ValueError(f"must be at most {_MOST_WAITS} durations")
+    return tuple(_duration("100ms", "7d")(entry) for entry in entries)
 
 
 def _secret_keys(value: object) -> tuple[bytes, ...]:
@@ -234,6 +242,12 @@ class Settings:
     log_level: str = _setting(_level, "info", "debug, info, warning or error.")
     metrics_token: str = _setting(
         _text, "", "What a scraper of /metrics sends as bearer; empty: scrapers on this machine only.", secret=True
+    )
+    webhook_timeout: int = _setting(_duration("100ms", "60s"), "15s", "Time for a webhook endpoint to answer.")
+    webhook_retries: tuple[int, ...] = _setting(
+        _waits,
+        "5s,30s,2m,10m,1h,6h",
+        "Waits after each failed delivery of an event; after the last it is a dead letter.",
     )
     instance: str = _setting(_text, "", "A name that /healthz shows, to tell processes apart.")
 

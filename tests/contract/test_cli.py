@@ -25,7 +25,17 @@ from vestibule.tokens import signing_keys
 NOBODY = new_id()
 SERVERS = {"serve", "demo"}  # they run until they are told to stop
 # Held by the files named for them, with what they need to work on.
-ELSEWHERE = {"action", "auth-endpoint", "conversation", "provider", "queue", "responder", "retention", "widget"}
+ELSEWHERE = {
+    "action",
+    "auth-endpoint",
+    "conversation",
+    "provider",
+    "queue",
+    "responder",
+    "retention",
+    "webhook",
+    "widget",
+}
 
 
 Cli = Callable[..., Printed]

@@ -87,3 +87,14 @@ def test_variables_that_are_no_settings_are_known_as_such() -> None:
 )
 def test_database_urls(given: str, read: str, tmp_path: Path) -> None:
     assert read_settings({}, {"VESTIBULE_DATABASE_URL": given}, tmp_path).database_url == read
+
+
+def test_waits_are_a_list_of_durations(tmp_path: Path) -> None:
+    assert read_settings({}, {}, tmp_path).webhook_retries == (5_000, 30_000, 120_000, 600_000, 3_600_000, 21_600_000)
+    assert read_settings({}, {"VESTIBULE_WEBHOOK_RETRIES": "1s, 2m"}, tmp_path).webhook_retries == (1_000, 120_000)
+    (tmp_path / "vestibule.toml").write_text('webhook_retries = ["1s"]\n')
+    assert read_settings({}, {}, tmp_path).webhook_retries == (1_000,)
+    assert read_settings({}, {"VESTIBULE_WEBHOOK_RETRIES": ""}, tmp_path).webhook_retries == ()
+    for wrong in ("soon", "1s,,never", "8d", ",".join(["1s"] * 21)):
+        with pytest.raises(InvalidSettings, match="VESTIBULE_WEBHOOK_RETRIES"):
+            read_settings({}, {"VESTIBULE_WEBHOOK_RETRIES": wrong}, tmp_path)

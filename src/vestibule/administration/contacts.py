@@ -16,7 +16,8 @@ from vestibule.identity.phone import phone_key
 from vestibule.model.claims import CustomData, Method
 from vestibule.model.contact import Contact, Provenance
 from vestibule.model.conversation import Conversation, Message, StoredFile
-from vestibule.storage import contact_search, erasure, files, refresh_tokens, token_endings
+from vestibule.model.webhook import contact_unmerged
+from vestibule.storage import contact_search, erasure, files, refresh_tokens, token_endings, webhooks
 from vestibule.storage import conversations as threads
 from vestibule.storage.contact_search import Trust
 from vestibule.storage.store import Work
@@ -192,7 +193,7 @@ async def unmerge(desk: Desk, workspace_id: str, contact_id: str) -> Contact:
     contact = await get(desk, workspace_id, contact_id)
     if contact.merged_into is None:
         raise Conflict("This contact is not merged into another one.")
-    parted = await _point(desk, contact, None)
+    parted = await _part(desk, contact, contact.merged_into)
     await desk.record("contact.unmerge", workspace_id, contact.merged_into, contact_id=contact_id)
     return parted
 
@@ -227,9 +228,10 @@ async def _end_tokens(desk: Desk, workspace_id: str, contact_id: str) -> list[st
     return [contact.id for contact in contacts]
 
 
-async def _point(desk: Desk, contact: Contact, into_id: str | None) -> Contact:
-    changed = msgspec.structs.replace(contact, merged_into=into_id, updated_at=now_ms())
-    if not await desk.contacts.update(changed):
+async def _part(desk: Desk, contact: Contact, from_id: str) -> Contact:
+    changed = msgspec.structs.replace(contact, merged_into=None, updated_at=now_ms())
+    told = webhooks.note(contact_unmerged(contact.workspace_id, contact.id, from_id))
+    if not await desk.contacts.update(changed, told):
         raise ContactBusy
     return await get(desk, contact.workspace_id, contact.id)
 

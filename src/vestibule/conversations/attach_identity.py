@@ -17,8 +17,9 @@ from vestibule.errors import ConversationClosed, IdentityConflict, InvalidContac
 from vestibule.ids import new_id
 from vestibule.model.claims import Method
 from vestibule.model.conversation import Conversation
+from vestibule.model.webhook import conversation_identified
 from vestibule.runtime import Runtime
-from vestibule.storage import attached_identities, pending_identities, token_endings
+from vestibule.storage import attached_identities, pending_identities, token_endings, webhooks
 from vestibule.storage import conversations as rows
 from vestibule.storage.attached_identities import AttachedRow
 from vestibule.storage.store import Query, Work
@@ -174,6 +175,7 @@ def _made_theirs(conversation: Conversation, proven: Proven, visitor: Visitor | 
     if not current.verified:
         current = msgspec.structs.replace(current, contact_id=proven.contact_id, verified=True)
         yield rows.update(current)
+        yield webhooks.note(conversation_identified(current))
     elif current.contact_id not in proven.people:
         if visitor is None:
             raise NotFound(_NOT_HERE, detail="another person's", step="conversation")

@@ -13,8 +13,9 @@ from vestibule.errors import AlreadyExists, ConversationClosed, NotFound
 from vestibule.ids import new_id
 from vestibule.live import Live
 from vestibule.model.conversation import Attachment, Conversation, Document, Message, Sender, Trust
+from vestibule.model.webhook import course_of
 from vestibule.storage import conversations as rows
-from vestibule.storage import responder_jobs
+from vestibule.storage import responder_jobs, webhooks
 from vestibule.storage.responder_jobs import Job
 from vestibule.storage.store import Store, UniqueViolation, Work
 
@@ -136,6 +137,8 @@ def append_work(
         changed = msgspec.structs.replace(changed, last_message=shown[-1][:_SHOWN_OF_LAST])
     if changed != current:
         yield rows.update(changed)
+    for event in course_of(current, changed, messages):
+        yield webhooks.note(event)
     job = make_job(changed, messages[-1]) if make_job is not None and messages else None
     if job is not None:
         yield responder_jobs.insert(job)

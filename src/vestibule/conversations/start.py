@@ -12,9 +12,10 @@ from vestibule.errors import AlreadyExists
 from vestibule.ids import new_id
 from vestibule.model.claims import CustomData
 from vestibule.model.conversation import Assignee, Conversation, Status
+from vestibule.model.webhook import conversation_started
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
-from vestibule.storage import device_scopes
+from vestibule.storage import device_scopes, webhooks
 from vestibule.storage.store import Query, UniqueViolation, Work, query
 
 
@@ -65,6 +66,7 @@ async def start_conversation(
         numbered = yield query(rows.NEXT_TICKET, visitor.workspace_id)
         conversation = msgspec.structs.replace(fresh, ticket_number=int(numbered[0][0]))
         yield rows.insert(conversation)
+        yield webhooks.note(conversation_started(conversation))
         if not visitor.verified and scope:
             yield device_scopes.bind_query(visitor.workspace_id, visitor.token_id, scope, contact.id, now)
         for noted in also:  # noqa: UP028 - each is sent its rows, which a sequence cannot take

@@ -136,13 +136,15 @@ class Resolver:
 
     async def _write(self, claims: VerifiedClaims, decision: Decision) -> bool:
         subject = claims.subject
+        first = decision.outcome in {Outcome.CREATED, Outcome.CLAIMED}
+        news = await self._contacts.news_of(decision.contact) if first else None
         if decision.outcome in {Outcome.UPDATED, Outcome.CLAIMED}:
-            return await self._contacts.update(decision.contact)
+            return await self._contacts.update(decision.contact, news)
         if decision.outcome is Outcome.LINKED and subject is not None:
             return await self._provider_identities.link(decision.contact, subject)
         if subject is not None:
-            return await self._provider_identities.create(decision.contact, subject)
-        return await self._contacts.insert(decision.contact)
+            return await self._provider_identities.create(decision.contact, subject, news)
+        return await self._contacts.insert(decision.contact, news)
 
 
 def _key(claims: VerifiedClaims) -> tuple[str, ...]:

@@ -6,10 +6,12 @@ import msgspec
 
 from vestibule.model.claims import CustomData, HttpOverrides, KeyKind
 from vestibule.model.contact import Contact, Provenance
+from vestibule.model.webhook import EventKind, contact_merged, contact_verified
 from vestibule.sealing import Sealer
+from vestibule.storage import webhooks
 from vestibule.storage.json_columns import from_json, to_json
-from vestibule.storage.statement import statement
-from vestibule.storage.store import Row, Store, UniqueViolation, Value, Work, query
+from vestibule.storage.statement import Statement, statement
+from vestibule.storage.store import Query, Row, Store, UniqueViolation, Value, Work, query
 
 COLUMNS = (
     "workspace_id, id, version, verified, created_at, updated_at, email_key, phone_key, external_id, name, email,"
@@ -121,16 +123,36 @@ class Contacts:
     async def find_by_external_id(self, workspace_id: str, external_id: str) -> Contact | None:
         return await self.lead(self._only(await self._store.read(FIND_BY_EXTERNAL_ID, workspace_id, external_id)))
 
-    async def insert(self, contact: Contact) -> bool:
-        """False where one of its keys already belongs to a contact."""
-        return bool(await self._store.write(INSERT, *self.to_row(contact)))
+    async def news_of(self, contact: Contact) -> Query | None:
+        """What tells the workspace's servers that the contact is proven now; None where nobody wants to know."""
+        if not await webhooks.wanted(self._store, contact.workspace_id, EventKind.CONTACT_VERIFIED):
+            return None
+        return webhooks.note(contact_verified(contact))
 
-    async def update(self, contact: Contact) -> bool:
-        """Writes over the version that `contact` was read at. False where somebody else wrote since, or took a key."""
+    async def insert(self, contact: Contact, also: Query | None = None) -> bool:
+        """`also` is written with it or not at all. False where one of its keys already belongs to a contact."""
+        return await self._write(INSERT, contact, also)
+
+    async def update(self, contact: Contact, also: Query | None = None) -> bool:
+        """Writes over the version that `contact` was read at, `also` with it or not at all. False where somebody else
+        wrote since, or took a key."""
         try:
-            return bool(await self._store.write(UPDATE, *self.to_row(contact)))
+            return await self._write(UPDATE, contact, also)
         except UniqueViolation:
             return False
+
+    async def _write(self, statement: Statement, contact: Contact, also: Query | None) -> bool:
+        row = self.to_row(contact)
+        if also is None:  # one statement, which shares its round trip with others
+            return bool(await self._store.write(statement, *row))
+
+        def work() -> Work[bool]:
+            if not (yield query(statement, *row)):
+                return False
+            yield also
+            return True
+
+        return await self._store.transact(work)
 
     async def merge(self, workspace_id: str, contact_id: str, into_id: str, now: int) -> bool:
         """Points one contact to another, unless either points somewhere by now. Both rows are locked, in one order for
@@ -142,6 +164,7 @@ class Contacts:
                 if not rows or rows[0][0] is not None:
                     return False
             yield query(POINT, workspace_id, contact_id, into_id, now)
+            yield webhooks.note(contact_merged(workspace_id, contact_id, into_id))
             return True
 
         return await self._store.transact(work)

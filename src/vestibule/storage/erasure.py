@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import msgspec
 
+from vestibule.model.webhook import contact_erased
+from vestibule.storage import webhooks
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Store, Work, query
 
@@ -48,6 +50,7 @@ REFRESH_TOKENS = statement(
 ATTACHED_IDENTITIES = statement(
     "erasure.attached_identities", "DELETE FROM attached_identities WHERE workspace_id = $1 AND contact_id = $2"
 )
+EVENTS = statement("erasure.events", "DELETE FROM webhook_deliveries WHERE workspace_id = $1 AND contact_id = $2")
 # The chain holds what stood here as a salted hash only (audit/chain.py), and stays whole.
 AUDIT = statement(
     "erasure.audit",
@@ -97,4 +100,7 @@ def erase(workspace_id: str, contact_id: str) -> Work[int]:
         yield query(JOBS, workspace_id, conversation_id)
     yield query(DEVICE_SCOPES, workspace_id, contact_id)
     yield query(AUDIT, workspace_id, contact_id)
+    # What is still to be told of them is not; that they are gone is.
+    yield query(EVENTS, workspace_id, contact_id)
+    yield webhooks.note(contact_erased(workspace_id, contact_id))
     return len(deleted)

@@ -10,7 +10,7 @@ from vestibule.storage.contacts import COLUMNS, Contacts
 from vestibule.storage.contacts import INSERT as INSERT_CONTACT
 from vestibule.storage.contacts import UPDATE as UPDATE_CONTACT
 from vestibule.storage.statement import Statement, statement
-from vestibule.storage.store import Store, UniqueViolation, Work, query
+from vestibule.storage.store import Query, Store, UniqueViolation, Work, query
 
 _CONTACT = ", ".join(f"c.{name.strip()}" for name in COLUMNS.split(","))
 
@@ -75,16 +75,19 @@ class ProviderIdentities:
         """Issuer and subject of everybody who is this contact."""
         return [(row[0], row[1]) for row in await self._store.read(LIST, workspace_id, contact_id)]
 
-    async def create(self, contact: Contact, subject: ProviderSubject) -> bool:
-        """Makes the contact and what leads to it, both or neither. False where somebody was faster."""
-        return await self._together(INSERT_CONTACT, contact, subject)
+    async def create(self, contact: Contact, subject: ProviderSubject, also: Query | None = None) -> bool:
+        """Makes the contact and what leads to it (and writes `also`), all or nothing. False where somebody was
+        faster."""
+        return await self._together(INSERT_CONTACT, contact, subject, also)
 
     async def link(self, contact: Contact, subject: ProviderSubject) -> bool:
         """Writes over the version of the contact that was read and lets the subject lead to it, both or neither. False
         where somebody was faster."""
         return await self._together(UPDATE_CONTACT, contact, subject)
 
-    async def _together(self, write_contact: Statement, contact: Contact, subject: ProviderSubject) -> bool:
+    async def _together(
+        self, write_contact: Statement, contact: Contact, subject: ProviderSubject, also: Query | None = None
+    ) -> bool:
         row = self._contacts.to_row(contact)
 
         def work() -> Work[None]:
@@ -94,6 +97,8 @@ class ProviderIdentities:
             taken = yield query(INSERT, contact.workspace_id, subject.issuer, subject.subject, contact.id, now_ms())
             if not taken:
                 raise _SomebodyWasFaster
+            if also is not None:
+                yield also
 
         try:
             await self._store.transact(work)

@@ -68,6 +68,7 @@ COLUMNS = (
         {"workspace_id": "", "admin_key_id": "", "name_hash": ""},
         "idempotency_keys:{0}:{1}:{2}",
     ),
+    _sealed("webhook_endpoints", "sealed_document", {"workspace_id": "", "id": ""}, "webhook_endpoints:{0}:{1}"),
 )
 SEALED_WITH = statement(
     "resealing.sealed_with", "UPDATE installation SET value = $1 WHERE name = 'secret_key' RETURNING name"

@@ -1,0 +1,150 @@
+"""Sets up where a workspace's own servers are told of events, and looks after what did not arrive; it must not show a
+secret, but for a new one at the only moment at which it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from vestibule.administration import workspaces
+from vestibule.administration.desk import Desk
+from vestibule.clock import now_ms
+from vestibule.errors import Conflict, InvalidField, NotFound, UpstreamForbidden
+from vestibule.ids import new_id
+from vestibule.model.webhook import EventKind, EventNames, WebhookEndpoint
+from vestibule.outbound.address_guard import parse_url
+from vestibule.outbound.standard_webhooks import new_secret
+from vestibule.storage import webhooks as rows
+from vestibule.storage.webhooks import DeadLetter
+
+MOST_ENDPOINTS = 20
+_LONGEST_URL = 2048
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """The endpoint as it is now. `secret`: the one that was made, if one was."""
+
+    endpoint: WebhookEndpoint
+    secret: str | None = None
+
+    def __repr__(self) -> str:
+        return "Changed(…)"
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """An endpoint, and how many events wait for it or are its dead letters."""
+
+    endpoint: WebhookEndpoint
+    waiting: int
+    dead: int
+
+
+async def add(
+    desk: Desk,
+    workspace_id: str,
+    url: str,
+    *,
+    events: Sequence[EventKind] = (),
+    names: EventNames = EventNames.VESTIBULE,
+) -> Changed:
+    """A new endpoint with a secret of its own, for these events; none given: all. Raises NotFound, InvalidField,
+    Conflict."""
+    await workspaces.get(desk, workspace_id)
+    if len(await rows.list_all(desk.store, desk.sealer, workspace_id)) >= MOST_ENDPOINTS:
+        raise Conflict(f"A workspace has at most {MOST_ENDPOINTS} webhook endpoints.")
+    secret = new_secret()
+    endpoint = WebhookEndpoint(
+        workspace_id, new_id(), _checked(desk, url), (secret,), _ordered(events or EventKind), names, now_ms()
+    )
+    await rows.put(desk.store, desk.sealer, endpoint)
+    await desk.record("webhook.set", workspace_id, endpoint.id, detail="new")
+    return Changed(endpoint, secret)
+
+
+async def change(
+    desk: Desk,
+    workspace_id: str,
+    endpoint_id: str,
+    *,
+    url: str | None = None,
+    events: Sequence[EventKind] = (),
+    names: EventNames | None = None,
+    new_signing_secret: bool = False,
+    one_secret: bool = False,
+) -> Changed:
+    """Changes what is given; events that wait go where the endpoint leads by then. `new_signing_secret` signs with a
+    fresh one beside the current one; `one_secret` forgets all but the newest. Raises NotFound, InvalidField."""
+    known = await get(desk, workspace_id, endpoint_id)
+    made = new_secret() if new_signing_secret else None
+    secrets = ((made,) if made is not None else ()) + known.secrets
+    changed = msgspec.structs.replace(
+        known,
+        url=_checked(desk, url) if url is not None else known.url,
+        events=_ordered(events) if events else known.events,
+        names=names or known.names,
+        # The one before goes on signing as well, until the receiver has changed to the new one.
+        secrets=secrets[: 1 if one_secret else 2],
+    )
+    await rows.put(desk.store, desk.sealer, changed)
+    await desk.record("webhook.set", workspace_id, endpoint_id, detail=workspaces.names_changed(known, changed))
+    return Changed(changed, made)
+
+
+async def get(desk: Desk, workspace_id: str, endpoint_id: str) -> WebhookEndpoint:
+    """Raises NotFound, CannotUnseal."""
+    found = await rows.find(desk.store, desk.sealer, workspace_id, endpoint_id)
+    if found is None:
+        raise NotFound("There is no such webhook endpoint.")
+    return found
+
+
+async def list_all(desk: Desk, workspace_id: str) -> list[Listed]:
+    """The oldest first. Raises NotFound, CannotUnseal."""
+    await workspaces.get(desk, workspace_id)
+    endpoints = await rows.list_all(desk.store, desk.sealer, workspace_id)
+    return [Listed(each, *await rows.count(desk.store, workspace_id, each.id)) for each in endpoints]
+
+
+async def remove(desk: Desk, workspace_id: str, endpoint_id: str) -> None:
+    """With everything that was still to be sent there. Raises NotFound."""
+    if not await rows.remove(desk.store, workspace_id, endpoint_id):
+        raise NotFound("There is no such webhook endpoint.")
+    await desk.record("webhook.remove", workspace_id, endpoint_id)
+
+
+async def dead_letters(desk: Desk, workspace_id: str, endpoint_id: str, *, most: int = 50) -> list[DeadLetter]:
+    """The oldest first. Raises NotFound."""
+    await get(desk, workspace_id, endpoint_id)
+    return await rows.dead(desk.store, workspace_id, endpoint_id, most)
+
+
+async def replay(desk: Desk, workspace_id: str, endpoint_id: str, event_id: str = "") -> int:
+    """Sends the endpoint's dead letters again, under the same ids and with as many tries as at first, all or one; how
+    many. Raises NotFound."""
+    await get(desk, workspace_id, endpoint_id)
+    count = await rows.replay(desk.store, workspace_id, endpoint_id, now_ms(), event_id.removeprefix("msg_"))
+    if event_id and not count:
+        raise NotFound("There is no such dead letter.")
+    await desk.record("webhook.replay", workspace_id, endpoint_id, detail=f"{count} events")
+    return count
+
+
+def shown_url(url: str) -> str:
+    """Without its query, which may hold a secret."""
+    address, question_mark, _ = url.partition("?")
+    return f"{address}?…" if question_mark else address
+
+
+def _checked(desk: Desk, url: str) -> str:
+    if len(url) > _LONGEST_URL:
+        raise InvalidField("url", f"must be at most {_LONGEST_URL} characters")
+    try:
+        parse_url(url, desk.settings.private_hosts)
+    except UpstreamForbidden as error:
+        raise InvalidField("url", f"may not be called: {error.detail}") from None
+    return url
+
+
+def _ordered(events: Sequence[EventKind] | type[EventKind]) -> tuple[EventKind, ...]:
+    return tuple(kind for kind in EventKind if kind in set(events))
