@@ -103,6 +103,7 @@ def _measure(
     rows = visit(
         candidates, rounds=options.rounds, seconds=options.seconds, progress=lambda number: _say(f"round {number} done")
     )
+    memories = {name: memory(server.pid) for name, server in running.items()}
     held = None
     if options.idle and POSTGRESQL in needed:
         _say(f"{options.idle:,} open chats that nobody writes in, for {options.idle_seconds:g} s")
@@ -110,7 +111,6 @@ def _measure(
             running[POSTGRESQL], postgres.pid, cores.others, chats=options.idle, seconds=options.idle_seconds
         )
         refusals.count += held.refused
-    memories = {name: memory(server.pid) for name, server in running.items()}
     faults = [difference for server in running.values() if (difference := server.differences())]
     growths = []
     for name, url in ((SQLITE, f"sqlite:///{directory}/plans.db"), (POSTGRESQL, postgres.new_database())):
