@@ -17,7 +17,7 @@ from vestibule.model.workspace import Workspace
 from vestibule.responder.overrides import recommended_locks
 from vestibule.settings import unknown_variables
 from vestibule.storage import installation
-from vestibule.storage.signing_keys import list_all
+from vestibule.storage.signing_keys import list_all, sealing_context
 from vestibule.tokens.signing_keys import Status, status_of
 
 _SAMPLED_CONTACTS = 200
@@ -64,7 +64,7 @@ async def _signing_keys(desk: Desk) -> Finding:
     if not signing:
         return Finding("signing_keys", Grade.UNWISE, "No key signs yet; the first `vestibule serve` makes one.")
     try:
-        desk.sealer.unseal(signing[0].sealed_private_jwk or "", f"signing_keys.private_jwk:{signing[0].id}")
+        desk.sealer.unseal(signing[0].sealed_private_jwk or "", sealing_context(signing[0].id))
     except CannotUnseal:
         return Finding("signing_keys", Grade.BAD, f"The key {signing[0].id} cannot be opened: check secret_keys.")
     return Finding("signing_keys", Grade.GOOD, f"{signing[0].id} signs; {len(rows)} keys known.")

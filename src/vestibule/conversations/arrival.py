@@ -29,12 +29,17 @@ class Arrived(msgspec.Struct, frozen=True):
         return f"Arrived({self.contact_id})"
 
 
-async def arrive(runtime: Runtime, workspace_id: str, address: str, said: Said, origins: Sequence[bytes]) -> Arrived:
-    """Stores nothing, unless what was said is too large to travel in the token. `address` is who is counted, `origins`
-    are the page's. Raises DomainNotAllowed, LoginRequired, RateLimited, NoSigningKey, StorageUnavailable."""
+async def admit(runtime: Runtime, workspace_id: str, address: str, origins: Sequence[bytes]) -> None:
+    """Whether somebody may come in without proof. `address` is who is counted, `origins` are the page's. Raises
+    DomainNotAllowed, AuthUnavailable, LoginRequired, RateLimited, StorageUnavailable."""
     await admit_page(runtime, workspace_id, origins)
     await admit_unverified(runtime, workspace_id)
     await runtime.rate_limiter.take(workspace_id, f"new_visitors:{address}", runtime.settings.rate_limit_new_visitors)
+
+
+async def arrive(runtime: Runtime, workspace_id: str, said: Said) -> Arrived:
+    """Lets in who was admitted. Stores nothing, unless what was said is too large to travel in the token. Raises
+    NoSigningKey, StorageUnavailable."""
     contact_id = new_id()
     if said.email is not None:
         contact_id = unverified_contact_id(await runtime.unverified_secret.get(), workspace_id, said.email)

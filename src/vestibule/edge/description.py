@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from vestibule import __version__
+from vestibule.edge.entity_tags import entity_tag, is_known
 from vestibule.edge.http import Reply, Request
 from vestibule.edge.openapi import Security, document
 from vestibule.edge.operation import Answer, Operation
@@ -25,14 +25,14 @@ def described(
 
     async def openapi(request: Request) -> Reply:
         headers = ((b"content-type", b"application/json"), _FRESH, (b"etag", tag))
-        if any(tag in value for value in request.headers(b"if-none-match")):
+        if is_known(request, tag):
             return Reply(304, b"", headers)
         return Reply(200, body, (*headers, (b"x-content-type-options", b"nosniff")))
 
     every = [*routes, Route("GET", path, openapi, _OPENAPI)]
     made = document(every, title=title, version=__version__, about=about, server=server, security=security)
     body = msgspec.json.encode(made)
-    tag = b'"' + hashlib.blake2b(body, digest_size=12).hexdigest().encode() + b'"'
+    tag = entity_tag(body)
     return every
 
 

@@ -64,7 +64,9 @@ class Runner:
     def new_job(self, message: Message, given: JobInput) -> Job:
         """The work item for a visitor's message, already this process's own."""
         now = now_ms()
-        sealed = self._runtime.sealer.seal(msgspec.json.encode(given).decode(), _context(message.conversation_id))
+        sealed = self._runtime.sealer.seal(
+            msgspec.json.encode(given).decode(), jobs.sealing_context(message.conversation_id)
+        )
         return Job(
             workspace_id=message.workspace_id,
             conversation_id=message.conversation_id,
@@ -201,7 +203,7 @@ class Runner:
         message = next((line for line in history if line.seq == job.seq), None)
         if contact is None or message is None:  # erased since
             return None
-        text = self._runtime.sealer.unseal(job.sealed_input, _context(job.conversation_id))
+        text = self._runtime.sealer.unseal(job.sealed_input, jobs.sealing_context(job.conversation_id))
         given = msgspec.json.decode(text, type=JobInput)
         return Question(conversation, contact, in_order(history, job.seq), message, given)
 
@@ -264,7 +266,3 @@ def _changed(current: Conversation, answer: Answer) -> Conversation:
 
 def _forget(job: Job) -> Work[None]:
     yield jobs.finish(job)
-
-
-def _context(conversation_id: str) -> str:
-    return f"responder_jobs.input:{conversation_id}"

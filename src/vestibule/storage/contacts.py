@@ -201,7 +201,7 @@ class Contacts:
     def to_row(self, contact: Contact) -> tuple[Value, ...]:
         """The parameters of INSERT and UPDATE, for units of work that write more than the contact."""
         overrides = contact.http_action_overrides
-        sealed = self._sealer.seal(to_json(overrides), _sealing_context(contact.id)) if overrides is not None else None
+        sealed = self._sealer.seal(to_json(overrides), sealing_context(contact.id)) if overrides is not None else None
         custom = to_json(contact.custom_data) if contact.custom_data is not None else None
         return (
             contact.workspace_id,
@@ -233,7 +233,7 @@ class Contacts:
         """A row of COLUMNS, for statements that join contacts."""
         overrides = None
         if row[16] is not None:
-            text = self._sealer.unseal(row[16], _sealing_context(row[1]))
+            text = self._sealer.unseal(row[16], sealing_context(row[1]))
             overrides = from_json(text, HttpOverrides)
         return Contact(
             workspace_id=row[0],
@@ -262,7 +262,7 @@ class Contacts:
         )
 
 
-def _sealing_context(contact_id: str) -> str:
+def sealing_context(contact_id: str) -> str:
     return f"contacts.http_overrides:{contact_id}"
 
 

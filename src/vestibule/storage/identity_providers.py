@@ -62,7 +62,7 @@ async def insert(
         rows = yield query(LIST, workspace_id)
         check(_providers(sealer, workspace_id, rows))
         # Its number is its place until it is moved: later ones come after earlier ones.
-        sealed = sealer.seal(to_json(settings), _context(workspace_id, number))
+        sealed = sealer.seal(to_json(settings), sealing_context(workspace_id, number))
         yield query(INSERT, workspace_id, number, number, settings.issuer, sealed, now_ms())
         return _provider(workspace_id, number, number, settings)
 
@@ -79,7 +79,7 @@ async def change(
         rows = yield query(LIST, workspace_id)
         for provider in decide(_providers(sealer, workspace_id, rows)):
             settings = ProviderSettings(**{name: getattr(provider, name) for name in _SETTINGS})
-            sealed = sealer.seal(to_json(settings), _context(workspace_id, provider.id))
+            sealed = sealer.seal(to_json(settings), sealing_context(workspace_id, provider.id))
             yield query(UPDATE, workspace_id, provider.id, provider.position, provider.issuer, sealed, now_ms())
 
     await store.transact(work)
@@ -100,7 +100,7 @@ def _providers(sealer: Sealer, workspace_id: str, rows: list[Row]) -> Providers:
             workspace_id,
             int(row[0]),
             int(row[1]),
-            from_json(sealer.unseal(row[2], _context(workspace_id, int(row[0]))), ProviderSettings),
+            from_json(sealer.unseal(row[2], sealing_context(workspace_id, int(row[0]))), ProviderSettings),
         )
         for row in rows
     )
@@ -111,5 +111,5 @@ def _provider(workspace_id: str, number: int, position: int, settings: ProviderS
     return IdentityProvider(workspace_id=workspace_id, id=number, position=position, **members)
 
 
-def _context(workspace_id: str, number: int) -> str:
+def sealing_context(workspace_id: str, number: int) -> str:
     return f"identity_providers:{workspace_id}:{number}"

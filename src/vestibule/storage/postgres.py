@@ -86,10 +86,8 @@ class PostgresStore:
             return await self._share(statement, values)
         return await self._alone(statement, values)
 
-    async def write(self, statement: Statement, *values: Value) -> list[Row]:
-        if statement.shared:
-            return await self._share(statement, values)
-        return await self._alone(statement, values)
+    # To this engine a statement is a statement: it commits what changes something by itself.
+    write = read
 
     async def _alone(self, statement: Statement, values: tuple[Value, ...]) -> list[Row]:
         async with self._borrowed(statement.name) as connection:

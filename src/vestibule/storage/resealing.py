@@ -5,12 +5,21 @@ A test compares the list with the schema: a column named `sealed_…` that is mi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
 from vestibule.errors import CannotUnseal
 from vestibule.sealing import Sealer
+from vestibule.storage import (
+    contacts,
+    idempotency,
+    identity_providers,
+    responder_jobs,
+    signing_keys,
+    webhooks,
+    workspace_settings,
+)
 from vestibule.storage.statement import Statement, statement
 from vestibule.storage.store import Row, Store, Value
 
@@ -18,18 +27,20 @@ _PAGE = 200
 
 
 class SealedColumn(msgspec.Struct, frozen=True):
-    """`context` is the text that the values are sealed with; `{0}`, `{1}` … stand for the keys of the row."""
+    """`context` makes, of the keys of a row, the text that its value is sealed with."""
 
     table: str
     column: str
     keys: tuple[str, ...]
-    context: str
+    context: Callable[..., str]
     page: Statement
     put: Statement
     first: tuple[Value, ...]
 
 
-def _sealed(table: str, column: str, keys: dict[str, Value], context: str, only: str = "TRUE") -> SealedColumn:
+def _sealed(
+    table: str, column: str, keys: dict[str, Value], context: Callable[..., str], only: str = "TRUE"
+) -> SealedColumn:
     """`keys` with a value below every one that a row has: the primary key, so that each page goes by its index."""
     count = len(keys)
     names, places = ", ".join(keys), ", ".join(f"${number}" for number in range(1, count + 1))
@@ -51,24 +62,33 @@ def _sealed(table: str, column: str, keys: dict[str, Value], context: str, only:
 
 
 COLUMNS = (
-    _sealed("installation", "value", {"name": ""}, "{0}", only="name = 'unverified_contact_secret'"),
-    _sealed("signing_keys", "sealed_private_jwk", {"id": ""}, "signing_keys.private_jwk:{0}"),
-    _sealed("workspace_settings", "sealed_document", {"workspace_id": "", "kind": ""}, "workspace_settings:{0}:{1}"),
-    _sealed("identity_providers", "sealed_document", {"workspace_id": "", "id": -1}, "identity_providers:{0}:{1}"),
-    _sealed("contacts", "sealed_http_overrides", {"workspace_id": "", "id": ""}, "contacts.http_overrides:{1}"),
+    _sealed("installation", "value", {"name": ""}, str, only="name = 'unverified_contact_secret'"),
+    _sealed("signing_keys", "sealed_private_jwk", {"id": ""}, signing_keys.sealing_context),
+    _sealed(
+        "workspace_settings", "sealed_document", {"workspace_id": "", "kind": ""}, workspace_settings.sealing_context
+    ),
+    _sealed(
+        "identity_providers", "sealed_document", {"workspace_id": "", "id": -1}, identity_providers.sealing_context
+    ),
+    _sealed(
+        "contacts",
+        "sealed_http_overrides",
+        {"workspace_id": "", "id": ""},
+        lambda _, contact: contacts.sealing_context(contact),
+    ),
     _sealed(
         "responder_jobs",
         "sealed_input",
         {"workspace_id": "", "conversation_id": "", "seq": -1},
-        "responder_jobs.input:{1}",
+        lambda _, conversation, _seq: responder_jobs.sealing_context(conversation),
     ),
     _sealed(
         "idempotency_keys",
         "sealed_answer",
         {"workspace_id": "", "admin_key_id": "", "name_hash": ""},
-        "idempotency_keys:{0}:{1}:{2}",
+        lambda *keys: idempotency.Place(*keys).sealing_context,
     ),
-    _sealed("webhook_endpoints", "sealed_document", {"workspace_id": "", "id": ""}, "webhook_endpoints:{0}:{1}"),
+    _sealed("webhook_endpoints", "sealed_document", {"workspace_id": "", "id": ""}, webhooks.sealing_context),
 )
 SEALED_WITH = statement(
     "resealing.sealed_with", "UPDATE installation SET value = $1 WHERE name = 'secret_key' RETURNING name"
@@ -88,7 +108,7 @@ async def rows_of_other_keys(store: Store, column: SealedColumn, sealer: Sealer)
 def can_be_opened(column: SealedColumn, sealer: Sealer, row: Row) -> bool:
     *keys, sealed = row
     try:
-        sealer.unseal(sealed, column.context.format(*keys))
+        sealer.unseal(sealed, column.context(*keys))
     except CannotUnseal:
         return False
     return True
@@ -97,7 +117,7 @@ def can_be_opened(column: SealedColumn, sealer: Sealer, row: Row) -> bool:
 async def reseal(store: Store, column: SealedColumn, sealer: Sealer, row: Row) -> None:
     """Raises CannotUnseal for a value of a key that is not known, or one that was altered."""
     *keys, sealed = row
-    context = column.context.format(*keys)
+    context = column.context(*keys)
     await store.write(column.put, *keys, sealed, sealer.seal(sealer.unseal(sealed, context), context))
 
 

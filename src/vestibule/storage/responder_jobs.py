@@ -25,6 +25,10 @@ class Job(msgspec.Struct, frozen=True):
     created_at: int
 
 
+def sealing_context(conversation_id: str) -> str:
+    return f"responder_jobs.input:{conversation_id}"
+
+
 _COLUMNS = "workspace_id, conversation_id, seq, sealed_input, owner, leased_until, attempts, created_at"
 
 INSERT = statement(

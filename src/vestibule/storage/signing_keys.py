@@ -24,6 +24,10 @@ class SigningKeyRow(msgspec.Struct, frozen=True):
         return f"SigningKeyRow({self.id})"
 
 
+def sealing_context(key_id: str) -> str:
+    return f"signing_keys.private_jwk:{key_id}"
+
+
 _COLUMNS = "id, public_jwk, sealed_private_jwk, created_at, signs_from, last_expiry, withdrawn_at"
 
 INSERT = statement(

@@ -132,7 +132,7 @@ class _Sealed(msgspec.Struct, frozen=True):
 async def put(store: Store, sealer: Sealer, endpoint: WebhookEndpoint) -> None:
     """Makes the endpoint, or writes over it."""
     text = to_json(_Sealed(endpoint.url, endpoint.secrets, endpoint.names))
-    sealed = sealer.seal(text, _context(endpoint.workspace_id, endpoint.id))
+    sealed = sealer.seal(text, sealing_context(endpoint.workspace_id, endpoint.id))
     events = f",{','.join(endpoint.events)},"
     await store.write(SET, endpoint.workspace_id, endpoint.id, sealed, events, endpoint.created_at)
 
@@ -237,10 +237,10 @@ def _delivery(row: Row) -> Delivery:
 
 
 def _endpoint(sealer: Sealer, row: Row) -> WebhookEndpoint:
-    sealed = from_json(sealer.unseal(row[2], _context(row[0], row[1])), _Sealed)
+    sealed = from_json(sealer.unseal(row[2], sealing_context(row[0], row[1])), _Sealed)
     events = tuple(EventKind(name) for name in row[3].strip(",").split(","))
     return WebhookEndpoint(row[0], row[1], sealed.url, sealed.secrets, events, sealed.names, row[4])
 
 
-def _context(workspace_id: str, endpoint_id: str) -> str:
+def sealing_context(workspace_id: str, endpoint_id: str) -> str:
     return f"webhook_endpoints:{workspace_id}:{endpoint_id}"

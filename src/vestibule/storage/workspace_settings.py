@@ -32,16 +32,18 @@ DELETE = statement(
 async def find(store: Store, sealer: Sealer, workspace_id: str, kind: str, type_: type[T]) -> T | None:
     """Raises CannotUnseal, StorageUnavailable."""
     rows = await store.read(FIND, workspace_id, kind)
-    return from_json(sealer.unseal(rows[0][0], _context(workspace_id, kind)), type_) if rows else None
+    return from_json(sealer.unseal(rows[0][0], sealing_context(workspace_id, kind)), type_) if rows else None
 
 
 async def put(store: Store, sealer: Sealer, workspace_id: str, kind: str, document: object) -> None:
-    await store.write(SET, workspace_id, kind, sealer.seal(to_json(document), _context(workspace_id, kind)), now_ms())
+    await store.write(
+        SET, workspace_id, kind, sealer.seal(to_json(document), sealing_context(workspace_id, kind)), now_ms()
+    )
 
 
 async def delete(store: Store, workspace_id: str, kind: str) -> bool:
     return bool(await store.write(DELETE, workspace_id, kind))
 
 
-def _context(workspace_id: str, kind: str) -> str:
+def sealing_context(workspace_id: str, kind: str) -> str:
     return f"workspace_settings:{workspace_id}:{kind}"

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.conversations.file_types import is_inline
 from vestibule.conversations.files import PREFIX, find_linked, link_ends_at
+from vestibule.edge.entity_tags import is_known
 from vestibule.edge.http import Header, Reply, Request
 from vestibule.edge.problem import problem
 from vestibule.edge.streaming import StreamedReply
@@ -56,7 +57,7 @@ async def _serve(runtime: Runtime, request: Request) -> Reply:
     request.facts |= {"workspace": file.workspace_id, "file": file.id}
     tag = f'"{file.id}"'.encode()
     headers = (*_headers(file, link_ends_at(runtime, file)), (b"etag", tag))
-    if any(tag in value for value in request.headers(b"if-none-match")):
+    if is_known(request, tag):
         return Reply(304, b"", headers)
     wanted = _wanted(request, file.size, tag)
     if wanted is None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import re
 from collections.abc import Sequence
 
+from vestibule.edge.entity_tags import digest_of, is_known
 from vestibule.edge.http import Handler, Header, Reply, Request
 from vestibule.edge.problem import problem
 from vestibule.edge.surface import Route, Surface
@@ -43,7 +43,7 @@ def routes() -> Sequence[Route]:
 def _file(text: str, kind: bytes) -> Handler:
     plain = text.encode()
     packed = gzip.compress(plain, 9, mtime=0)
-    tag = hashlib.blake2b(plain, digest_size=12).hexdigest().encode()
+    tag = digest_of(plain)
 
     async def answer(request: Request) -> Reply:
         accepted = b",".join(request.headers(b"accept-encoding")).lower()
@@ -51,7 +51,7 @@ def _file(text: str, kind: bytes) -> Handler:
         # One tag for each coding: they are two representations (RFC 9110 section 8.8.3).
         own = b'"%s%s"' % (tag, b"-gzip" if packs else b"")
         headers = ((b"content-type", kind), (b"etag", own), *_HEADERS)
-        if any(tag in value for value in request.headers(b"if-none-match")):
+        if is_known(request, tag):
             return Reply(304, b"", headers)
         return Reply(200, packed, (*headers, (b"content-encoding", b"gzip"))) if packs else Reply(200, plain, headers)
 

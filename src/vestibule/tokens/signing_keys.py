@@ -28,7 +28,6 @@ from vestibule.storage.signing_keys import SigningKeyRow
 from vestibule.storage.store import Store
 
 ALGORITHM = "ES256"
-_CONTEXT = "signing_keys.private_jwk:"
 # How far `last_expiry` runs ahead of the tokens in being, so that it is written once an hour and not once a token.
 _SLACK_MS = HOUR_MS
 _UNKNOWN_EVERY_SECONDS = 0.2
@@ -143,7 +142,7 @@ class SigningKeys:
         private = None
         if row.sealed_private_jwk is not None:
             try:
-                text = self._sealer.unseal(row.sealed_private_jwk, _CONTEXT + row.id)
+                text = self._sealer.unseal(row.sealed_private_jwk, rows.sealing_context(row.id))
                 private = ECKey.import_key(msgspec.json.decode(text)).private_key
             except CannotUnseal:
                 # It still verifies what it signed. Signing falls to nobody, and the error says so.
@@ -158,7 +157,7 @@ def make_row(sealer: Sealer, *, signs_from: int, lifetime_ms: int) -> SigningKey
     key = ECKey.generate_key("P-256", {"use": "sig", "alg": ALGORITHM, "kid": kid}, private=True)
     public = msgspec.json.encode(key.as_dict(private=False) | members).decode()
     private = msgspec.json.encode(key.as_dict(private=True) | members).decode()
-    sealed = sealer.seal(private, _CONTEXT + kid)
+    sealed = sealer.seal(private, rows.sealing_context(kid))
     last_expiry = signs_from + lifetime_ms + 2 * _SLACK_MS
     return SigningKeyRow(kid, public, sealed, now_ms(), signs_from, last_expiry, None)
 

@@ -3,7 +3,6 @@ conditions that a request makes. It must not know an operation."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -12,6 +11,7 @@ import msgspec
 from vestibule.administration.desk import Desk, desk_of
 from vestibule.edge.bearer import bearer
 from vestibule.edge.client_address import address_bucket, client_address
+from vestibule.edge.entity_tags import entity_tag
 from vestibule.edge.http import Header, Reply, Request, json_reply
 from vestibule.edge.operation import Operation
 from vestibule.edge.strict_json import decode
@@ -65,7 +65,7 @@ class Seat:
         if not wanted:
             return self.desk
         remembering = RememberingStore(self.desk.store)
-        tag = _tag(_ENCODER.encode(await view(self._over(remembering))))
+        tag = entity_tag(_ENCODER.encode(await view(self._over(remembering))))
         if tag not in wanted and b"*" not in wanted:
             raise StaleEdit(step="if_match")
         return self._over(ConditionalStore(self.desk.store, self.workspace_id or INSTALLATION, remembering.seen))
@@ -73,7 +73,7 @@ class Seat:
     async def shown(self, view: View, status: int = 200, *extra: Header) -> Reply:
         """What `view` shows, with the tag to make a change conditional on."""
         body = _ENCODER.encode(await view(self.desk))
-        return json_reply(status, body, (b"etag", _tag(body)), *extra)
+        return json_reply(status, body, (b"etag", entity_tag(body)), *extra)
 
     def _over(self, store: Store) -> Desk:
         desk = self.desk
@@ -152,7 +152,3 @@ async def _body(runtime: Runtime, request: Request, operation: Operation) -> byt
     if request.method in {"GET", "HEAD"}:
         return b""
     return await request.raw_body(most=LARGEST_BODY, within=within)
-
-
-def _tag(body: bytes) -> bytes:
-    return b'"' + hashlib.blake2b(body, digest_size=12).hexdigest().encode() + b'"'

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vestibule.auth_endpoint.user_token import usable
-from vestibule.conversations.admission import admit_page, admit_unverified
+from vestibule.conversations.arrival import admit, arrive
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Reply, Request
 from vestibule.edge.strict_json import decode
@@ -17,7 +17,6 @@ from vestibule.edge.user_tokens import PageFields, SignedIn, sign_in
 from vestibule.errors import InvalidField, NotFound, WorkspaceDisabled
 from vestibule.identity import profile_rules as rules
 from vestibule.identity.email import LONGEST as LONGEST_EMAIL
-from vestibule.identity.unverified_id import unverified_contact_id
 from vestibule.ids import is_id
 from vestibule.model.claims import Method
 from vestibule.model.workspace import Workspace
@@ -73,18 +72,14 @@ class Sessions:
         """A visitor by their own word, as in the app's form."""
         runtime = self._runtime
         request.proves = Method.UNVERIFIED.value
-        await admit_page(runtime, workspace.id, request.headers(b"origin"))
-        await admit_unverified(runtime, workspace.id)
         address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
-        limit = runtime.settings.rate_limit_new_visitors
-        await runtime.rate_limiter.take(workspace.id, f"new_visitors:{address}", limit)
+        await admit(runtime, workspace.id, address, request.headers(b"origin"))
         name = _given("name", payload.name, rules.LONGEST_NAME)
         email = _given("email", payload.email, LONGEST_EMAIL)
-        secret = await runtime.unverified_secret.get()
-        contact_id = unverified_contact_id(secret, workspace.id, email)
-        token = runtime.contact_tokens.issue_unverified(workspace.id, contact_id, Said(name=name, email=email))
-        request.facts |= {"method": "unverified", "contact": contact_id}
-        return _started(SignedIn(token, None, contact_id, None), guest_of(contact_id, name, email))
+        arrived = await arrive(runtime, workspace.id, Said(name=name, email=email))
+        request.facts |= {"method": Method.UNVERIFIED.value, "contact": arrived.contact_id}
+        guest = guest_of(arrived.contact_id, name, email)
+        return _started(SignedIn(arrived.token, None, arrived.contact_id, None), guest)
 
     async def _workspace(self, bot_id: str) -> Workspace:
         found = await self._runtime.tenancy.by_id(bot_id.lower()) if is_id(bot_id.lower()) else None

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from vestibule.conversations.arrival import arrive
+from vestibule.conversations.arrival import admit, arrive
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.operation import Answer, Operation, Parameter
@@ -101,7 +101,8 @@ class Visitors:
         workspace = await self._workspace(request, payload.widget_token)
         said = _said(payload)
         address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
-        arrived = await arrive(runtime, workspace.id, address, said, request.headers(b"origin"))
+        await admit(runtime, workspace.id, address, request.headers(b"origin"))
+        arrived = await arrive(runtime, workspace.id, said)
         request.facts |= {"method": Method.UNVERIFIED.value, "contact": arrived.contact_id}
         return json_reply(201, _ENCODER.encode(VisitorToken(arrived.token, VisitorContact(arrived.contact_id))))
 

@@ -5,12 +5,12 @@ An idle chat polls for ever, so an unchanged history is rendered once and kept b
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import msgspec
 
 from vestibule.conversations.opening import list_conversations, open_conversation
+from vestibule.edge.entity_tags import digest_of, is_known
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, ScopeRequired
@@ -89,7 +89,7 @@ class Reading:
         cursor = request.query("cursor") or request.query("offset")
         found, following = await list_conversations(self._runtime, viewer, scope=scope, cursor=cursor)
         body = _ENCODER.encode(_Sessions([self._session(conversation) for conversation in found], following))
-        return _unless_known(request, body, hashlib.blake2b(body, digest_size=12).hexdigest().encode())
+        return _unless_known(request, body, digest_of(body))
 
     async def poll(self, request: Request) -> Reply:
         viewer = await visitor(self._runtime, request)
@@ -121,7 +121,7 @@ class Reading:
         # is the older one, so the next poll renders again. Never the other way round.
         messages = await rows.history(self._runtime.store, conversation.workspace_id, conversation.id)
         body = _ENCODER.encode({"session": session_of(conversation), "history": history_of(messages)})
-        tag = hashlib.blake2b(body, digest_size=12).hexdigest().encode()
+        tag = digest_of(body)
         if len(self._rendered) >= _KEPT:
             del self._rendered[next(iter(self._rendered))]
         rendered = self._rendered[conversation.workspace_id, conversation.id] = (conversation.version, tag, body)
@@ -150,7 +150,6 @@ def _unless_known(request: Request, body: bytes, tag: bytes) -> Reply:
     """304 where the client has this very answer (RFC 9110 section 13.1.2). Weak tags compare equal here."""
     quoted = b'"' + tag + b'"'
     headers = ((b"etag", quoted), (b"vary", b"Authorization"))
-    for value in request.headers(b"if-none-match"):
-        if quoted in value:
-            return Reply(304, b"", ((b"cache-control", b"no-store"), *headers))
+    if is_known(request, quoted):
+        return Reply(304, b"", ((b"cache-control", b"no-store"), *headers))
     return json_reply(200, body, *headers)

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from vestibule.conversations import course
-from vestibule.conversations.arrival import arrive
+from vestibule.conversations.arrival import admit, arrive
 from vestibule.conversations.opening import open_conversation
 from vestibule.conversations.start import start_conversation
 from vestibule.edge.client_address import address_bucket, client_address
@@ -93,7 +93,8 @@ class Writing:
         workspace = await workspace_of(runtime, request)
         said = _said(await self._body(request, self._create_unverified))
         address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
-        arrived = await arrive(runtime, workspace.id, address, said, request.headers(b"origin"))
+        await admit(runtime, workspace.id, address, request.headers(b"origin"))
+        arrived = await arrive(runtime, workspace.id, said)
         request.facts |= {"method": Method.UNVERIFIED.value, "contact": arrived.contact_id}
         return json_reply(200, _ENCODER.encode({"token": arrived.token}))
 
