@@ -9,12 +9,12 @@ from typing import Any, cast
 import pytest
 import schemathesis
 import schemathesis.openapi
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
-from schemathesis.specs.openapi import checks
 
 from tests.fixtures.admin import Admin
+from tests.fixtures.conformance import CHECKS, examples
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.native import Client
 from vestibule.responder.runner import Runner
@@ -26,22 +26,7 @@ SURFACE = admin_api.surface(cast("Runtime", SimpleNamespace(settings=Settings())
 # Not among what is tried with anything at all: other tests' tokens would end with their key.
 _LEFT_OUT = ("/openapi.json", "/retire")
 OPERATIONS = sorted((route.method, route.path) for route in SURFACE.routes if not route.path.endswith(_LEFT_OUT))
-CHECKS = [
-    schemathesis.checks.not_a_server_error,
-    checks.status_code_conformance,
-    checks.content_type_conformance,
-    checks.response_headers_conformance,
-    checks.response_schema_conformance,
-    checks.unsupported_method,
-    checks.allow_header_conformance,
-]
-EXAMPLES = settings(
-    max_examples=10,
-    deadline=None,
-    database=None,
-    derandomize=True,  # a pull request fails for what it changes
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+EXAMPLES = examples(10)
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ import httpx
 import pytest
 import schemathesis
 import schemathesis.openapi
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
-from schemathesis.specs.openapi import checks
 
 from tests.fixtures import sample_files as samples
+from tests.fixtures.conformance import CHECKS, examples
 from tests.fixtures.fake_auth_endpoint import FakeAuthEndpoint, configure, show
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.native import Client
@@ -35,23 +35,8 @@ OPERATIONS = sorted(
 # What speaks OAuth 2.0's dialect, and needs no contact token: it is where one comes from.
 FORM = "application/x-www-form-urlencoded"
 OAUTH = ("/v1/token", "/v1/backchannel-logout/{customer_id}")
-# What an answer is held to, whatever was sent. Answers to streams never end, so the one stream is not among them.
-CHECKS = [
-    schemathesis.checks.not_a_server_error,
-    checks.status_code_conformance,
-    checks.content_type_conformance,
-    checks.response_headers_conformance,
-    checks.response_schema_conformance,
-    checks.unsupported_method,
-    checks.allow_header_conformance,
-]
-EXAMPLES = settings(
-    max_examples=30,
-    deadline=None,
-    database=None,
-    derandomize=True,  # a pull request fails for what it changes
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+# Answers to streams never end, so the one stream is not among them.
+EXAMPLES = examples(30)
 
 
 @pytest.fixture(scope="module")
