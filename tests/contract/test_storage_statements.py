@@ -15,7 +15,7 @@ import pytest
 
 import vestibule.storage
 from vestibule.storage.opening import SCHEMA_VERSION, WrongSchema, ensure_schema, migrate, schema_version
-from vestibule.storage.statement import REGISTRY, statement
+from vestibule.storage.statement import PAIRS, REGISTRY, statement
 
 STORAGE = Path(vestibule.storage.__file__).parent
 for module in STORAGE.glob("*.py"):
@@ -37,7 +37,7 @@ def test_each_statement_is_prepared(migrated: str, engine: str) -> None:
 async def _prepare(url: str) -> dict[str, str]:
     connection = await asyncpg.connect(url)
     failures = {}
-    for entry in REGISTRY.values():
+    for entry in (*REGISTRY.values(), *(pair.together for pair in PAIRS.values())):
         try:
             prepared = await connection.prepare(entry.postgresql)
             assert len(prepared.get_parameters()) == entry.parameters + entry.shared

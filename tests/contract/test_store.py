@@ -11,14 +11,20 @@ import pytest
 from vestibule.errors import StorageUnavailable
 from vestibule.storage import installation, rate_totals
 from vestibule.storage.opening import migrate, open_store
-from vestibule.storage.statement import REGISTRY, Statement, statement
+from vestibule.storage.statement import PAIRS, REGISTRY, Statement, pair, statement
 from vestibule.storage.store import Store, UniqueViolation, Work, query
 
 INSERT = statement("test.insert", "INSERT INTO installation (name, value) VALUES ($1, $2) RETURNING $slot, name")
 LOOK = statement("test.look", "SELECT $slot, value FROM installation WHERE name = $1")
+INSERT_NEW = statement(
+    "test.insert_new",
+    "INSERT INTO installation (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING $slot, name",
+)
+BOTH = pair(INSERT_NEW, INSERT)
 COUNT = statement("test.count", "SELECT COUNT(*) FROM installation WHERE name LIKE $1")
-for name in ("test.insert", "test.look", "test.count"):
+for name in ("test.insert", "test.insert_new", "test.look", "test.count"):
     del REGISTRY[name]  # they are this test's, not the product's
+del PAIRS[BOTH.together.name]
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +88,26 @@ async def test_a_unit_of_work_is_all_or_nothing(store: Store) -> None:
     with pytest.raises(KeyError):
         await store.transact(changes_its_mind)
     assert (await store.read(COUNT, "u%"))[0][0] == 1
+
+
+async def test_of_a_pair_both_are_written_or_neither(store: Store) -> None:
+    assert await store.write_pair(BOTH, ("both.a", "1"), ("both.b", "2"))
+    assert not await store.write_pair(BOTH, ("both.a", "again"), ("both.c", "3"))
+    with pytest.raises(UniqueViolation):
+        await store.write_pair(BOTH, ("both.d", "4"), ("both.b", "again"))
+    assert (await store.read(COUNT, "both.%"))[0][0] == 2
+
+
+async def test_pairs_that_share_a_round_trip_do_not_spoil_each_other(store: Store) -> None:
+    await store.write(INSERT, "first7", "taken")
+    await store.write(INSERT, "second9", "taken")
+    pairs = (store.write_pair(BOTH, (f"first{n}", "1"), (f"second{n}", "2")) for n in range(20))
+    results = await asyncio.gather(*pairs, return_exceptions=True)
+    assert [result is True for result in results] == [n not in {7, 9} for n in range(20)]
+    assert results[7] is False
+    assert isinstance(results[9], UniqueViolation)
+    assert (await store.read(COUNT, "first%"))[0][0] == 19
+    assert (await store.read(COUNT, "second%"))[0][0] == 19
 
 
 async def test_units_of_work_side_by_side_do_not_mix(store: Store) -> None:

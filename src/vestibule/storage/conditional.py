@@ -8,12 +8,12 @@ turns; SQLite has one writer anyway.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from vestibule.errors import StaleEdit
-from vestibule.storage.statement import Statement, statement
-from vestibule.storage.store import Query, Row, Store, Value, Work, query
+from vestibule.storage.statement import Pair, Statement, statement
+from vestibule.storage.store import Query, Row, Store, Value, Work, one_after_the_other, query
 
 T = TypeVar("T")
 Seen = list[tuple[Query, list[tuple[object, ...]]]]
@@ -42,6 +42,9 @@ class RememberingStore:
     async def write(self, statement: Statement, *values: Value) -> list[Row]:
         return await self._store.write(statement, *values)
 
+    async def write_pair(self, pair: Pair, first: Sequence[Value], second: Sequence[Value]) -> bool:
+        return await self._store.write_pair(pair, first, second)
+
     async def transact(self, make_work: Callable[[], Work[T]]) -> T:
         return await self._store.transact(make_work)
 
@@ -66,6 +69,9 @@ class ConditionalStore:
             return (yield query(statement, *values))
 
         return await self.transact(work)
+
+    async def write_pair(self, pair: Pair, first: Sequence[Value], second: Sequence[Value]) -> bool:
+        return await self.transact(lambda: one_after_the_other(pair, first, second))
 
     async def transact(self, make_work: Callable[[], Work[T]]) -> T:
         if self._holds:

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
 
 from vestibule.errors import StorageUnavailable
 from vestibule.storage.connections import Connections
-from vestibule.storage.statement import Statement
+from vestibule.storage.statement import Pair, Statement
 from vestibule.storage.store import Row, UniqueViolation, Value, Work
 
 T = TypeVar("T")
@@ -88,6 +88,9 @@ class PostgresStore:
 
     # To this engine a statement is a statement: it commits what changes something by itself.
     write = read
+
+    async def write_pair(self, pair: Pair, first: Sequence[Value], second: Sequence[Value]) -> bool:
+        return bool(await self._share(pair.together, (*first, *second)))
 
     async def _alone(self, statement: Statement, values: tuple[Value, ...]) -> list[Row]:
         async with self._borrowed(statement.name) as connection:

@@ -9,8 +9,8 @@ from vestibule.storage import spent_tokens
 from vestibule.storage.contacts import COLUMNS, Contacts
 from vestibule.storage.contacts import INSERT as INSERT_CONTACT
 from vestibule.storage.contacts import UPDATE as UPDATE_CONTACT
-from vestibule.storage.statement import Statement, statement
-from vestibule.storage.store import Query, Store, UniqueViolation, Work, query
+from vestibule.storage.statement import Pair, pair, statement
+from vestibule.storage.store import Query, Store, UniqueViolation, Work, one_after_the_other
 
 _CONTACT = ", ".join(f"c.{name.strip()}" for name in COLUMNS.split(","))
 
@@ -40,13 +40,12 @@ INSERT = statement(
     "provider_identities.insert",
     """
     INSERT INTO provider_identities (workspace_id, issuer, subject, contact_id, created_at)
-    VALUES ($1, $2, $3, $4, $5) ON CONFLICT (workspace_id, issuer, subject) DO NOTHING RETURNING contact_id
+    VALUES ($1, $2, $3, $4, $5) RETURNING $slot, contact_id
     """,
 )
-
-
-class _SomebodyWasFaster(Exception):
-    """Undoes the unit of work: another request took the subject, a key or the contact meanwhile."""
+# The contact and what leads to it: the second fails, and undoes the first, where somebody has taken the subject.
+CREATE = pair(INSERT_CONTACT, INSERT)
+LINK = pair(UPDATE_CONTACT, INSERT)
 
 
 class ProviderIdentities:
@@ -78,30 +77,28 @@ class ProviderIdentities:
     async def create(self, contact: Contact, subject: ProviderSubject, also: Query | None = None) -> bool:
         """Makes the contact and what leads to it (and writes `also`), all or nothing. False where somebody was
         faster."""
-        return await self._together(INSERT_CONTACT, contact, subject, also)
+        return await self._together(CREATE, contact, subject, also)
 
     async def link(self, contact: Contact, subject: ProviderSubject) -> bool:
         """Writes over the version of the contact that was read and lets the subject lead to it, both or neither. False
         where somebody was faster."""
-        return await self._together(UPDATE_CONTACT, contact, subject)
+        return await self._together(LINK, contact, subject)
 
     async def _together(
-        self, write_contact: Statement, contact: Contact, subject: ProviderSubject, also: Query | None = None
+        self, both: Pair, contact: Contact, subject: ProviderSubject, also: Query | None = None
     ) -> bool:
         row = self._contacts.to_row(contact)
-
-        def work() -> Work[None]:
-            written = yield query(write_contact, *row)
-            if not written:
-                raise _SomebodyWasFaster
-            taken = yield query(INSERT, contact.workspace_id, subject.issuer, subject.subject, contact.id, now_ms())
-            if not taken:
-                raise _SomebodyWasFaster
-            if also is not None:
-                yield also
-
+        leads = (contact.workspace_id, subject.issuer, subject.subject, contact.id, now_ms())
         try:
-            await self._store.transact(work)
-        except (_SomebodyWasFaster, UniqueViolation):
+            if also is None:
+                return await self._store.write_pair(both, row, leads)
+
+            def work() -> Work[bool]:
+                if not (yield from one_after_the_other(both, row, leads)):
+                    return False
+                yield also
+                return True
+
+            return await self._store.transact(work)
+        except UniqueViolation:
             return False
-        return True

@@ -9,12 +9,12 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from vestibule.errors import StorageUnavailable
-from vestibule.storage.statement import Statement
-from vestibule.storage.store import Row, UniqueViolation, Value, Work
+from vestibule.storage.statement import Pair, Statement
+from vestibule.storage.store import Row, UniqueViolation, Value, Work, one_after_the_other
 
 T = TypeVar("T")
 
@@ -82,6 +82,9 @@ class SqliteStore:
     async def write(self, statement: Statement, *values: Value) -> list[Row]:
         rows: list[Row] = await self._submit(lambda connection: _run(connection, statement, values))
         return rows
+
+    async def write_pair(self, pair: Pair, first: Sequence[Value], second: Sequence[Value]) -> bool:
+        return await self.transact(lambda: one_after_the_other(pair, first, second))
 
     async def transact(self, make_work: Callable[[], Work[T]]) -> T:
         result: T = await self._submit(lambda connection: _run_work(connection, make_work()))

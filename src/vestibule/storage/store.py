@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from vestibule.storage.statement import Statement
+from vestibule.storage.statement import Pair, Statement
 
 # A row as the drivers give it, by position. It never leaves `storage/`: the functions beside the SQL make nouns of it.
 Row = Sequence[Any]
@@ -32,6 +32,14 @@ def query(statement: Statement, *values: Value) -> Query:
     return Query(statement, values)
 
 
+def one_after_the_other(pair: Pair, first: Sequence[Value], second: Sequence[Value]) -> Work[bool]:
+    """A pair as a unit of work."""
+    if not (yield query(pair.first, *first)):
+        return False
+    yield query(pair.second, *second)
+    return True
+
+
 class UniqueViolation(Exception):
     """A row with this key exists already."""
 
@@ -45,6 +53,10 @@ class Store(Protocol):
 
     async def write(self, statement: Statement, *values: Value) -> list[Row]:
         """Runs one changing statement and commits it, perhaps together with others'. Raises UniqueViolation."""
+
+    async def write_pair(self, pair: Pair, first: Sequence[Value], second: Sequence[Value]) -> bool:
+        """Both statements or neither, perhaps together with others'. False where the first wrote no row. Raises
+        UniqueViolation."""
 
     async def transact(self, make_work: Callable[[], Work[T]]) -> T:
         """Runs a unit of work in one transaction. Raises UniqueViolation, and whatever the work itself raises."""
