@@ -93,10 +93,32 @@ _LONG_FILES = frozenset(
         "test_workspace_file.py",
     }
 )
+# A worker takes a whole file. What takes minutes comes first: whoever began it last would keep the others waiting.
+_FIRST_FOLDERS = frozenset({"e2e", "faults", "integration", "nodes", "soak"})
+_FIRST_FILES = frozenset(
+    {
+        "test_backup.py",
+        "test_database_away.py",
+        "test_metrics.py",
+        "test_puzzel_real_provider.py",
+        "test_real_providers.py",
+        "test_responder_crash.py",
+        "test_schemathesis.py",
+        "test_secret_keys.py",
+        "test_signing_keys.py",
+    }
+)
+
+
+def _turn(path: Path) -> int:
+    if path.parent.name in _FIRST_FOLDERS or path.name in _FIRST_FILES:
+        return 0
+    return 1 if path.name in _LONG_FILES else 2
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _turn(item.path))
     for item in items:
         parameters = getattr(item, "callspec", None)
         on_postgresql = parameters is not None and "postgresql" in parameters.params.values()
