@@ -17,13 +17,28 @@ from types import FrameType
 
 import psutil
 
-from tests.bench import idle, load, plans, servers
+from tests.bench import idle, layers, load, plans, servers
 from tests.bench.measuring import Candidate, OfPgbench, OverHttp, Refusals, visit
 from tests.bench.pgbench import Pgbench
 from tests.bench.processes import Cores, choose_cores, memory, on_core
 from tests.bench.provider import Provider
 from tests.bench.report import Report, as_json, print_report
-from tests.bench.scenarios import HELLO, MANY, ONE, POSTGRESQL, SCENARIOS, SQLITE, Requests, Scenario
+from tests.bench.scenarios import (
+    CROWD,
+    EXCHANGE,
+    FEW,
+    HELLO,
+    MANY,
+    MIXED,
+    ONE,
+    ONE_WORKER,
+    POSTGRESQL,
+    SCENARIOS,
+    SQLITE,
+    TWO_WORKERS,
+    Requests,
+    Scenario,
+)
 from tests.fixtures.postgres import PostgresServer
 
 _SLICE, _QUICK_SLICE = 1.0, 0.4
@@ -91,6 +106,13 @@ def _measure(
             running[name] = stack.enter_context(
                 servers.vestibule_server(name, url, directory / f"on-{name}", cores.server, provider)
             )
+    for name, workers in ((ONE_WORKER, 1), (TWO_WORKERS, 2)):
+        if name in needed:
+            _say(f"starting {name}")
+            url, place = postgres.new_database(), directory / f"with-{workers}"
+            running[name] = stack.enter_context(
+                servers.vestibule_server(name, url, place, None, provider, workers=workers, restarts=0)
+            )
     _populate(options.scenarios, running, link)
     candidates: list[Candidate] = [
         OverHttp(scenario, running[scenario.server], postgres.pid, link, refusals) for scenario in options.scenarios
@@ -98,7 +120,7 @@ def _measure(
     if options.pgbench:
         pgbench = Pgbench(postgres.new_database(), directory / "pgbench", cores.others)
         pgbench.prepare()
-        candidates += [OfPgbench(pgbench, MANY), OfPgbench(pgbench, ONE)]
+        candidates += [OfPgbench(pgbench, callers) for callers in (MANY, ONE, FEW, CROWD)]
     _say(f"{options.rounds} rounds of {len(candidates)} slices of {options.seconds:g} s")
     rows = visit(
         candidates, rounds=options.rounds, seconds=options.seconds, progress=lambda number: _say(f"round {number} done")
@@ -111,6 +133,9 @@ def _measure(
             running[POSTGRESQL], postgres.pid, cores.others, chats=options.idle, seconds=options.idle_seconds
         )
         refusals.count += held.refused
+    place = directory / "sampled"
+    url = postgres.new_database()
+    shares = _share_out(options, cores.server, url, directory=place, provider=provider, link=link)
     faults = [difference for server in running.values() if (difference := server.differences())]
     growths = []
     for name, url in ((SQLITE, f"sqlite:///{directory}/plans.db"), (POSTGRESQL, postgres.new_database())):
@@ -119,7 +144,28 @@ def _measure(
             growths.append(plans.measure(name, url, options.rows))
     remarks = [f"Python {platform.python_version()}, one worker; {cores}"]
     signature = provider.signature_us()
-    return Report(remarks, rows, tuple(running.values()), memories, growths, signature, held), faults
+    return Report(remarks, rows, tuple(running.values()), memories, growths, signature, held, shares), faults
+
+
+def _share_out(
+    options: Options, core: int | None, database_url: str, *, directory: Path, provider: Provider, link: Connection
+) -> list[layers.Shares]:
+    """Of the mixed scenarios that were measured, on a server of their own."""
+    wanted = [
+        scenario
+        for scenario in options.scenarios
+        if (scenario.server, scenario.callers) == (POSTGRESQL, MANY) and scenario.name in {MIXED, EXCHANGE}
+    ]
+    if not wanted:
+        return []
+    _say("sharing the time out among the layers")
+    with servers.vestibule_server(
+        "sampled", database_url, directory, core, provider, restarts=0, kind=layers.SampledServer
+    ) as running:
+        for scenario in wanted:
+            if scenario.population is not None:
+                servers.populate(running, scenario.population, link)
+        return [layers.measure(scenario, running, directory, link, options.seconds * 5) for scenario in wanted]
 
 
 def _populate(scenarios: tuple[Scenario, ...], running: dict[str, servers.Running], link: Connection) -> None:

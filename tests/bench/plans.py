@@ -17,8 +17,10 @@ from vestibule.storage import contacts
 from vestibule.storage.opening import ensure_schema, sqlite_path
 from vestibule.storage.statement import Statement
 
-FEW = 10_000
+# Each where there are to be as many rows.
+SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 _LOOK_UPS = 2_000
+_PORTION = 1_000_000
 _WORKSPACE = "01900000-0000-7000-8000-000000000000"
 _KEY_COLUMNS = 2  # of every key of contacts: the workspace, and what is looked for in it
 HOT = (contacts.FIND_BY_ID, contacts.FIND_BY_EMAIL, contacts.FIND_BY_PHONE, contacts.UPDATE)
@@ -42,15 +44,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The plans of an engine for a new table and among `rows` contacts, and a look-up by e-mail among few and
-    among these. What is planned for a new table is kept by prepared statements while the table grows."""
+    """The plans of an engine for a new table and among `rows` contacts, and how many microseconds a look-up by e-mail
+    took at each size on the way there. What is planned for a new table is kept by prepared statements as it grows."""
 
     engine: str
     rows: int
     new_plans: tuple[Plan, ...]
     plans: tuple[Plan, ...]
-    few_us: float
-    many_us: float
+    times: tuple[tuple[int, float], ...]
 
 
 def measure(engine: str, database_url: str, rows: int) -> Growth:
@@ -63,15 +64,19 @@ def measure(engine: str, database_url: str, rows: int) -> Growth:
         return _on_sqlite(engine, connection, rows)
 
 
+def _sizes(rows: int) -> list[int]:
+    return [*(size for size in SIZES if size < rows), rows]
+
+
 def _on_sqlite(engine: str, connection: sqlite3.Connection, rows: int) -> Growth:
     def fill(first: int, end: int) -> None:
         connection.execute("BEGIN")
         connection.execute(f"{_INSERT} {_SERIES} {_ROW} FROM series", (first, end))
         connection.execute("COMMIT")
 
-    def look_up_time() -> float:
+    def look_up_time(rows: int) -> float:
         times = []
-        for email in _emails(count):
+        for email in _emails(rows):
             began = time.perf_counter_ns()
             found = connection.execute(contacts.FIND_BY_EMAIL.sqlite, (_WORKSPACE, email, 0)).fetchall()
             times.append(time.perf_counter_ns() - began)
@@ -80,13 +85,13 @@ def _on_sqlite(engine: str, connection: sqlite3.Connection, rows: int) -> Growth
 
     connection.execute("PRAGMA journal_mode=WAL")
     new_plans = _explain_on_sqlite(connection)
-    count = min(FEW, rows)
-    fill(0, count)
-    few = look_up_time()
-    fill(count, rows)
-    count = rows
+    times, before = [], 0
+    for size in _sizes(rows):
+        fill(before, size)
+        times.append((size, look_up_time(size)))
+        before = size
     connection.execute("ANALYZE")
-    return Growth(engine, rows, new_plans, _explain_on_sqlite(connection), few, look_up_time())
+    return Growth(engine, rows, new_plans, _explain_on_sqlite(connection), tuple(times))
 
 
 def _explain_on_sqlite(connection: sqlite3.Connection) -> tuple[Plan, ...]:
@@ -103,20 +108,21 @@ async def _on_postgresql(engine: str, database_url: str, rows: int) -> Growth:
     connection = await asyncpg.connect(database_url, command_timeout=600)
     try:
         new_plans = await _explain_on_postgresql(connection)
-        few_rows = min(FEW, rows)
-        await _fill_postgresql(connection, 0, few_rows)
-        few = await _look_up_time(connection, few_rows)
-        await _fill_postgresql(connection, few_rows, rows)
-        plans = await _explain_on_postgresql(connection)
-        return Growth(engine, rows, new_plans, plans, few, await _look_up_time(connection, rows))
+        times, before = [], 0
+        for size in _sizes(rows):
+            await _fill_postgresql(connection, before, size)
+            times.append((size, await _look_up_time(connection, size)))
+            before = size
+        return Growth(engine, rows, new_plans, await _explain_on_postgresql(connection), tuple(times))
     finally:
         await connection.close()
 
 
 async def _fill_postgresql(connection: Any, first: int, end: int) -> None:
-    if first < end:
-        await connection.execute(f"{_INSERT} {_ROW} FROM generate_series({first}, {end - 1}) AS n")
-        await connection.execute("VACUUM ANALYZE contacts")
+    for start in range(first, end, _PORTION):
+        last = min(start + _PORTION, end) - 1
+        await connection.execute(f"{_INSERT} {_ROW} FROM generate_series({start}, {last}) AS n")
+    await connection.execute("VACUUM ANALYZE contacts")
 
 
 async def _look_up_time(connection: Any, rows: int) -> float:

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tests.bench.idle import Held
+from tests.bench.layers import Shares
 from tests.bench.measuring import PGBENCH, Row
 from tests.bench.plans import Growth
 from tests.bench.processes import Memory
-from tests.bench.scenarios import EXCHANGE, HELLO, MANY, MIXED, POSTGRESQL
+from tests.bench.scenarios import EXCHANGE, HELLO, MANY, MIXED, ONE_WORKER, POSTGRESQL, SQLITE, TWO_WORKERS
 from tests.bench.servers import Running
 
 # DESIGN section 7, and the front door's issue.
@@ -47,12 +48,19 @@ class Report:
     growths: Sequence[Growth]
     signature_us: float
     idle: Held | None = None
+    shares: Sequence[Shares] = ()
 
     def floor(self, server: str, callers: int) -> Row | None:
         return next((row for row in self.rows if row.server == server and row.callers == callers), None)
 
     def over_hello(self, row: Row) -> list[float]:
         return row.ratios(self.floor(HELLO, row.callers), lambda sample: sample.cpu_us)
+
+    def over_one_worker(self) -> list[float]:
+        """What two workers answer over what one does."""
+        two = next((row for row in self.rows if row.server == TWO_WORKERS), None)
+        one = next((row for row in self.rows if row.server == ONE_WORKER), None)
+        return two.ratios(one, lambda sample: sample.per_second) if two is not None else []
 
     def over_pgbench(self, row: Row) -> list[float]:
         return row.ratios(self.floor(PGBENCH, row.callers), lambda sample: sample.per_second)
@@ -73,8 +81,15 @@ def print_report(report: Report) -> None:
         )
     if report.idle is not None:
         print(f"\n{_idle(report.idle)}")
+    if gain := report.over_one_worker():
+        print(
+            f"\ntwo workers answer {_spread(gain)} times what one does, on the cores of load generator and PostgreSQL"
+        )
+    for shares in report.shares:
+        told = ", ".join(f"{name} {share:.0%}" for name, share in shares.of_layers.items())
+        print(f"\n{shares.scenario}: {told} ({shares.samples:,} samples)")
     for growth in report.growths:
-        times = f"{growth.few_us:.0f} µs among few, {growth.many_us:.0f} µs among {growth.rows:,} contacts"
+        times = ", ".join(f"{microseconds:.0f} µs among {rows:,}" for rows, microseconds in growth.times)
         print(f"\n{growth.engine}: look-up by e-mail {times}")
         for title, found in (("new table", growth.new_plans), (f"{growth.rows:,}", growth.plans)):
             for plan in found:
@@ -115,7 +130,7 @@ def verdicts(report: Report) -> list[Verdict]:
         if (row.server, row.name, row.callers) == (POSTGRESQL, EXCHANGE, MANY):
             found += _exchange_verdicts(report, row)
     for running in report.running:
-        if running.name != HELLO:
+        if running.name in {SQLITE, POSTGRESQL}:
             found += _server_verdicts(running, report.memories[running.name])
     for growth in report.growths:
         found += _growth_verdicts(growth)
@@ -160,8 +175,8 @@ def _server_verdicts(running: Running, held: Memory) -> list[Verdict]:
 
 
 def _growth_verdicts(growth: Growth) -> list[Verdict]:
-    ratio = growth.many_us / growth.few_us
-    look_up = f"{growth.engine}, look-up among {growth.rows:,}"
+    ratio = growth.times[-1][1] / growth.times[0][1]
+    look_up = f"{growth.engine}, look-up among {growth.rows:,} over {growth.times[0][0]:,}"
     verdicts = [Verdict(look_up, f"{ratio:.2f} x", f"<= {MOST_GROWTH:g} x", ratio <= MOST_GROWTH)]
     for title, plans in (("a new table", growth.new_plans), (f"{growth.rows:,} contacts", growth.plans)):
         scans = sum(not plan.indexed for plan in plans)
@@ -195,6 +210,8 @@ def as_json(report: Report) -> dict[str, Any]:
         ],
         "idle": asdict(report.idle) if report.idle is not None else None,
         "signature_us": report.signature_us,
+        "two_workers_over_one": report.over_one_worker(),
+        "layers": [asdict(shares) for shares in report.shares],
         "plans": [asdict(growth) for growth in report.growths],
         "verdicts": [asdict(verdict) for verdict in verdicts(report)],
     }

@@ -16,7 +16,9 @@ from tests.bench.chats import get, open_chat
 from tests.bench.provider import Provider
 
 HELLO, SQLITE, POSTGRESQL = "hello", "sqlite", "postgresql"
-ONE, MANY = 1, 16
+# On PostgreSQL and pinned to no core, to be compared with each other.
+ONE_WORKER, TWO_WORKERS = "one worker", "two workers"
+ONE, FEW, MANY, CROWD = 1, 4, 16, 64
 PEOPLE = 20_000
 # Four of five returning people come as they were. They are others than those who changed, so that a request is known
 # to change something, or nothing, without knowing which ones went before it.
@@ -233,7 +235,13 @@ def _on_engine(server: str) -> tuple[Scenario, ...]:
 SCENARIOS = (
     Scenario("hello world", HELLO, MANY, hello),
     Scenario("hello world", HELLO, ONE, hello),
+    Scenario("hello world", HELLO, FEW, hello),
+    Scenario("hello world", HELLO, CROWD, hello),
     *_on_engine(SQLITE),
     *_on_engine(POSTGRESQL),
     Scenario("authenticate-user, unchanged, own phones", POSTGRESQL, MANY, unchanged_with_phones, people_with_phones),
+    Scenario(MIXED, POSTGRESQL, FEW, mixed, people),
+    Scenario(MIXED, POSTGRESQL, CROWD, mixed, people),
+    Scenario(MIXED, ONE_WORKER, CROWD, mixed, people),
+    Scenario(MIXED, TWO_WORKERS, CROWD, mixed, people),
 )

@@ -30,7 +30,7 @@ from tests.fixtures.server import Guard, RunningServer, ServerFailed, free_port
 from vestibule.storage.opening import sqlite_path
 
 _ROOT = Path(__file__).parents[2]
-_RESTARTS = 3
+RESTARTS = 3
 _POPULATING_CALLERS = 64
 _FIRST_PORTION = 1_000
 _READY_SECONDS = 15.0
@@ -97,10 +97,18 @@ def _wait_for_hello(process: subprocess.Popen[bytes], port: int, log: Path) -> N
 
 @contextlib.contextmanager
 def vestibule_server(
-    name: str, database_url: str, directory: Path, core: int | None, provider: Provider
+    name: str,
+    database_url: str,
+    directory: Path,
+    core: int | None,
+    provider: Provider,
+    *,
+    workers: int = 1,
+    restarts: int = RESTARTS,
+    kind: type[RunningServer] = RunningServer,
 ) -> Iterator[Running]:
-    """`vestibule serve` with one worker and its default settings, but that nobody meets a rate limit, with a workspace
-    that trusts the provider."""
+    """`vestibule serve` with its default settings, but that nobody meets a rate limit, with a workspace that trusts the
+    provider."""
     directory.mkdir()
     settings = {
         "VESTIBULE_DATABASE_URL": database_url,
@@ -108,11 +116,11 @@ def vestibule_server(
         "VESTIBULE_PRIVATE_HOSTS": "127.0.0.0/8",
         **{f"VESTIBULE_RATE_LIMIT_EXCHANGE_{what}": "1000000000" for what in ("ADDRESS", "WORKSPACE", "CONTACT")},
     }
-    server = RunningServer(settings, directory)
+    server = kind(settings, directory, workers=workers)
     try:
         first = _start(server, core)
         again = []
-        for _ in range(_RESTARTS):
+        for _ in range(restarts):
             server.stop()
             again.append(_start(server, core))
         workspace = server.cli("workspace", "create", "bench")

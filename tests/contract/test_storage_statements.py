@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 import vestibule.storage
+from tests.bench import plans
 from vestibule.storage.opening import SCHEMA_VERSION, WrongSchema, ensure_schema, migrate, schema_version
 from vestibule.storage.statement import PAIRS, REGISTRY, statement
 
@@ -57,6 +58,11 @@ def _explain(url: str) -> dict[str, str]:
             failures[entry.name] = str(error)
     connection.close()
     return failures
+
+
+def test_the_hot_look_ups_go_by_their_whole_key_before_anything_was_analysed(database_url: str, engine: str) -> None:
+    found = plans.measure(engine, database_url, rows=500)
+    assert [plan for plan in (*found.new_plans, *found.plans) if not plan.indexed] == []
 
 
 def test_the_newest_migration_is_the_version_that_serving_expects() -> None:
