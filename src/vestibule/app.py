@@ -18,6 +18,7 @@ from vestibule.clock import elapsed
 from vestibule.edge.access_log import AccessLog
 from vestibule.edge.decisions import decision_of
 from vestibule.edge.http import ClientGone, Receive, Request, Scope, Send
+from vestibule.edge.socket import Socket
 from vestibule.edge.surface import Surface
 from vestibule.errors import VestibuleError
 from vestibule.identity.resolution import Resolver
@@ -172,6 +173,8 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await self._answer(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._hold(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(scope, receive, send)
 
@@ -190,6 +193,25 @@ class Application:
         except ClientGone:
             pass
         finally:
+            seconds = elapsed() - began
+            metrics.request(surface.name, status, seconds, request.facts.get("code"))
+            self._access_log.write(request, request_id, status, seconds)
+
+    async def _hold(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket, from its request to its end; one line of the log, and one decision at the most."""
+        began = elapsed()
+        scope["method"] = "GET"  # RFC 6455 section 4.1; ASGI leaves it out
+        request = Request(scope, receive)
+        request_id = self._access_log.next_id()
+        scope["vestibule.request_id"] = request_id.decode()
+        surface, status = self._surface(request.path), 101
+        socket = Socket(receive, send)
+        try:
+            status = await surface.hold(request, socket, request_id)
+        except ClientGone:
+            pass
+        finally:
+            self._note_decision(request)
             seconds = elapsed() - began
             metrics.request(surface.name, status, seconds, request.facts.get("code"))
             self._access_log.write(request, request_id, status, seconds)

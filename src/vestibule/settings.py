@@ -239,6 +239,15 @@ class Settings:
     header_timeout: int = _setting(_duration("100ms", "5m"), "10s", "Time for the request line and headers to arrive.")
     body_timeout: int = _setting(_duration("100ms", "5m"), "15s", "Time for the body to arrive.")
     shutdown_timeout: int = _setting(_duration("0s", "5m"), "10s", "Time for requests under way when told to stop.")
+    max_sockets: int = _setting(
+        _whole(1, 1_000_000), "512", "Open WebSockets per client address and process; the mobile app opens many."
+    )
+    socket_ping_interval: int = _setting(
+        _duration("1s", "5m"), "25s", "How often a WebSocket is asked for a sign of life; it has as long again."
+    )
+    rate_limit_socket_events: int = _setting(
+        _whole(1, 1_000_000), "600", "What a WebSocket may send a minute, a tenth of it at once, before it is closed."
+    )
     log_level: str = _setting(_level, "info", "debug, info, warning or error.")
     metrics_token: str = _setting(
         _text, "", "What a scraper of /metrics sends as bearer; empty: scrapers on this machine only.", secret=True

@@ -293,6 +293,15 @@ class TestWhoItIs:
         assert claims["exp"] - claims["iat"] == made["expires_in"]
         assert 3590 <= made["expires_in"] <= 3600
 
+    @pytest.mark.parametrize("end", ["-1e308", "-1e300", "-1", "0", "1e308", "0.5", "1e-320"])
+    def test_a_jwt_s_end_may_be_absurd(self, workspace: Workspace, fake: FakeAuthEndpoint, end: str) -> None:
+        payload = base64.urlsafe_b64encode(f'{{"exp":{end}}}'.encode()).rstrip(b"=").decode()
+        fake.people[f"e30.{payload}.x"] = {"id": "u-1"}
+        configure(workspace, fake, cache_seconds=60)
+        for _ in range(2):
+            life = signed_in(workspace, f"e30.{payload}.x")["expires_in"]
+            assert life in ({3599, 3600} if end == "1e308" else {60})
+
     def test_the_end_of_a_jwt_shortens_it(self, workspace: Workspace, fake: FakeAuthEndpoint) -> None:
         configure(workspace, fake)
         for ends_in, expected in ((600, 600), (-10, 60), (99_999, 3600)):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
 
 from tests.fixtures import sample_files as samples
+from tests.fixtures.cxgenie import BASE, App
 from tests.fixtures.fake_auth_endpoint import FakeAuthEndpoint, configure
 from tests.fixtures.fake_bot import FakeBot
 from tests.fixtures.front_door import Installation, Workspace
@@ -19,55 +19,7 @@ from vestibule.administration import responders
 from vestibule.administration.responders import Change
 from vestibule.model.responder import ResponderKind
 
-BASE = "/api/v1"
 ADA = {"id": "u-1", "name": "Ada", "email": "ada@example.com", "avatar": "https://a.example/a.png"}
-
-
-class App:
-    """The mobile app: it knows its bot's id, and keeps a guest token and a customer."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
-        self.token = ""
-        self.customer: dict[str, Any] = {}
-        self._http = workspace.installation.http
-
-    def call(self, method: str, path: str, body: Any = None, **params: Any) -> httpx.Response:
-        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
-        content = {"json": body} if body is not None else {}
-        return self._http.request(method, f"{BASE}{path}", params=params or None, headers=headers, **content)
-
-    def bot(self) -> dict[str, Any]:
-        answer = self.call("GET", f"/bots/public/{self.workspace.id}")
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()["data"]
-        return found
-
-    def try_start(self, *, origin: str = "", **members: Any) -> httpx.Response:
-        path = f"{BASE}/bot-sessions/guest-auth/start-bot-session"
-        return self._http.post(
-            path, json={"bot_id": self.workspace.id, **members}, headers={"origin": origin} if origin else {}
-        )
-
-    def start(self, **members: Any) -> dict[str, Any]:
-        answer = self.try_start(**members)
-        assert answer.status_code == 200, answer.text
-        data: dict[str, Any] = answer.json()["data"]
-        self.token, self.customer = data["guest_token"], data["customer"]
-        return data
-
-    def say(self, content: str = "hello", **members: Any) -> dict[str, Any]:
-        answer = self.call("POST", "/messages/guest-auth/bot", {"content": content, **members})
-        assert answer.status_code == 200, answer.text
-        message: dict[str, Any] = answer.json()["data"]
-        return message
-
-    def messages(self, **params: Any) -> list[dict[str, Any]]:
-        given = {"customer_id": self.customer["id"], "limit": 500, "offset": 0, "order": "desc", **params}
-        answer = self.call("GET", "/messages/guest-auth/customer", **given)
-        assert answer.status_code == 200, answer.text
-        messages: list[dict[str, Any]] = answer.json()["data"]["messages"]
-        return messages
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> None:
@@ -127,6 +79,7 @@ class TestTheSession:
         data = app.start(customer_auth_token="ada-session", user_id="7")
         assert data["customer"] == {
             "id": data["customer"]["id"],
+            "contact_id": claims_of(data["guest_token"])["sub"],
             "name": "Ada",
             "email": "ada@example.com",
             "avatar": "https://a.example/a.png",
@@ -137,7 +90,7 @@ class TestTheSession:
         assert claims_of(data["guest_token"])["method"] == "auth_endpoint"
         assert fake.received[0].json == {"access_token": "ada-session", "user_id": "7"}
         # It is a contact token like every other.
-        assert app.workspace.me(app.token).json()["id"] == data["customer"]["id"]
+        assert app.workspace.me(app.token).json()["id"] == data["customer"]["contact_id"]
 
     def test_a_name_is_always_a_text(self, app: App, fake: FakeAuthEndpoint) -> None:
         configure(app.workspace, fake)
@@ -204,7 +157,8 @@ class TestTheChat:
         app.say("a secret")
         stranger = App(app.workspace)
         stranger.start(name="Mallory", email="ada@example.com")
-        assert stranger.customer["id"] == app.customer["id"]
+        assert stranger.customer["contact_id"] == app.customer["contact_id"]
+        assert stranger.customer["id"] != app.customer["id"]
         assert stranger.messages() == []
         stranger.say("hello")
         assert [message["content"] for message in app.messages()] == ["a secret"]
@@ -216,10 +170,23 @@ class TestTheChat:
         app.say("a secret")
         guest = App(app.workspace)
         guest.start(name="Ada", email="ada@example.com")
-        assert guest.customer["id"] != app.customer["id"]
+        assert guest.customer["contact_id"] != app.customer["contact_id"]
         assert guest.messages() == []
-        guest.customer = app.customer
-        refused(guest.call("GET", "/messages/guest-auth/customer", customer_id=app.customer["id"]), 404, "not_found")
+        for theirs in (app.customer["id"], app.customer["contact_id"]):
+            refused(guest.call("GET", "/messages/guest-auth/customer", customer_id=theirs), 404, "not_found")
+
+    def test_the_customer_s_id_opens_nothing_here_and_the_contact_s_may_stand_in_its_place(
+        self, app: App, fake: FakeAuthEndpoint
+    ) -> None:
+        configure(app.workspace, fake)
+        app.start(customer_auth_token="ada-session")
+        said = app.say("hello")
+        assert app.messages(customer_id=app.customer["contact_id"].upper()) == app.messages() == [said]
+        path, customer_id = "/messages/guest-auth/customer", app.customer["id"]
+        app.token = ""
+        refused(app.call("GET", path, customer_id=customer_id), 401, "missing_credentials")
+        app.token = customer_id
+        refused(app.call("GET", path, customer_id=customer_id), 401, "invalid_token")
 
     def test_a_repeated_message_is_stored_once(self, app: App) -> None:
         app.start(name="A", email="a@b.example")

@@ -138,6 +138,57 @@ def endless_headers(connection: socket.socket) -> None:
         connection.sendall(b"X-%d: %s\r\n" % (number, b"a" * 1000))
 
 
+def continues(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+
+def hints(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 100)
+
+
+def endless_line(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        connection.sendall(b"a" * 65_536)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def endless_chunk_extension(connection: socket.socket) -> None:
+    connection.sendall(CHUNKED + b"%x;a=" % len(YES))
+    while True:
+        connection.sendall(b"b" * 65_536)
+
+
+def endless_trailers(connection: socket.socket) -> None:
+    connection.sendall(CHUNKED + b"%x\r\n" % len(YES) + YES + b"\r\n0\r\n")
+    while True:
+        connection.sendall(b"X: a\r\n" * 1000)
+
+
+def empty_chunks(connection: socket.socket) -> None:
+    connection.sendall(CHUNKED)
+    while True:
+        connection.sendall(b"1\r\n \r\n" * 100)
+
+
+@pytest.mark.parametrize(
+    "answer", [continues, hints, endless_line, endless_chunk_extension, endless_trailers, empty_chunks]
+)
+def test_an_answer_without_an_end(workspace: Workspace, answer: Callable[[socket.socket], None]) -> None:
+    began = time.monotonic()
+    with RawServer(answer) as server:
+        configure(workspace, url=server.url)
+        reply = show(workspace, "token")
+    assert reply.status_code in {502, 503, 504}, reply.text
+    assert reply.json()["code"] in {"auth_bad_response", "auth_unavailable", "auth_timeout"}
+    assert time.monotonic() - began < DEADLINE
+    assert workspace.contacts() == []
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [

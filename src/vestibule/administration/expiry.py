@@ -10,7 +10,7 @@ from vestibule.administration.staff_sessions import LONGEST_MS
 from vestibule.clock import DAY_MS, SECOND_MS, now_ms
 from vestibule.errors import VestibuleError
 from vestibule.runtime import Runtime
-from vestibule.storage import attached_identities, spent_tokens, staff
+from vestibule.storage import attached_identities, socket_rooms, spent_tokens, staff
 
 _JITTER = 0.3
 # A verified contact's token, by its setting's bounds, with a day for clocks that differ.
@@ -40,4 +40,5 @@ async def sweep(runtime: Runtime) -> None:
     # For as long as their visitors may come back they say whose a conversation is.
     await attached_identities.purge(runtime.store, now_ms() - runtime.settings.visitor_session_lifetime)
     await spent_tokens.purge(runtime.store, now_ms())
+    await socket_rooms.purge(runtime.store, now_ms())
     await staff.purge(runtime.store, sessions_before=now_ms() - LONGEST_MS, now=now_ms())

@@ -31,6 +31,7 @@ def ends_at(token: str) -> float | None:
         return None
     try:
         payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-        return msgspec.json.decode(payload, type=_Ending).exp
+        # Not before time began: what is far below overflows where it is reckoned with.
+        return max(0.0, msgspec.json.decode(payload, type=_Ending).exp)
     except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
         return None

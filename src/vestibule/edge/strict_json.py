@@ -4,7 +4,7 @@ fields. What is refused of JSON itself says `vestibule.strict_json`."""
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -42,6 +42,14 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedBody(step="json") from None
     return value
+
+
+def convert(value: Any, kind: type[T]) -> T:
+    """A value that has been read already. Raises MalformedBody, InvalidField."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _in_words(error) from None
 
 
 def _in_body(reason: NotStrict) -> MalformedBody:

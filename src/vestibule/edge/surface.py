@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from vestibule.edge.cors import Cors
 from vestibule.edge.http import ClientGone, Handler, Reply, Request
 from vestibule.edge.operation import Operation
 from vestibule.edge.problem import Dialect
+from vestibule.edge.socket import FAILED, POLICY, Socket, SocketHandler
 from vestibule.errors import MethodNotAllowed, NoSuchPath, VestibuleError
 from vestibule.model.claims import Method
 
@@ -52,6 +53,8 @@ class Surface:
     cors: Cors | None = None
     # Who knows a path below it may open what is there, so the log shows no such path.
     secret_paths: bool = False
+    # Who holds a WebSocket that is opened at a path (written without a slash at its end).
+    sockets: Mapping[str, SocketHandler] = field(default_factory=dict)
     _exact: dict[str, dict[str, Route]] = field(default_factory=dict, init=False)
     _patterns: list[Pattern] = field(default_factory=list, init=False)
 
@@ -88,6 +91,35 @@ class Surface:
             # Not by design: the traceback goes to the log, a stable answer to the caller.
             _log.exception("unexpected error", extra={"surface": self.name})
             return self.refuse(request, VestibuleError())
+
+    async def hold(self, request: Request, socket: Socket, request_id: bytes) -> int:
+        """Until the WebSocket is over; the status that it was answered with. Raises ClientGone."""
+        try:
+            await self._socket_handler(request)(request, socket)
+        except VestibuleError as error:
+            return await self._turn_away(request, socket, request_id, error, POLICY)
+        except ClientGone:
+            raise
+        except Exception:
+            _log.exception("unexpected error", extra={"surface": self.name})
+            return await self._turn_away(request, socket, request_id, VestibuleError(), FAILED)
+        return 101
+
+    def _socket_handler(self, request: Request) -> SocketHandler:
+        handler = self.sockets.get(request.path.rstrip("/"))
+        if handler is None:
+            raise NoSuchPath(step="route")
+        return handler
+
+    async def _turn_away(
+        self, request: Request, socket: Socket, request_id: bytes, error: VestibuleError, code: int
+    ) -> int:
+        reply = self.refuse(request, error)
+        if socket.accepted:
+            await socket.close(code)
+            return 101
+        await socket.refuse(reply, request_id)
+        return reply.status
 
     def refuse(self, request: Request, error: VestibuleError) -> Reply:
         note_refusal(request, error)

@@ -25,6 +25,8 @@ class BoundedHttp(HttpToolsProtocol):
     # Set once per process, before the server starts: uvicorn makes one instance per connection, without arguments.
     max_header_bytes = 32_768
     header_timeout = 10.0
+    # Where a connection may become a WebSocket. Everywhere else the wish to upgrade is ignored (RFC 9110 section 7.8).
+    socket_path = b""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -131,6 +133,16 @@ class BoundedHttp(HttpToolsProtocol):
             # Read by edge/http.py: a body that is here already needs no time limit.
             self.scope["vestibule.whole"] = True  # type: ignore[typeddict-unknown-key]
             super().on_message_complete()
+
+    def _should_upgrade(self) -> bool:
+        if not self.socket_path or self.url.partition(b"?")[0].rstrip(b"/") != self.socket_path:
+            return False
+        # Behind a request that is still being answered, the answer would be written between the frames.
+        cycle: RequestResponseCycle | None = self.cycle
+        return (cycle is None or cycle.response_complete) and super()._should_upgrade()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing: anybody may ask for it, as often as they like, and is answered in HTTP."""
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         self._refuse(400, "malformed_request", "This is not an HTTP/1.1 request.")

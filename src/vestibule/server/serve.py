@@ -13,10 +13,12 @@ import uvicorn
 
 from vestibule.app import Application
 from vestibule.edge.access_log import AccessLog
+from vestibule.edge.socket_io import SOCKET_PATH
 from vestibule.metrics import SHARED_DIRECTORY
 from vestibule.sealing import Sealer
 from vestibule.server.logs import configure_logging
 from vestibule.server.protocol import BoundedHttp
+from vestibule.server.upgrade import make_websocket
 from vestibule.settings import PREFIX, InvalidSettings, Settings, load_secret_keys, read_settings
 from vestibule.storage import installation
 from vestibule.storage.opening import ensure_schema, open_store
@@ -34,6 +36,7 @@ def create_app() -> Application:
     configure_logging(settings.log_level, log)
     BoundedHttp.max_header_bytes = settings.max_header_bytes
     BoundedHttp.header_timeout = settings.header_timeout / 1000
+    BoundedHttp.socket_path = SOCKET_PATH
     # What is loaded by now lives as long as the process: the collector need not look at it again. Collecting less often
     # suits a server whose garbage is mostly freed by counting references.
     gc.collect()
@@ -96,7 +99,12 @@ def _run(settings: Settings, factory: str) -> None:
         workers=settings.workers if settings.workers > 1 else None,
         loop="uvloop",
         http=BoundedHttp,
-        ws="none",
+        ws=make_websocket,  # type: ignore[arg-type]  # called as the class would be
+        ws_max_size=settings.max_body_bytes,
+        # Engine.IO asks for signs of life itself; a second way would double the traffic of an idle connection.
+        ws_ping_interval=None,
+        # Compressed, a few bytes could become megabytes before their size is known.
+        ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
         access_log=False,

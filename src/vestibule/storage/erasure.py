@@ -50,6 +50,7 @@ REFRESH_TOKENS = statement(
 ATTACHED_IDENTITIES = statement(
     "erasure.attached_identities", "DELETE FROM attached_identities WHERE workspace_id = $1 AND contact_id = $2"
 )
+SOCKET_ROOMS = statement("erasure.socket_rooms", "DELETE FROM socket_rooms WHERE workspace_id = $1 AND contact_id = $2")
 EVENTS = statement("erasure.events", "DELETE FROM webhook_deliveries WHERE workspace_id = $1 AND contact_id = $2")
 # The chain holds what stood here as a salted hash only (audit/chain.py), and stays whole.
 AUDIT = statement(
@@ -91,6 +92,7 @@ def erase(workspace_id: str, contact_id: str) -> Work[int]:
     yield query(PROVIDER_IDENTITIES, workspace_id, contact_id)
     yield query(REFRESH_TOKENS, workspace_id, contact_id)
     yield query(ATTACHED_IDENTITIES, workspace_id, contact_id)
+    yield query(SOCKET_ROOMS, workspace_id, contact_id)
     yield query(CONTACT, workspace_id, contact_id)
     # The conversations first: whoever writes into one at this moment holds its row, and is waited for; what they have
     # written is seen, and deleted, by the statements after.

@@ -17,6 +17,7 @@ from vestibule.storage import (
     identity_providers,
     responder_jobs,
     signing_keys,
+    socket_rooms,
     webhooks,
     workspace_settings,
 )
@@ -88,6 +89,7 @@ COLUMNS = (
         {"workspace_id": "", "admin_key_id": "", "name_hash": ""},
         lambda *keys: idempotency.Place(*keys).sealing_context,
     ),
+    _sealed("socket_rooms", "sealed_token", {"workspace_id": "", "room_hash": ""}, socket_rooms.sealing_context),
     _sealed("webhook_endpoints", "sealed_document", {"workspace_id": "", "id": ""}, webhooks.sealing_context),
 )
 SEALED_WITH = statement(

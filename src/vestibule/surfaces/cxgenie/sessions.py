@@ -21,6 +21,7 @@ from vestibule.ids import is_id
 from vestibule.model.claims import Method
 from vestibule.model.workspace import Workspace
 from vestibule.runtime import Runtime
+from vestibule.surfaces.cxgenie.customer_ids import keep
 from vestibule.surfaces.cxgenie.dialect import data_reply
 from vestibule.surfaces.cxgenie.shapes import bot_of, customer_of, guest_of
 from vestibule.tokens.contact_token import Said
@@ -66,7 +67,7 @@ class Sessions:
             return await self._guest(request, workspace, payload)
         fields = PageFields(payload.user_id, payload.email, payload.name, payload.phone_number)
         done = await sign_in(self._runtime, request, workspace, payload.customer_auth_token, fields)
-        return _started(done, guest_of(done.contact_id, None, None))
+        return await self._started(workspace, done)
 
     async def _guest(self, request: Request, workspace: Workspace, payload: StartSession) -> Reply:
         """A visitor by their own word, as in the app's form."""
@@ -78,8 +79,20 @@ class Sessions:
         email = _given("email", payload.email, LONGEST_EMAIL)
         arrived = await arrive(runtime, workspace.id, Said(name=name, email=email))
         request.facts |= {"method": Method.UNVERIFIED.value, "contact": arrived.contact_id}
-        guest = guest_of(arrived.contact_id, name, email)
-        return _started(SignedIn(arrived.token, None, arrived.contact_id, None), guest)
+        return await self._started(workspace, SignedIn(arrived.token, None, arrived.contact_id, None), name, email)
+
+    async def _started(
+        self, workspace: Workspace, done: SignedIn, name: str | None = None, email: str | None = None
+    ) -> Reply:
+        """`name` and `email` are a guest's, by their own word."""
+        customer_id = await keep(self._runtime, workspace.id, done.token, contact_id=done.contact_id, life=done.life)
+        if done.contact is not None:
+            customer = customer_of(customer_id, done.contact)
+        else:
+            customer = guest_of(customer_id, done.contact_id, name, email)
+        return data_reply(
+            {"customer": customer, "guest_token": done.token, "expires_in": done.life, "verified": done.verified}
+        )
 
     async def _workspace(self, bot_id: str) -> Workspace:
         found = await self._runtime.tenancy.by_id(bot_id.lower()) if is_id(bot_id.lower()) else None
@@ -88,13 +101,6 @@ class Sessions:
         if found.disabled_at is not None:
             raise WorkspaceDisabled(step="bot_id")
         return found
-
-
-def _started(done: SignedIn, guest: dict[str, object]) -> Reply:
-    customer = customer_of(done.contact) if done.contact is not None else guest
-    return data_reply(
-        {"customer": customer, "guest_token": done.token, "expires_in": done.life, "verified": done.verified}
-    )
 
 
 def _given(field: str, value: str | None, longest: int) -> str:

@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vestibule.conversations.neutralise import neutralise
-from vestibule.conversations.visitor import Visitor
 from vestibule.model.auth_endpoint import AuthEndpointSettings
 from vestibule.model.contact import Contact
 from vestibule.model.conversation import Attachment, Message, Sender
 from vestibule.model.workspace import Workspace
+from vestibule.surfaces.cxgenie.reader import Reader
 
 Json = dict[str, Any]
+# What the app calls a reaction is our vote on an answer.
+VOTES = {"like": "upvote", "dislike": "downvote"}
 
 
 def bot_of(workspace: Workspace, settings: AuthEndpointSettings) -> Json:
@@ -40,24 +42,33 @@ def bot_of(workspace: Workspace, settings: AuthEndpointSettings) -> Json:
     }
 
 
-def customer_of(contact: Contact) -> Json:
+def customer_of(customer_id: str, contact: Contact) -> Json:
     name = contact.name or contact.email or contact.phone or ""
-    return _customer(contact.id, name, contact.email, contact.avatar_url)
+    return _customer(customer_id, contact.id, name, contact.email, contact.avatar_url)
 
 
-def guest_of(contact_id: str, name: str | None, email: str | None) -> Json:
-    return _customer(contact_id, name or "", email, None)
+def guest_of(customer_id: str, contact_id: str, name: str | None, email: str | None) -> Json:
+    return _customer(customer_id, contact_id, name or "", email, None)
 
 
-def _customer(contact_id: str, name: str, email: str | None, avatar: str | None) -> Json:
-    return {"id": contact_id, "name": name, "email": email, "avatar": avatar, "auto_reply": True}
+def _customer(customer_id: str, contact_id: str, name: str, email: str | None, avatar: str | None) -> Json:
+    """`contact_id`, which is our own, is the same over all sessions of a person, and opens nothing."""
+    return {
+        "id": customer_id,
+        "contact_id": contact_id,
+        "name": name,
+        "email": email,
+        "avatar": avatar,
+        "auto_reply": True,
+    }
 
 
-def message_of(message: Message, reader: Visitor, bot_name: str) -> Json:
+def message_of(message: Message, reader: Reader, bot_name: str) -> Json:
     """The client renders HTML, so texts go out neutralised (decision 12). `bot` is set where the responder speaks,
     `sender` where a person does."""
     mine = message.sender is Sender.USER
-    person = {"id": reader.contact_id if mine else message.sender.value, "name": message.sender_name or ""}
+    workspace_id = reader.visitor.workspace_id
+    person = {"id": reader.customer_id if mine else message.sender.value, "name": message.sender_name or ""}
     by_bot = message.sender in {Sender.AI, Sender.SYSTEM}
     return {
         "id": message.public_id,
@@ -65,17 +76,36 @@ def message_of(message: Message, reader: Visitor, bot_name: str) -> Json:
         "type": "SYSTEM" if message.sender is Sender.SYSTEM else "TEXT",
         "content": neutralise(message.text or ""),
         "sender_id": None if by_bot else person["id"],
-        "receiver_id": None if mine else reader.contact_id,
+        "receiver_id": None if mine else reader.customer_id,
         "sender": None if by_bot else {**person, "email": None, "avatar": message.sender_avatar_url},
         "receiver": None,
-        "bot_id": reader.workspace_id,
-        "bot": {"id": reader.workspace_id, "name": bot_name} if by_bot else None,
-        "workspace_id": reader.workspace_id,
+        "bot_id": workspace_id,
+        "bot": {"id": workspace_id, "name": bot_name} if by_bot else None,
+        "workspace_id": workspace_id,
         "media": [_media(item) for item in message.attachments],
+        "reactions": reactions_of(message, reader),
         "trust": message.trust.value,
         "sending_status": "sent",
         "unsent": False,
         "created_at": _rfc3339(message.sent_at),
+    }
+
+
+def reactions_of(message: Message, reader: Reader) -> Json:
+    """As the app reads them: by kind, a list of everybody's, of which there is one at the most."""
+    return {
+        kind: [
+            {
+                "id": message.public_id,
+                "value": kind,
+                "customer_id": reader.customer_id,
+                "message_id": message.public_id,
+                "created_at": _rfc3339(message.sent_at),
+                "updated_at": _rfc3339(message.sent_at),
+            }
+        ]
+        for kind, vote in VOTES.items()
+        if message.vote == vote
     }
 
 

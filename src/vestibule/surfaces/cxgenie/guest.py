@@ -1,0 +1,221 @@
+"""Who is at the other end of one of the app's sockets, and what they send: rooms, messages, reactions; it must not let
+anything be opened by an id that somebody could know who has not got the token.
+
+The app opens one socket for its thread, which joins a room, and one for each message that it shows, which joins none
+and names its customer in what it sends. So every event is its sender's by the customer id in it (`customer_ids.py`),
+looked up and checked each time; a client that can shows its guest token when it connects. Whoever is refused is told
+not to come back by itself: the app would try for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any, Literal
+
+import msgspec
+
+from vestibule.conversations.admission import admit_unverified
+from vestibule.conversations.visitor import recognise, visitor_of
+from vestibule.edge.bearer import bearer
+from vestibule.edge.http import ClientGone, Request
+from vestibule.edge.origins import require_origin
+from vestibule.edge.socket_io import Connection, Ended
+from vestibule.edge.strict_json import convert
+from vestibule.edge.surface import note_refusal
+from vestibule.errors import (
+    InvalidContactToken,
+    InvalidField,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    RateLimited,
+    VestibuleError,
+)
+from vestibule.runtime import Runtime
+from vestibule.storage import conversations as rows
+from vestibule.surfaces.cxgenie.customer_ids import customer_id_of, token_of
+from vestibule.surfaces.cxgenie.reader import Reader
+from vestibule.surfaces.cxgenie.room import Room
+from vestibule.surfaces.cxgenie.shapes import VOTES, message_of, reactions_of
+from vestibule.surfaces.cxgenie.thread import NewMessage, Thread
+
+# As many as a person's streams of events (surfaces/native/events.py).
+_MOST_ROOMS = 16
+_LONGEST_TOKEN = 4096
+_log = logging.getLogger(__name__)
+
+
+class Reaction(msgspec.Struct, frozen=True):
+    message_id: str
+    value: Literal["like", "dislike"]
+    customer_id: str | None = None
+
+
+class Guest:
+    """At one socket. `rooms` counts those of all visitors in this process."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        thread: Thread,
+        request: Request,
+        connection: Connection,
+        rooms: dict[tuple[str, str], int],
+    ) -> None:
+        self._runtime = runtime
+        self._thread = thread
+        self._request = request
+        self._connection = connection
+        self._rooms = rooms
+        self._shown: str | None = None
+        self._reader: Reader | None = None
+        self._room: Room | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._events = {
+            "room.conversation.join": self._join,
+            "room.conversation.leave": self._leave,
+            "message.bot.create": self._write,
+            "message.reaction.create": self._react,
+        }
+
+    async def connected(self, auth: Any) -> None:
+        """A token may be shown as the connection's payload, or as any other bearer. Raises MissingCredentials,
+        AmbiguousCredentials, InvalidContactToken, WorkspaceDisabled, OriginNotAllowed."""
+        token = auth.get("token") if isinstance(auth, dict) else None
+        if token is None and self._request.headers(b"authorization"):
+            token = bearer(self._request)
+        if token is None:
+            return
+        if not isinstance(token, str) or not token.isascii() or len(token) > _LONGEST_TOKEN:
+            raise InvalidContactToken(detail="no token", step="form")
+        try:
+            self._reader = await self._recognised(token)
+        except VestibuleError as error:
+            note_refusal(self._request, error)
+            raise
+        self._shown = token
+
+    async def event(self, name: str, argument: Any) -> Any:
+        handle = self._events.get(name)
+        return await handle(argument) if handle is not None else None
+
+    async def leave(self) -> None:
+        """Ends what goes on for this socket."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+            self._room = self._following = None
+
+    async def _join(self, argument: Any) -> Any:
+        reader, token = await self._sender(argument)
+        if self._following is None:
+            visitor = reader.visitor
+            # An unverified visitor is bounded by device: who merely says the same e-mail must not use up another's.
+            seat = (visitor.workspace_id, visitor.contact_id if visitor.verified else visitor.token_id)
+            if self._rooms.get(seat, 0) >= _MOST_ROOMS:
+                raise RateLimited(_MOST_ROOMS, 1, detail="rooms")
+            self._rooms[seat] = self._rooms.get(seat, 0) + 1
+            self._room = Room(self._runtime, self._thread, self._connection, reader, token)
+            self._following = asyncio.create_task(self._follow(self._room))
+            self._following.add_done_callback(lambda _: self._free(seat))
+        return {"success": True}
+
+    async def _leave(self, argument: Any) -> Any:
+        await self._sender(argument)
+        await self.leave()
+        return {"success": True}
+
+    async def _write(self, argument: Any) -> Any:
+        new = convert(argument, NewMessage)
+        author, _ = await self._sender(new.customer_id)
+        try:
+            await self._thread.count(author, self._request)
+            if not author.visitor.verified:
+                await admit_unverified(self._runtime, author.visitor.workspace_id)
+            done = await self._thread.write(author, new)
+        except VestibuleError as error:
+            # The app asks for no acknowledgement, and shows what it sends as sent.
+            problem = {"message": error.message, "code": error.code}
+            await self._connection.emit("message.send_error", {"local_id": new.local_id, "error": problem})
+            raise
+        if self._room is not None:
+            self._room.look()
+        message = message_of(done.messages[-1], author, await self._thread.bot_name(author))
+        told = {
+            "local_id": new.local_id,
+            "message_id": message["id"],
+            "customer_id": author.customer_id,
+            "sending_status": message["sending_status"],
+            "meta_tags": [],
+        }
+        await self._connection.emit("message.send_success", told)
+        return message
+
+    async def _react(self, argument: Any) -> Any:
+        reaction = convert(argument, Reaction)
+        reader, _ = await self._sender(reaction.customer_id)
+        await self._thread.count(reader, self._request)
+        for chat in await self._thread.chats(reader):
+            vote, store = VOTES[reaction.value], self._runtime.store
+            if await rows.vote(store, chat.workspace_id, chat.id, reaction.message_id, vote):
+                found = await rows.find_message(store, chat.workspace_id, chat.id, reaction.message_id)
+                if found is not None:
+                    reactions = reactions_of(found, reader)
+                    told = {"message": {"id": found.public_id, "reactions": reactions}}
+                    await self._connection.emit("message.reaction.created", told)
+                    return told
+        raise NotFound("There is no such answer.", step="message_id")
+
+    async def _sender(self, customer_id: Any) -> tuple[Reader, str]:
+        """Whose event it is, and their token. Raises Ended for everybody who may not send, InvalidField,
+        StorageUnavailable."""
+        if customer_id is not None and not isinstance(customer_id, str):
+            raise InvalidField("customer_id", "must be text")
+        try:
+            return await self._identified(customer_id)
+        except (NotAuthenticated, NotAllowed, NotFound) as error:
+            await self._refuse(error)
+            raise Ended from None
+
+    async def _identified(self, customer_id: str | None) -> tuple[Reader, str]:
+        """By what the connection has shown, or what the event says."""
+        token = self._shown if self._shown is not None else await token_of(self._runtime, customer_id or "")
+        reader = await self._recognised(token)
+        reader.require_own(customer_id)
+        if self._reader is not None and self._reader.customer_id != reader.customer_id:
+            raise NotFound("There is no such customer.", detail="a socket is one visitor's", step="customer_id")
+        self._reader = reader
+        return reader, token
+
+    async def _recognised(self, token: str) -> Reader:
+        """Raises InvalidContactToken, WorkspaceDisabled, OriginNotAllowed."""
+        claims = await recognise(self._runtime, token)
+        self._request.facts |= {"workspace": claims.org_id, "contact": claims.sub}
+        widget = await self._runtime.tenancy.widget(claims.org_id)
+        require_origin(self._request, widget.allowed_origins)
+        return Reader(visitor_of(claims), customer_id_of(claims.org_id, token))
+
+    async def _follow(self, room: Room) -> None:
+        try:
+            await room.follow()
+        except ClientGone:
+            pass
+        except VestibuleError as error:
+            await self._refuse(error)
+            await self._connection.end()
+        except Exception:
+            _log.exception("unexpected error", extra={"surface": "cxgenie"})
+            await self._connection.end()
+
+    async def _refuse(self, error: VestibuleError) -> None:
+        """Notes why, and tells a client that listens for it; the app does not."""
+        note_refusal(self._request, error)
+        with contextlib.suppress(ClientGone):
+            await self._connection.emit("refused", {"message": error.message, "code": error.code})
+
+    def _free(self, seat: tuple[str, str]) -> None:
+        self._rooms[seat] -= 1
+        if not self._rooms[seat]:
+            del self._rooms[seat]

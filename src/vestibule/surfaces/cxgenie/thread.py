@@ -1,0 +1,98 @@
+"""A visitor's chats as the one thread that the app shows, and what they write into it, whichever way it comes; it must
+not wait for an answer."""
+
+from __future__ import annotations
+
+import msgspec
+
+from vestibule.conversations.files import Reference, attachments_of
+from vestibule.conversations.messages import Appended, Draft
+from vestibule.conversations.opening import list_conversations
+from vestibule.conversations.start import start_conversation
+from vestibule.conversations.visibility import is_internal
+from vestibule.edge.http import Request
+from vestibule.edge.message_limits import count_message
+from vestibule.errors import InvalidField
+from vestibule.identity import profile_rules as rules
+from vestibule.ids import is_id, new_id
+from vestibule.model.conversation import Conversation, Message, Sender
+from vestibule.responder.posting import post
+from vestibule.responder.question import JobInput
+from vestibule.responder.runner import Runner
+from vestibule.runtime import Runtime
+from vestibule.storage import conversations as rows
+from vestibule.surfaces.cxgenie.reader import CHANNEL, Reader
+
+MOST_CHATS = 10
+_LONGEST_TEXT = 32_768
+
+
+class Media(msgspec.Struct, frozen=True):
+    """A file that this visitor has uploaded; its type is known since then."""
+
+    url: str
+
+
+class NewMessage(msgspec.Struct, frozen=True):
+    """`local_id`: the client's own; where it is a UUID, a repeated message is stored once."""
+
+    content: str = ""
+    local_id: str | None = None
+    media: tuple[Media, ...] | None = None
+    customer_id: str | None = None
+
+
+def is_shown(message: Message) -> bool:
+    return not is_internal(message) and bool(message.text or message.attachments)
+
+
+class Thread:
+    """Of all visitors; one per surface."""
+
+    def __init__(self, runtime: Runtime, runner: Runner) -> None:
+        self._runtime = runtime
+        self._runner = runner
+
+    async def chats(self, reader: Reader, most: int = MOST_CHATS) -> list[Conversation]:
+        """The latest first, open or not."""
+        found, _ = await list_conversations(self._runtime, reader.visitor, scope=reader.scope, most=most)
+        return found
+
+    async def latest(self, reader: Reader) -> Conversation | None:
+        found = await self.chats(reader, 1)
+        return found[0] if found else None
+
+    async def messages(self, chat: Conversation, *, after: int = 0) -> list[Message]:
+        """What a visitor is shown of a chat that they may see."""
+        found = await rows.history(self._runtime.store, chat.workspace_id, chat.id, after=after)
+        return [message for message in found if is_shown(message)]
+
+    async def bot_name(self, reader: Reader) -> str:
+        workspace = await self._runtime.tenancy.by_id(reader.visitor.workspace_id)
+        return workspace.name if workspace is not None else ""
+
+    async def count(self, reader: Reader, request: Request) -> None:
+        """Before a message is looked into. Raises RateLimited, StorageUnavailable."""
+        await count_message(self._runtime, reader.visitor, request)
+
+    async def write(self, author: Reader, new: NewMessage) -> Appended:
+        """Into the latest chat, or a new one where that is closed. Raises InvalidField, and what `post` does."""
+        text = rules.text("content", new.content, _LONGEST_TEXT)
+        if not text.strip() and not new.media:
+            raise InvalidField("content", "must not be empty without media")
+        visitor = author.visitor
+        references = [Reference("", item.url) for item in new.media or ()]
+        attachments = await attachments_of(self._runtime, visitor, references, field="media.url")
+        local_id = (new.local_id or "").lower()
+        draft = Draft(
+            Sender.USER,
+            visitor.trust,
+            text=text,
+            public_id=local_id if is_id(local_id) else new_id(),
+            attachments=attachments,
+        )
+        given = JobInput(method=visitor.method.value, auth_time=visitor.auth_time)
+        chat = await self.latest(author)
+        if chat is None or not chat.is_open:
+            chat = await start_conversation(self._runtime, visitor, scope=author.scope, custom_data={}, channel=CHANNEL)
+        return await post(self._runtime, self._runner, visitor, chat, drafts=[draft], given=given)
