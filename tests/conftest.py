@@ -51,6 +51,7 @@ _LONG_FILES = frozenset(
         "test_cross_device.py",
         "test_cxgenie_surface.py",
         "test_dashboard_pages.py",
+        "test_dashboard_set_up.py",
         "test_dashboard_staff.py",
         "test_email_lookalikes.py",
         "test_expiry.py",

@@ -3,6 +3,7 @@ anything."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,21 @@ _PAGES = Environment(
     lstrip_blocks=True,
 )
 _PAGES.filters |= {"moment": _moment, "plain": words.plain, "fix": words.fix_of, "initials": words.initials}
+
+
+def _together(values: Iterable[Any], name: str) -> list[tuple[Any, list[Any]]]:
+    """Like Jinja's groupby, which would sort them."""
+    found: dict[Any, list[Any]] = {}
+    for value in values:
+        found.setdefault(getattr(value, name), []).append(value)
+    return list(found.items())
+
+
+def _any_wrong(fields: Iterable[Any], problems: Mapping[str, str]) -> bool:
+    return any(field.name in problems for field in fields)
+
+
+_PAGES.filters |= {"groupby_kept": _together, "any_wrong": _any_wrong}
 
 
 def page(template: str, values: dict[str, Any], status: int = 200, *extra: Header) -> Reply:
