@@ -127,9 +127,7 @@ def test_no_form_of_another_site_or_workspace_changes_anything(workspace: Worksp
 
 class TestServerToServer:
     def test_a_key_is_shown_once_and_works(self, workspace: Workspace, admin: Member) -> None:
-        answer = admin.post(
-            "/set-up/server", name="shop", lifetime_days="30", **{"scope:widget:authenticate": "on"}
-        )
+        answer = admin.post("/set-up/server", name="shop", lifetime_days="30", **{"scope:widget:authenticate": "on"})
         assert answer.status_code == 200
         [key] = set(re.findall(r"vst_key_[0-9A-Za-z]{71}", answer.text))
         workspace.api_key = key
