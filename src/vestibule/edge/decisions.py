@@ -48,7 +48,7 @@ def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | 
         reason=refusal.message[:_LONGEST_DETAIL] if refusal is not None else "",
         detail=refusal.detail[:_LONGEST_DETAIL] if refusal is not None else "",
         key_id=str(facts.get("api_key") or facts.get("admin_key", "")),
-        provider_id=str(facts.get("provider", "")),
+        provider_id=str(facts.get("provider") or (refusal.provider_id if refusal is not None else "")),
         origin=_origin(request),
         request_id=request.scope.get("vestibule.request_id", ""),
         contact_id=str(facts["contact"]) if "contact" in facts else None,

@@ -10,8 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from vestibule.administration import fixes
 from vestibule.edge.http import Header, Reply
 from vestibule.edge.problem import headers_of, status_of
 from vestibule.errors import NotAuthenticated, NotSignedIn, VestibuleError
@@ -41,6 +42,14 @@ def _moment(milliseconds: int) -> Markup:
     )
 
 
+def _fix(code: str, check: str = "") -> Markup:
+    """What helps, with what is between backticks as code."""
+    pieces = [escape(piece) for piece in fixes.fix_of(code, check).split("`")]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if index % 2 else piece for index, piece in enumerate(pieces)
+    )
+
+
 # Made at import, as it holds nothing of a process: compiled templates, and no value.
 _PAGES = Environment(
     loader=FileSystemLoader(FOLDER / "templates"),
@@ -49,7 +58,7 @@ _PAGES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_PAGES.filters |= {"moment": _moment, "plain": words.plain, "fix": words.fix_of, "initials": words.initials}
+_PAGES.filters |= {"moment": _moment, "plain": words.plain, "fix": _fix, "initials": words.initials}
 
 
 def _together(values: Iterable[Any], name: str) -> list[tuple[Any, list[Any]]]:
