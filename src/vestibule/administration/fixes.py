@@ -36,6 +36,8 @@ FIXES = {
     "invalid_link": "`vestibule staff password`.",
     "role_required": "`vestibule staff role`.",
     "foreign_page": "Open it at `public_url`.",
+    "sign_in_refused": "Look at `step` and `detail` of the entry in the installation's audit: `vestibule audit tail`.",
+    "passwords_off": "Sign in through the provider; `staff_oidc_only` is set.",
     "auth_rejected": "Sign in with the customer again; `vestibule auth-endpoint test` shows their message.",
     "login_required": "Sign in.",
     "insufficient_scope": "Make a key with `--scope`.",

@@ -113,7 +113,8 @@ def _token_kind(entry: AuditEntry, provider: IdentityProvider | None) -> TokenKi
     """The first that the provider takes and that has such a step: which kind it was is not recorded."""
     taken: tuple[TokenKind, ...] = provider.accepts if provider is not None else tuple(TokenKind)
     step = _WITHIN.get(entry.step, entry.step)
-    for kind in (*taken, *TokenKind):
+    every: list[TokenKind] = [*taken, *TokenKind]
+    for kind in every:
         if step in PLANS[kind]:
             return kind
     return taken[0] if taken else TokenKind.ID_TOKEN

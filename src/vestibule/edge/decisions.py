@@ -22,7 +22,13 @@ _CREDENTIALS: tuple[tuple[type[errors.VestibuleError], str], ...] = (
 )
 # Of people at the dashboard: who visitors are is not decided there, and coverage does not count it.
 DASHBOARD = "dashboard"
-_OF_STAFF = (errors.RoleRequired, errors.ForeignPage, errors.InvalidLink)
+_OF_STAFF = (
+    errors.RoleRequired,
+    errors.ForeignPage,
+    errors.InvalidLink,
+    errors.SignInRefused,
+    errors.PasswordsOff,
+)
 
 
 def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | None:
