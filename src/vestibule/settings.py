@@ -103,6 +103,14 @@ def _web_url(value: object) -> str:
     return url
 
 
+def _issuer(value: object) -> str:
+    # As it is: issuers are compared to the letter, and a last slash is one.
+    url = _text(value)
+    if url:
+        _web_url(url)
+    return url
+
+
 def _web_urls(value: object) -> tuple[str, ...]:
     entries = value if isinstance(value, list) else [part for part in _text(value).split(",") if part.strip()]
     return tuple(_web_url(str(entry).strip()) for entry in entries)
@@ -258,6 +266,17 @@ class Settings:
         "5s,30s,2m,10m,1h,6h",
         "Waits after each failed delivery of an event; after the last it is a dead letter.",
     )
+    first_run_link: bool = _setting(
+        _boolean, "true", "While nobody is staff, print a link on start at which the first one comes in, once."
+    )
+    staff_oidc_issuer: str = _setting(
+        _issuer, "", "Identity provider at which staff sign in, to the letter; empty: passwords only."
+    )
+    staff_oidc_client_id: str = _setting(_text, "", "Our client id there.")
+    staff_oidc_client_secret: str = _setting(_text, "", "Its secret, if it has one.", secret=True)
+    staff_oidc_client_secret_file: str = _setting(_text, "", "A file that holds the secret, instead.")
+    staff_oidc_name: str = _setting(_text, "your identity provider", "What the button on the sign-in page calls it.")
+    staff_oidc_only: bool = _setting(_boolean, "false", "No passwords: staff sign in there only.")
     instance: str = _setting(_text, "", "A name that /healthz shows, to tell processes apart.")
 
 
@@ -291,9 +310,23 @@ def read_settings(
         except (TypeError, ValueError) as error:
             problems.append(f"{given[0]} {error}")
     problems += [f"{CONFIG_FILE}: {name} is not a setting" for name in in_file]
+    made = Settings(**values) if not problems else Settings()
+    problems += _together(made)
     if problems:
         raise InvalidSettings(problems)
-    return Settings(**values)
+    return made
+
+
+def _together(settings: Settings) -> list[str]:
+    """What does not go together."""
+    problems = []
+    if bool(settings.staff_oidc_issuer) != bool(settings.staff_oidc_client_id):
+        problems.append("staff_oidc_issuer and staff_oidc_client_id: give both, or neither")
+    if settings.staff_oidc_only and not settings.staff_oidc_issuer:
+        problems.append("staff_oidc_only: nobody could sign in without staff_oidc_issuer")
+    if settings.staff_oidc_client_secret and settings.staff_oidc_client_secret_file:
+        problems.append("staff_oidc_client_secret and staff_oidc_client_secret_file: give one of them")
+    return problems
 
 
 def _read_file(environ: Mapping[str, str], directory: Path, problems: list[str]) -> dict[str, object]:

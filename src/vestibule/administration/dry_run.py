@@ -24,7 +24,7 @@ from vestibule.verification.token_exchange import ProviderToken, TokenExchange, 
 
 _JWT = ("provider", "form", "algorithm", "keys", "key", "signature")
 _END = ("subject", "mapping", "contact")
-_PLANS = {
+PLANS = {
     TokenKind.ID_TOKEN: (*_JWT, *(name for name, _ in id_token.RULES), *_END),
     TokenKind.JWT_ACCESS_TOKEN: (*_JWT, *(name for name, _ in access_token.RULES), *_END),
     TokenKind.OPAQUE_ACCESS_TOKEN: (
@@ -117,7 +117,7 @@ def _with_failure(steps: list[Step], error: VestibuleError, credential: Provider
     """The steps that were passed, the one that was not, and those that were not reached."""
     passed = [step.name for step in steps]
     kind = _kind(steps, credential)
-    rest = [name for name in _PLANS[kind] if name not in passed]
+    rest = [name for name in PLANS[kind] if name not in passed]
     where = f"{error.step}: " if error.step and error.step != (rest or [""])[0] else ""
     failed = Step(rest[0] if rest else error.step, passed=False, detail=f"{where}{error.detail or error.message}")
     return [*steps, failed, *(Step(name, passed=None) for name in rest[1:])]

@@ -6,7 +6,7 @@ from vestibule.administration import workspaces
 from vestibule.administration.desk import Desk
 from vestibule.administration.passwords import Passwords
 from vestibule.clock import DAY_MS, now_ms
-from vestibule.errors import AlreadyExists, InvalidField, InvalidLink, NotFound
+from vestibule.errors import AlreadyExists, Conflict, InvalidField, InvalidLink, NotFound
 from vestibule.identity.email import email_key
 from vestibule.ids import new_id
 from vestibule.model.staff import Role, Staff
@@ -22,17 +22,22 @@ _LONGEST_NAME = 100
 async def add(desk: Desk, workspace_id: str, *, email: str, name: str, role: str) -> Staff:
     """A new member, who cannot sign in before they have a password. Raises NotFound, InvalidField, AlreadyExists."""
     await workspaces.get(desk, workspace_id)
+    member, key = made(workspace_id, email, name, _role(role))
+    try:
+        await rows.insert(desk.store, member, key)
+    except UniqueViolation:
+        raise AlreadyExists("Somebody with this e-mail is staff here already.") from None
+    await desk.record("staff.add", workspace_id, member.id, detail=member.role.value)
+    return member
+
+
+def made(workspace_id: str, email: str, name: str, role: Role) -> tuple[Staff, str]:
+    """A new member, who is not kept yet, and the key of their e-mail. Raises InvalidField."""
     key = email_key(email.strip())
     name = name.strip() or email.partition("@")[0]
     if len(name) > _LONGEST_NAME or not name.isprintable():
         raise InvalidField("name", f"must have 1 to {_LONGEST_NAME} printable characters")
-    made = Staff(workspace_id, new_id(), email.strip(), name, _role(role), now_ms())
-    try:
-        await rows.insert(desk.store, made, key)
-    except UniqueViolation:
-        raise AlreadyExists("Somebody with this e-mail is staff here already.") from None
-    await desk.record("staff.add", workspace_id, made.id, detail=made.role.value)
-    return made
+    return Staff(workspace_id, new_id(), email.strip(), name, role, now_ms()), key
 
 
 async def list_all(desk: Desk, workspace_id: str) -> list[Staff]:
@@ -66,8 +71,10 @@ async def set_password(desk: Desk, workspace_id: str, staff_id: str, password: s
 
 
 async def make_link(desk: Desk, workspace_id: str, staff_id: str) -> str:
-    """The address at which they choose a password, once, within a day. Raises NotFound."""
+    """The address at which they choose a password, once, within a day. Raises NotFound, Conflict."""
     known = await get(desk, workspace_id, staff_id)
+    if known.disabled_at is not None:
+        raise Conflict("This member is disabled: enable them first.")
     secret = generate(workspace_id, LINK)
     await rows.insert_link(desk.store, known, secret.secret_hash, now_ms() + LINK_LIFETIME_MS)
     await desk.record("staff.link", workspace_id, staff_id)
@@ -90,6 +97,41 @@ async def follow_link(desk: Desk, passwords: Passwords, link: str, password: str
         raise InvalidLink(step="link")
     await desk.record("staff.password", member.workspace_id, member.id, detail="by link")
     return member
+
+
+async def enable(desk: Desk, workspace_id: str, staff_id: str, *, enabled: bool) -> Staff:
+    """Shuts somebody out at once, or lets them in again with the password they had. Raises NotFound."""
+    known = await get(desk, workspace_id, staff_id)
+    if enabled != (known.disabled_at is None):
+        await rows.set_disabled(desk.store, workspace_id, staff_id, None if enabled else now_ms())
+        await desk.record("staff.enable" if enabled else "staff.disable", workspace_id, staff_id)
+    return await get(desk, workspace_id, staff_id)
+
+
+async def require_other_owner(desk: Desk, workspace_id: str, staff_id: str) -> None:
+    """Raises Conflict where nobody else could do what an owner can: the command line alone could, then."""
+    for member in await list_all(desk, workspace_id):
+        if member.id != staff_id and member.role is Role.OWNER and member.disabled_at is None:
+            return
+    raise Conflict("There must be another owner first, who is not disabled.")
+
+
+async def identities(desk: Desk, workspace_id: str) -> dict[str, str]:
+    """Who signs in at an identity provider, and at which issuer; by id."""
+    return await rows.bound(desk.store, workspace_id)
+
+
+async def forget_identity(desk: Desk, workspace_id: str, staff_id: str) -> None:
+    """The next account there with their verified e-mail becomes theirs. Raises NotFound."""
+    known = await get(desk, workspace_id, staff_id)
+    await rows.unbind(desk.store, workspace_id, staff_id)
+    await desk.record("staff.unbind", workspace_id, known.id)
+
+
+async def change_password(desk: Desk, passwords: Passwords, member: Staff, password: str) -> None:
+    """By themselves, who have shown the current one. Ends every session. Raises InvalidField."""
+    await rows.set_password(desk.store, member.workspace_id, member.id, await passwords.hash(password))
+    await desk.record("staff.password", member.workspace_id, member.id, detail="by themselves")
 
 
 async def remove(desk: Desk, workspace_id: str, staff_id: str) -> Staff:

@@ -27,18 +27,19 @@ async def check(desk: Desk, passwords: Passwords, email: str, password: str) -> 
     except InvalidField:
         found = None
     member, kept = found or (None, None)
-    if await passwords.matches(password, kept) and member is not None:
+    # Compared in any case: how long it takes tells nobody who is disabled.
+    if await passwords.matches(password, kept) and member is not None and member.disabled_at is None:
         return member
     if member is not None:
         desk.audit.note(_refused(desk, member))
     raise WrongPassword(step="password")
 
 
-async def begin(desk: Desk, member: Staff) -> NewApiKey:
-    """A session, whose text exists in the browser only."""
+async def begin(desk: Desk, member: Staff, *, by: str = "") -> NewApiKey:
+    """A session, whose text exists in the browser only. `by`: how they signed in, if not by a password."""
     secret = generate(member.workspace_id, SESSION)
     await rows.insert_session(desk.store, member, secret.secret_hash, now_ms())
-    await desk.record("staff.sign_in", member.workspace_id, member.id)
+    await desk.record("staff.sign_in", member.workspace_id, member.id, detail=by)
     return secret
 
 
@@ -52,6 +53,19 @@ async def find(desk: Desk, text: str, *, active: bool = True) -> Staff:
         with contextlib.suppress(StorageUnavailable):
             await rows.touch_session(desk.store, workspace_id, hashed, now)
     return found.staff
+
+
+async def counts(desk: Desk, workspace_id: str) -> dict[str, int]:
+    """How many sessions each member of a workspace has now, by id."""
+    now = now_ms()
+    return await rows.count_sessions(desk.store, workspace_id, begun_after=now - LONGEST_MS, used_after=now - IDLE_MS)
+
+
+async def end_all(desk: Desk, member: Staff, *, but: str = "") -> None:
+    """Of a member, at once; `but` the one with this text."""
+    kept = fingerprint(but) if but else ""
+    await rows.end_sessions(desk.store, member.workspace_id, member.id, but=kept)
+    await desk.record("staff.end_sessions", member.workspace_id, member.id)
 
 
 async def end(desk: Desk, text: str, member: Staff) -> None:

@@ -25,12 +25,12 @@ _LONGEST_NAME = 200
 _MOST_ADDRESSES = 100
 
 
-async def create(desk: Desk, name: str, *, customer_id: str | None = None) -> Workspace:
-    """A new workspace. Raises InvalidField, AlreadyExists."""
+def made(name: str, customer_id: str | None = None) -> Workspace:
+    """A new workspace, which is not kept yet. Raises InvalidField."""
     name = _checked_name(name)
     if customer_id is not None and _CUSTOMER_ID.fullmatch(customer_id) is None:
         raise InvalidField("customer_id", "must have 1 to 25 letters, digits, _ or -")
-    workspace = Workspace(
+    return Workspace(
         id=new_id(),
         name=name,
         customer_id=customer_id or random_base62(12),
@@ -38,6 +38,11 @@ async def create(desk: Desk, name: str, *, customer_id: str | None = None) -> Wo
         rate_limits=RateLimits(),
         created_at=now_ms(),
     )
+
+
+async def create(desk: Desk, name: str, *, customer_id: str | None = None) -> Workspace:
+    """Raises InvalidField, AlreadyExists."""
+    workspace = made(name, customer_id)
     try:
         await rows.insert(desk.store, workspace)
     except UniqueViolation:

@@ -22,7 +22,13 @@ _CREDENTIALS: tuple[tuple[type[errors.VestibuleError], str], ...] = (
 )
 # Of people at the dashboard: who visitors are is not decided there, and coverage does not count it.
 DASHBOARD = "dashboard"
-_OF_STAFF = (errors.RoleRequired, errors.ForeignPage, errors.InvalidLink)
+_OF_STAFF = (
+    errors.RoleRequired,
+    errors.ForeignPage,
+    errors.InvalidLink,
+    errors.SignInRefused,
+    errors.PasswordsOff,
+)
 
 
 def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | None:
@@ -48,7 +54,7 @@ def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | 
         reason=refusal.message[:_LONGEST_DETAIL] if refusal is not None else "",
         detail=refusal.detail[:_LONGEST_DETAIL] if refusal is not None else "",
         key_id=str(facts.get("api_key") or facts.get("admin_key", "")),
-        provider_id=str(facts.get("provider", "")),
+        provider_id=str(facts.get("provider") or (refusal.provider_id if refusal is not None else "")),
         origin=_origin(request),
         request_id=request.scope.get("vestibule.request_id", ""),
         contact_id=str(facts["contact"]) if "contact" in facts else None,

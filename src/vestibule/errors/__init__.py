@@ -38,7 +38,8 @@ private, may carry a token, a key or a part of one.
     │   ├── LoginRequired         login_required        the workspace has no visitors without proof
     │   ├── NotSignedIn           not_signed_in         no session of staff, or it has ended
     │   ├── WrongPassword         wrong_password        unknown e-mail and wrong password look alike
-    │   └── InvalidLink           invalid_link          unknown, used and expired look alike
+    │   ├── InvalidLink           invalid_link          unknown, used and expired look alike
+    │   └── SignInRefused         sign_in_refused       staff who come back from their identity provider
     ├── NotAllowed                proven, but not permitted
     │   ├── InsufficientScope     insufficient_scope
     │   ├── TrustRequired         trust_required        an action asks for a verified contact
@@ -49,7 +50,8 @@ private, may carry a token, a key or a part of one.
     │   ├── OriginNotAllowed      origin_not_allowed    a page that the workspace has not named
     │   ├── DomainNotAllowed      domain_not_allowed    the page is not one of the workspace's
     │   ├── RoleRequired          role_required         a member of staff whose role does not cover it
-    │   └── ForeignPage           foreign_page          a form that another site's page has sent
+    │   ├── ForeignPage           foreign_page          a form that another site's page has sent
+    │   └── PasswordsOff          passwords_off         staff sign in at their identity provider only
     ├── NotFound                  not_found
     ├── Conflict                  it contradicts what is known
     │   ├── AlreadyExists         already_exists
@@ -99,8 +101,10 @@ from vestibule.errors.credentials import (
     NotAuthenticated,
     NotSignedIn,
     OriginNotAllowed,
+    PasswordsOff,
     ReauthenticationRequired,
     RoleRequired,
+    SignInRefused,
     TrustRequired,
     WorkspaceDisabled,
     WrongPassword,
@@ -209,6 +213,7 @@ __all__ = [
     "NotSignedIn",
     "OpaqueTokenNotSupported",
     "OriginNotAllowed",
+    "PasswordsOff",
     "ProviderRequired",
     "ProviderUnavailable",
     "QueueClosed",
@@ -217,6 +222,7 @@ __all__ = [
     "RequestUnderWay",
     "RoleRequired",
     "ScopeRequired",
+    "SignInRefused",
     "StaleEdit",
     "StorageUnavailable",
     "TrustRequired",

@@ -70,6 +70,11 @@ class InvalidLink(NotAuthenticated):
     sentence = "This link was used already, or has run out. Ask for another one."
 
 
+class SignInRefused(NotAuthenticated):
+    code = "sign_in_refused"
+    sentence = "Your account there is not staff here, or this sign-in has not gone well. Try again from the beginning."
+
+
 class NotAllowed(VestibuleError):
     code = "not_allowed"
     sentence = "This is not permitted."
@@ -133,3 +138,8 @@ class RoleRequired(NotAllowed):
 class ForeignPage(NotAllowed):
     code = "foreign_page"
     sentence = "This form was sent from another site, or the address of this page is not public_url."
+
+
+class PasswordsOff(NotAllowed):
+    code = "passwords_off"
+    sentence = "Passwords are not taken here: sign in through your identity provider."

@@ -15,4 +15,6 @@ class VestibuleError(Exception):
         self.message = message or self.sentence
         self.detail = detail
         self.step = step
+        # Whose token it was, once that is known: for the audit.
+        self.provider_id = ""
         super().__init__(self.message)

@@ -31,6 +31,7 @@ class Staff(msgspec.Struct, frozen=True):
     created_at: int
     has_password: bool = False
     signed_in_at: int | None = None
+    disabled_at: int | None = None
 
 
 class StaffSession(msgspec.Struct, frozen=True):

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import gc
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 
 import uvicorn
 
+from vestibule.administration import first_run, staff_oidc
 from vestibule.app import Application
 from vestibule.edge.access_log import AccessLog
 from vestibule.edge.socket_io import SOCKET_PATH
@@ -52,6 +54,7 @@ def prepare(settings: Settings) -> Sealer:
     keys, _ = load_secret_keys(settings)
     sealer = Sealer(keys)
     asyncio.run(_check_secret(settings, sealer))
+    staff_oidc.client_secret(settings)  # a file that cannot be read is told now, and not by each worker
     return sealer
 
 
@@ -66,11 +69,27 @@ async def _check_secret(settings: Settings, sealer: Sealer) -> None:
         raise InvalidSettings(["secret_keys: none of them is the one this database was sealed with"])
 
 
+async def _greet(settings: Settings) -> None:
+    """Prints the way in for the first member of staff, once for all workers. On standard output, for whoever started
+    this; never in the log, which is shipped and kept."""
+    if not settings.first_run_link:
+        return
+    store = await open_store(settings.database_url, connections=1)
+    try:
+        link = await first_run.make_link(store, settings)
+    finally:
+        await store.close()
+    if link is not None:
+        sys.stdout.write(f"Nobody is staff yet. Come in first, once, within the hour:\n\n  {link}\n\n")
+        sys.stdout.flush()
+
+
 def serve(
     settings: Settings, flags: Mapping[str, object], *, factory: str = "vestibule.server.serve:create_app"
 ) -> None:
     """Serves what `factory` makes until told to stop."""
     prepare(settings)
+    asyncio.run(_greet(settings))
     # Workers are processes of their own and read the environment; flags reach them through it.
     for name, value in flags.items():
         if value is not None:

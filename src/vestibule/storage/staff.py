@@ -6,10 +6,19 @@ import msgspec
 
 from vestibule.model.audit import INSTALLATION
 from vestibule.model.staff import Role, Staff, StaffSession
+from vestibule.model.workspace import Workspace
+from vestibule.storage import workspaces
+from vestibule.storage.conditional import TAKE_TURN
 from vestibule.storage.statement import statement
-from vestibule.storage.store import Row, Store, Work, query
+from vestibule.storage.store import Row, Store, Value, Work, query
 
-_COLUMNS = "s.workspace_id, s.id, s.email, s.name, s.role, s.created_at, s.password_hash IS NOT NULL, s.signed_in_at"
+# Whose the first link is.
+NOBODY = ""
+
+_COLUMNS = (
+    "s.workspace_id, s.id, s.email, s.name, s.role, s.created_at, s.password_hash IS NOT NULL, s.signed_in_at,"
+    " s.disabled_at"
+)
 
 INSERT = statement(
     "staff.insert",
@@ -55,7 +64,7 @@ FIND_SESSION = statement(
     f"""
     SELECT {_COLUMNS}, n.created_at, n.last_used_at
     FROM staff_sessions n JOIN staff s ON s.workspace_id = n.workspace_id AND s.id = n.staff_id
-    WHERE n.workspace_id = $1 AND n.secret_hash = $2
+    WHERE n.workspace_id = $1 AND n.secret_hash = $2 AND s.disabled_at IS NULL
     """,
 )
 TOUCH_SESSION = statement(
@@ -76,7 +85,7 @@ FIND_LINK = statement(
     "staff_links.find",
     f"""
     SELECT {_COLUMNS} FROM staff_links k JOIN staff s ON s.workspace_id = k.workspace_id AND s.id = k.staff_id
-    WHERE k.workspace_id = $1 AND k.secret_hash = $2 AND k.expires_at > $3
+    WHERE k.workspace_id = $1 AND k.secret_hash = $2 AND k.expires_at > $3 AND s.disabled_at IS NULL
     """,
 )
 # Of two who follow a link at once, one deletes it.
@@ -86,7 +95,47 @@ USE_LINK = statement(
     DELETE FROM staff_links WHERE workspace_id = $1 AND secret_hash = $2 AND expires_at > $3 RETURNING staff_id
     """,
 )
+IS_LINK = statement(
+    "staff_links.is_one",
+    """
+    SELECT secret_hash FROM staff_links
+    WHERE workspace_id = $1 AND secret_hash = $2 AND staff_id = $3 AND expires_at > $4
+    """,
+)
 END_LINKS_OF = statement("staff_links.end_all", "DELETE FROM staff_links WHERE workspace_id = $1 AND staff_id = $2")
+SET_DISABLED = statement(
+    "staff.set_disabled", "UPDATE staff SET disabled_at = $3 WHERE workspace_id = $1 AND id = $2 RETURNING id"
+)
+END_OTHER_SESSIONS = statement(
+    "staff_sessions.end_others",
+    "DELETE FROM staff_sessions WHERE workspace_id = $1 AND staff_id = $2 AND secret_hash <> $3",
+)
+COUNT_SESSIONS = statement(
+    "staff_sessions.count",
+    """
+    SELECT staff_id, COUNT(*) FROM staff_sessions WHERE workspace_id = $1 AND created_at > $2 AND last_used_at > $3
+    GROUP BY staff_id
+    """,
+)
+# At the installation's own identity provider. Like the e-mails, the rows are the installation's.
+FIND_BY_SUBJECT = statement(
+    "staff_subjects.find_staff",
+    f"""
+    SELECT {_COLUMNS}
+    FROM staff_subjects b JOIN staff s ON s.workspace_id = b.home_id AND s.id = b.staff_id
+    WHERE b.workspace_id = $1 AND b.issuer = $2 AND b.subject = $3
+    """,
+)
+INSERT_SUBJECT = statement(
+    "staff_subjects.insert",
+    "INSERT INTO staff_subjects (workspace_id, issuer, subject, home_id, staff_id) VALUES ($1, $2, $3, $4, $5)",
+)
+BOUND = statement(
+    "staff_subjects.bound", "SELECT staff_id, issuer FROM staff_subjects WHERE workspace_id = $1 AND home_id = $2"
+)
+DELETE_SUBJECTS_OF = statement(
+    "staff_subjects.delete", "DELETE FROM staff_subjects WHERE workspace_id = $1 AND home_id = $2 AND staff_id = $3"
+)
 PURGE_LINKS = statement("staff_links.purge", "DELETE FROM staff_links WHERE expires_at < $1")
 
 
@@ -95,10 +144,48 @@ async def insert(store: Store, staff: Staff, email_key: str) -> None:
 
     def work() -> Work[None]:
         yield query(INSERT_EMAIL, INSTALLATION, email_key, staff.workspace_id, staff.id)
-        values = (staff.workspace_id, staff.id, staff.email, staff.name, staff.role.value, None, staff.created_at)
-        yield query(INSERT, *values)
+        yield query(INSERT, *_values(staff, None))
 
     await store.transact(work)
+
+
+async def insert_first_link(store: Store, secret_hash: str, expires_at: int) -> None:
+    """The installation's own, and nobody's: whoever follows it becomes the first."""
+    await store.write(INSERT_LINK, INSTALLATION, secret_hash, NOBODY, expires_at)
+
+
+async def is_first_link(store: Store, secret_hash: str, now: int) -> bool:
+    """Whether it is one that is good, and nobody is staff."""
+    return bool(await store.read(IS_LINK, INSTALLATION, secret_hash, NOBODY, now)) and not await is_anybody(store)
+
+
+async def use_first_link(
+    store: Store,
+    secret_hash: str,
+    now: int,
+    *,
+    member: Staff,
+    email_key: str,
+    password_hash: str | None,
+    home: Workspace | None,
+) -> bool:
+    """False where the link is not good any more, or somebody is staff by now. Raises UniqueViolation."""
+
+    def work() -> Work[bool]:
+        # Two links of two nodes, followed at once: they take turns, and the second finds the first's owner.
+        yield query(TAKE_TURN, INSTALLATION)
+        if (yield query(ANYBODY, INSTALLATION)):
+            return False
+        if not (yield query(USE_LINK, INSTALLATION, secret_hash, now)):
+            return False
+        yield query(END_LINKS_OF, INSTALLATION, NOBODY)
+        if home is not None:
+            yield workspaces.insertion(home)
+        yield query(INSERT_EMAIL, INSTALLATION, email_key, member.workspace_id, member.id)
+        yield query(INSERT, *_values(member, password_hash))
+        return True
+
+    return await store.transact(work)
 
 
 async def find(store: Store, workspace_id: str, staff_id: str) -> Staff | None:
@@ -109,7 +196,7 @@ async def find(store: Store, workspace_id: str, staff_id: str) -> Staff | None:
 async def find_by_email(store: Store, email_key: str) -> tuple[Staff, str | None] | None:
     """With the hash of the password, for whoever is about to check one."""
     rows = await store.read(FIND_BY_EMAIL, INSTALLATION, email_key)
-    return (_from_row(rows[0]), rows[0][8]) if rows else None
+    return (_from_row(rows[0]), rows[0][9]) if rows else None
 
 
 async def list_all(store: Store, workspace_id: str) -> list[Staff]:
@@ -138,10 +225,51 @@ async def set_password(store: Store, workspace_id: str, staff_id: str, password_
 async def delete(store: Store, staff: Staff, email_key: str) -> None:
     def work() -> Work[None]:
         yield from _end(staff.workspace_id, staff.id)
+        yield query(DELETE_SUBJECTS_OF, INSTALLATION, staff.workspace_id, staff.id)
         yield query(DELETE_EMAIL, INSTALLATION, email_key, staff.id)
         yield query(DELETE, staff.workspace_id, staff.id)
 
     await store.transact(work)
+
+
+async def set_disabled(store: Store, workspace_id: str, staff_id: str, at: int | None) -> None:
+    """Whoever is disabled has no session and no link."""
+
+    def work() -> Work[None]:
+        yield query(SET_DISABLED, workspace_id, staff_id, at)
+        if at is not None:
+            yield from _end(workspace_id, staff_id)
+
+    await store.transact(work)
+
+
+async def find_by_subject(store: Store, issuer: str, subject: str) -> Staff | None:
+    rows = await store.read(FIND_BY_SUBJECT, INSTALLATION, issuer, subject)
+    return _from_row(rows[0]) if rows else None
+
+
+async def bind_subject(store: Store, issuer: str, subject: str, staff: Staff) -> None:
+    """Raises UniqueViolation where the account is another's, or the member has another one there."""
+    await store.write(INSERT_SUBJECT, INSTALLATION, issuer, subject, staff.workspace_id, staff.id)
+
+
+async def unbind(store: Store, workspace_id: str, staff_id: str) -> None:
+    await store.write(DELETE_SUBJECTS_OF, INSTALLATION, workspace_id, staff_id)
+
+
+async def bound(store: Store, workspace_id: str) -> dict[str, str]:
+    """Who of a workspace signs in elsewhere, and at which issuer."""
+    return {str(row[0]): str(row[1]) for row in await store.read(BOUND, INSTALLATION, workspace_id)}
+
+
+async def count_sessions(store: Store, workspace_id: str, *, begun_after: int, used_after: int) -> dict[str, int]:
+    rows = await store.read(COUNT_SESSIONS, workspace_id, begun_after, used_after)
+    return {str(row[0]): int(row[1]) for row in rows}
+
+
+async def end_sessions(store: Store, workspace_id: str, staff_id: str, *, but: str = "") -> None:
+    """All of somebody's, `but` the one of this hash."""
+    await store.write(END_OTHER_SESSIONS, workspace_id, staff_id, but)
 
 
 async def insert_session(store: Store, staff: Staff, secret_hash: str, now: int) -> None:
@@ -154,7 +282,7 @@ async def insert_session(store: Store, staff: Staff, secret_hash: str, now: int)
 
 async def find_session(store: Store, workspace_id: str, secret_hash: str) -> StaffSession | None:
     rows = await store.read(FIND_SESSION, workspace_id, secret_hash)
-    return StaffSession(_from_row(rows[0]), rows[0][8], rows[0][9]) if rows else None
+    return StaffSession(_from_row(rows[0]), rows[0][9], rows[0][10]) if rows else None
 
 
 async def touch_session(store: Store, workspace_id: str, secret_hash: str, now: int) -> None:
@@ -205,6 +333,11 @@ def _end(workspace_id: str, staff_id: str) -> Work[None]:
     yield query(END_LINKS_OF, workspace_id, staff_id)
 
 
+def _values(staff: Staff, password_hash: str | None) -> tuple[Value, ...]:
+    role = staff.role.value
+    return (staff.workspace_id, staff.id, staff.email, staff.name, role, password_hash, staff.created_at)
+
+
 def _from_row(row: Row) -> Staff:
     staff = Staff(row[0], row[1], row[2], row[3], Role(row[4]), row[5])
-    return msgspec.structs.replace(staff, has_password=bool(row[6]), signed_in_at=row[7])
+    return msgspec.structs.replace(staff, has_password=bool(row[6]), signed_in_at=row[7], disabled_at=row[8])

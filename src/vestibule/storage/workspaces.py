@@ -5,7 +5,7 @@ from __future__ import annotations
 from vestibule.model.workspace import RateLimits, Workspace
 from vestibule.storage.json_columns import from_json, to_json
 from vestibule.storage.statement import statement
-from vestibule.storage.store import Row, Store
+from vestibule.storage.store import Query, Row, Store, Work, query
 
 _COLUMNS = "id, name, customer_id, widget_token, rate_limits, created_at, disabled_at"
 
@@ -31,7 +31,12 @@ SET_WIDGET_TOKEN = statement(
 
 async def insert(store: Store, workspace: Workspace) -> None:
     """Raises UniqueViolation where the customer id or widget token is taken."""
-    await store.write(
+    await store.transact(lambda: _insert(workspace))
+
+
+def insertion(workspace: Workspace) -> Query:
+    """The same within another unit of work."""
+    return query(
         INSERT,
         workspace.id,
         workspace.name,
@@ -41,6 +46,10 @@ async def insert(store: Store, workspace: Workspace) -> None:
         workspace.created_at,
         workspace.disabled_at,
     )
+
+
+def _insert(workspace: Workspace) -> Work[None]:
+    yield insertion(workspace)
 
 
 async def find(store: Store, workspace_id: str) -> Workspace | None:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from vestibule.clock import SECOND_MS, now_ms
-from vestibule.errors import InvalidField, InvalidProviderToken, InvalidRequest
+from vestibule.errors import InvalidField, InvalidProviderToken, InvalidRequest, VestibuleError
 from vestibule.identity import profile_rules as rules
 from vestibule.identity.email import email_key
 from vestibule.model.claims import CustomData, CustomValue, Method, ProfileClaims, ProviderSubject, VerifiedClaims
@@ -69,7 +69,11 @@ class TokenExchange:
         provider = candidate.provider
         if trace is not untraced:
             trace("provider", f"{provider.id} {provider.name}: {candidate.kind.value}")
-        return await self._reader.read(provider, candidate.kind, token, trace, jwt=candidate.jwt)
+        try:
+            return await self._reader.read(provider, candidate.kind, token, trace, jwt=candidate.jwt)
+        except VestibuleError as error:
+            error.provider_id = str(provider.id)
+            raise
 
 
 def claims_of(workspace_id: str, reading: Reading) -> VerifiedClaims:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from vestibule.administration.desk import Desk, desk_of
+from vestibule.edge import editing
 from vestibule.edge.bearer import bearer
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.entity_tags import entity_tag
@@ -16,14 +17,11 @@ from vestibule.edge.http import Header, Reply, Request, json_reply
 from vestibule.edge.operation import Operation
 from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
-from vestibule.errors import InsufficientScope, InvalidAdminKey, NotAllowed, NotFound, StaleEdit
+from vestibule.errors import InsufficientScope, InvalidAdminKey, NotAllowed, NotFound
 from vestibule.ids import is_id
 from vestibule.model.audit import INSTALLATION, Actor
 from vestibule.model.workspace import AdminKey, AdminScope
 from vestibule.runtime import Runtime
-from vestibule.storage.conditional import ConditionalStore, RememberingStore
-from vestibule.storage.contacts import Contacts
-from vestibule.storage.store import Store
 from vestibule.surfaces.admin_api.idempotency import answered_once
 
 T = TypeVar("T")
@@ -33,9 +31,7 @@ WORKSPACE = f"{PREFIX}/workspaces/{{workspace_id}}"
 LARGEST_BODY = 1_048_576
 _NOT_HERE = "There is no such workspace."
 _IDS = ("workspace_id", "key_id", "contact_id", "conversation_id")
-_ENCODER = msgspec.json.Encoder()
-
-View = Callable[[Desk], Awaitable[object]]
+View = editing.View
 
 
 class Seat:
@@ -64,28 +60,19 @@ class Seat:
         wanted = {tag.strip() for value in self.request.headers(b"if-match") for tag in value.split(b",")}
         if not wanted:
             return self.desk
-        remembering = RememberingStore(self.desk.store)
-        tag = entity_tag(_ENCODER.encode(await view(self._over(remembering))))
-        if tag not in wanted and b"*" not in wanted:
-            raise StaleEdit(step="if_match")
-        return self._over(ConditionalStore(self.desk.store, self.workspace_id or INSTALLATION, remembering.seen))
+        return await editing.desk_for_editing(self.desk, self.workspace_id, view, wanted)
 
     async def shown(self, view: View, status: int = 200, *extra: Header) -> Reply:
         """What `view` shows, with the tag to make a change conditional on."""
-        body = _ENCODER.encode(await view(self.desk))
+        body = editing.ENCODER.encode(await view(self.desk))
         return json_reply(status, body, (b"etag", entity_tag(body)), *extra)
-
-    def _over(self, store: Store) -> Desk:
-        desk = self.desk
-        contacts = Contacts(store, desk.sealer)
-        return Desk(desk.settings, desk.sealer, store, contacts, desk.live, desk.files, desk.audit, desk.actor)
 
 
 Handler = Callable[[Seat], Awaitable[Reply]]
 
 
 def answer(status: int, value: object, *extra: Header) -> Reply:
-    return json_reply(status, _ENCODER.encode(value), *extra)
+    return json_reply(status, editing.ENCODER.encode(value), *extra)
 
 
 def endpoint(

@@ -9,12 +9,26 @@ from __future__ import annotations
 from vestibule.edge.surface import Surface
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
-from vestibule.surfaces.dashboard import audit, debugger, door, files, inbox, merging, overview, people
+from vestibule.surfaces.dashboard import (
+    account,
+    audit,
+    debugger,
+    door,
+    elsewhere,
+    files,
+    first_run,
+    inbox,
+    merging,
+    overview,
+    people,
+    set_up,
+    staff,
+)
 from vestibule.surfaces.dashboard.rendering import refusal
 from vestibule.surfaces.dashboard.seat import PREFIX
 
 
 def surface(runtime: Runtime, _runner: Runner) -> Surface:
-    parts = (door, overview, inbox, people, merging, debugger, audit)
+    parts = (door, overview, inbox, people, merging, debugger, audit, set_up, first_run, elsewhere, staff, account)
     routes = [route for part in parts for route in part.routes(runtime)]
     return Surface("dashboard", (PREFIX,), refusal, [*routes, *files.routes()])

@@ -1,5 +1,5 @@
-"""`/dashboard/debugger`: tries a token, and tells every check and why it failed; it must not write anything, nor show
-the token again."""
+"""`/dashboard/debugger`: tries a token, or tells again how one was refused: every check, why it failed, what helps; it
+must not write anything, nor show the token again."""
 
 from __future__ import annotations
 
@@ -8,19 +8,34 @@ from typing import Any
 
 import msgspec
 
-from vestibule.administration import auth_endpoint_trial, auth_endpoints, dry_run, identity_providers
+from vestibule.administration import auth_endpoint_trial, auth_endpoints, dry_run, identity_providers, key_trial, replay
 from vestibule.administration.auth_endpoint_trial import AuthTrial
 from vestibule.administration.dry_run import Step, Trial
+from vestibule.administration.replay import Replay
+from vestibule.clock import now_ms
+from vestibule.conversations.opening import list_conversations
+from vestibule.conversations.visitor import Visitor
 from vestibule.edge.http import Reply
+from vestibule.edge.parameters import choice, number
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField
+from vestibule.model.claims import Method
+from vestibule.model.contact import Contact
+from vestibule.model.conversation import Conversation
 from vestibule.model.staff import Role
 from vestibule.runtime import Runtime
 from vestibule.surfaces.dashboard import words
 from vestibule.surfaces.dashboard.seat import Seat, action, view
 
-_KINDS = {"id_token": "ID token", "access_token": "Access token", "user_token": "User token (auth endpoint)"}
+_KINDS = {
+    "id_token": "ID token",
+    "access_token": "Access token",
+    "user_token": "User token (auth endpoint)",
+    "api_key": "API key (server to server)",
+    "contact_token": "Contact token (ours)",
+}
 _LONGEST = 16_384
+_SHOWN_CHATS = 10
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -45,7 +60,12 @@ def routes(runtime: Runtime) -> Sequence[Route]:
 
 
 async def _ask(seat: Seat) -> Reply:
-    return await _page(seat, None, "id_token", None)
+    await seat.desk.audit.flush()
+    seq = number(seat.request, "entry", default=0)
+    recorded = await replay.read(seat.desk, seat.workspace_id, seq) if seq else None
+    kind = choice(seat.request, "kind", tuple(_KINDS)) or (recorded.kind if recorded is not None else "")
+    provider = recorded.provider.id if recorded is not None and recorded.provider is not None else None
+    return await _page(seat, None, kind or "id_token", provider, recorded)
 
 
 async def _try(seat: Seat) -> Reply:
@@ -54,21 +74,31 @@ async def _try(seat: Seat) -> Reply:
         raise InvalidField("kind", f"must be one of {', '.join(_KINDS)}")
     if not token or len(token) > _LONGEST:
         raise InvalidField("token", f"must have 1 to {_LONGEST} characters")
-    if kind == "user_token":
-        tried = await auth_endpoint_trial.try_at_desk(seat.desk, seat.workspace_id, token, {})
-        return await _page(seat, _of_endpoint(tried), kind, None)
     provider = _provider(seat.text("provider"))
-    trial = await dry_run.try_at_desk(seat.desk, seat.workspace_id, provider_id=provider, **{kind: token})
-    return await _page(seat, _of_provider(trial), kind, provider)
+    return await _page(seat, await _finding(seat, kind, token, provider), kind, provider)
 
 
-async def _page(seat: Seat, finding: Finding | None, kind: str, provider: int | None) -> Reply:
+async def _finding(seat: Seat, kind: str, token: str, provider: int | None) -> Finding:
+    desk, workspace_id = seat.desk, seat.workspace_id
+    if kind == "user_token":
+        return _of_endpoint(await auth_endpoint_trial.try_at_desk(desk, workspace_id, token, {}))
+    if kind == "api_key":
+        return _of_trial(await key_trial.try_key(desk, workspace_id, token, seat.text("email").strip()))
+    if kind == "contact_token":
+        return _of_trial(await key_trial.try_contact_token(desk, workspace_id, token))
+    return _of_trial(await dry_run.try_at_desk(desk, workspace_id, provider_id=provider, **{kind: token}))
+
+
+async def _page(
+    seat: Seat, finding: Finding | None, kind: str, provider: int | None, recorded: Replay | None = None
+) -> Reply:
     match = None
     if finding is not None and finding.contact_id is not None:
-        match = await seat.desk.contacts.find(seat.workspace_id, finding.contact_id)
+        match = await seat.desk.contacts.find_leading(seat.workspace_id, finding.contact_id)
     return seat.show(
         "debugger.html",
         finding=finding,
+        recorded=recorded,
         kinds=_KINDS,
         kind=kind,
         provider=provider,
@@ -76,10 +106,20 @@ async def _page(seat: Seat, finding: Finding | None, kind: str, provider: int | 
         has_endpoint=bool((await auth_endpoints.read(seat.desk, seat.workspace_id)).url),
         match=match,
         match_name=words.name_of(match),
+        chats=await _chats(seat, match) if match is not None else [],
     )
 
 
-def _of_provider(trial: Trial) -> Finding:
+async def _chats(seat: Seat, contact: Contact) -> list[Conversation]:
+    """What a visitor with this proof would be shown, by the way that a visitor's own list is made."""
+    visitor = Visitor(seat.workspace_id, contact.id, contact.verified, "", Method.TOKEN_EXCHANGE, now_ms())
+    if not contact.verified:
+        return []  # an unverified visitor's are their device's, and a token pasted here is on none
+    found, _ = await list_conversations(seat.runtime, visitor, scope=None, most=_SHOWN_CHATS)
+    return found
+
+
+def _of_trial(trial: Trial) -> Finding:
     return Finding(
         trial.passed,
         trial.steps,

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from vestibule.administration import passwords, staff, staff_sessions
 from vestibule.administration.passwords import Passwords
 from vestibule.edge.client_address import address_bucket, client_address
-from vestibule.edge.http import Reply, Request
+from vestibule.edge.http import Header, Reply, Request
 from vestibule.edge.surface import Route
-from vestibule.errors import InvalidField, RateLimited, WrongPassword
+from vestibule.errors import InvalidField, PasswordsOff, RateLimited, WrongPassword
 from vestibule.model.staff import Role, Staff
 from vestibule.runtime import Runtime
+from vestibule.settings import Settings
 from vestibule.storage import staff as rows
 from vestibule.surfaces.dashboard.rendering import go_to, page
 from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, cookie, desk_for, form_of, require_own_page
@@ -25,12 +26,13 @@ def routes(runtime: Runtime) -> Sequence[Route]:
     kept = Passwords()
 
     async def ask(_request: Request) -> Reply:
-        return page("sign_in.html", {"problem": "", "email": "", "nobody": not await rows.is_anybody(runtime.store)})
+        return sign_in_page(runtime.settings, nobody=not await rows.is_anybody(runtime.store))
 
     async def sign_in(request: Request) -> Reply:
         return await _sign_in(runtime, kept, request)
 
     async def greet(request: Request) -> Reply:
+        _require_passwords(runtime.settings)
         link = request.query("link") or ""
         return _greeting(link, await staff.of_link(desk_for(runtime, request, None), link))
 
@@ -48,28 +50,30 @@ def routes(runtime: Runtime) -> Sequence[Route]:
 
 async def _sign_in(runtime: Runtime, kept: Passwords, request: Request) -> Reply:
     require_own_page(runtime.settings, request)
+    _require_passwords(runtime.settings)
     form = await form_of(runtime, request)
-    email, address = form.get("email", ""), _bucket(runtime, request)
+    email, address = form.get("email", ""), bucket(runtime, request)
     account = hashlib.sha256(email.strip().casefold().encode()).hexdigest()[:16]
     try:
         await runtime.rate_limiter.take("", f"staff:{account}:{address}", _ATTEMPTS)
         member = await staff_sessions.check(desk_for(runtime, request, None), kept, email, form.get("password", ""))
     except RateLimited as error:
         wait = f"Too many attempts. Try again in {error.retry_after} seconds."
-        return _again(429, wait, email, error.retry_after)
+        return sign_in_page(runtime.settings, wait, 429, (b"retry-after", str(error.retry_after).encode()), email=email)
     except WrongPassword as error:
         # One address that tries many accounts is slowed down with the guesses of other secrets.
         await runtime.rate_limiter.take("", f"bad_keys:{address}", runtime.settings.rate_limit_bad_keys)
         request.facts["code"] = error.code
-        return _again(401, error.message, email)
-    return await _let_in(runtime, request, member)
+        return sign_in_page(runtime.settings, error.message, 401, email=email)
+    return await let_in(runtime, request, member)
 
 
 async def _follow(runtime: Runtime, kept: Passwords, request: Request) -> Reply:
     require_own_page(runtime.settings, request)
+    _require_passwords(runtime.settings)
     form = await form_of(runtime, request)
     link, desk = form.get("link", ""), desk_for(runtime, request, None)
-    await runtime.rate_limiter.take("", f"staff-link:{_bucket(runtime, request)}", 3 * _ATTEMPTS)
+    await runtime.rate_limiter.take("", f"staff-link:{bucket(runtime, request)}", 3 * _ATTEMPTS)
     member = await staff.of_link(desk, link)
     if form.get("password") != form.get("again"):
         return _greeting(link, member, "The two are not the same.")
@@ -77,12 +81,12 @@ async def _follow(runtime: Runtime, kept: Passwords, request: Request) -> Reply:
         await staff.follow_link(desk_for(runtime, request, member), kept, link, form.get("password", ""))
     except InvalidField as error:
         return _greeting(link, member, f"{error.message}.")
-    return await _let_in(runtime, request, member)
+    return await let_in(runtime, request, member)
 
 
-async def _let_in(runtime: Runtime, request: Request, member: Staff) -> Reply:
+async def let_in(runtime: Runtime, request: Request, member: Staff, *, by: str = "") -> Reply:
     # A session of its own for each sign-in: what the browser held before is worth nothing (ASVS 7.2.4).
-    session = await staff_sessions.begin(desk_for(runtime, request, member), member)
+    session = await staff_sessions.begin(desk_for(runtime, request, member), member, by=by)
     request.facts |= {"staff": member.id, "workspace": member.workspace_id}
     return go_to(PREFIX, cookie(runtime.settings, session.text))
 
@@ -98,10 +102,23 @@ def _greeting(link: str, member: Staff, problem: str = "") -> Reply:
     return page("welcome.html", values, 400 if problem else 200)
 
 
-def _again(status: int, problem: str, email: str, wait: int | None = None) -> Reply:
-    headers = ((b"retry-after", str(wait).encode()),) if wait is not None else ()
-    return page("sign_in.html", {"problem": problem, "email": email[:254], "nobody": False}, status, *headers)
+def sign_in_page(
+    settings: Settings, problem: str = "", status: int = 200, *headers: Header, email: str = "", nobody: bool = False
+) -> Reply:
+    values = {
+        "problem": problem,
+        "email": email[:254],
+        "nobody": nobody,
+        "elsewhere": settings.staff_oidc_name if settings.staff_oidc_issuer else "",
+        "with_password": not settings.staff_oidc_only,
+    }
+    return page("sign_in.html", values, status, *headers)
 
 
-def _bucket(runtime: Runtime, request: Request) -> str:
+def _require_passwords(settings: Settings) -> None:
+    if settings.staff_oidc_only:
+        raise PasswordsOff(step="password")
+
+
+def bucket(runtime: Runtime, request: Request) -> str:
     return address_bucket(client_address(request, runtime.settings.trusted_proxies))

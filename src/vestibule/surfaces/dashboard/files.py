@@ -1,4 +1,4 @@
-"""`/dashboard/…css` and `js`: the two files that pages load; it must not serve another."""
+"""`/dashboard/static/…css` and `js`: the files that pages load; it must not serve another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from vestibule.edge.surface import Route
 from vestibule.surfaces.dashboard.rendering import FOLDER, SAFE
 from vestibule.surfaces.dashboard.seat import PREFIX
 
-_KINDS = {"dashboard.css": b"text/css; charset=utf-8", "dashboard.js": b"text/javascript; charset=utf-8"}
+_KINDS = {
+    "dashboard.css": b"text/css; charset=utf-8",
+    "set-up.css": b"text/css; charset=utf-8",
+    "dashboard.js": b"text/javascript; charset=utf-8",
+}
 
 
 def routes() -> Sequence[Route]:

@@ -3,14 +3,16 @@ anything."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from vestibule.administration import fixes
 from vestibule.edge.http import Header, Reply
 from vestibule.edge.problem import headers_of, status_of
 from vestibule.errors import NotAuthenticated, NotSignedIn, VestibuleError
@@ -40,6 +42,14 @@ def _moment(milliseconds: int) -> Markup:
     )
 
 
+def _fix(code: str, check: str = "") -> Markup:
+    """What helps, with what is between backticks as code."""
+    pieces = [escape(piece) for piece in fixes.fix_of(code, check).split("`")]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if index % 2 else piece for index, piece in enumerate(pieces)
+    )
+
+
 # Made at import, as it holds nothing of a process: compiled templates, and no value.
 _PAGES = Environment(
     loader=FileSystemLoader(FOLDER / "templates"),
@@ -48,7 +58,22 @@ _PAGES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_PAGES.filters |= {"moment": _moment, "plain": words.plain, "fix": words.fix_of, "initials": words.initials}
+_PAGES.filters |= {"moment": _moment, "plain": words.plain, "fix": _fix, "initials": words.initials}
+
+
+def _together(values: Iterable[Any], name: str) -> list[tuple[Any, list[Any]]]:
+    """Like Jinja's groupby, which would sort them."""
+    found: dict[Any, list[Any]] = {}
+    for value in values:
+        found.setdefault(getattr(value, name), []).append(value)
+    return list(found.items())
+
+
+def _any_wrong(fields: Iterable[Any], problems: Mapping[str, str]) -> bool:
+    return any(field.name in problems for field in fields)
+
+
+_PAGES.filters |= {"groupby_kept": _together, "any_wrong": _any_wrong}
 
 
 def page(template: str, values: dict[str, Any], status: int = 200, *extra: Header) -> Reply:

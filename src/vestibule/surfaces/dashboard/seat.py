@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from vestibule.administration import staff_sessions
 from vestibule.administration.desk import Desk, desk_of
+from vestibule.edge.editing import View, desk_for_editing, tag_of
 from vestibule.edge.form import read_form
 from vestibule.edge.http import Header, Reply, Request
 from vestibule.edge.surface import Route
@@ -32,7 +33,18 @@ _DONE = {
     "unmerged": "Undone: both stand for themselves again.",
     "erased": "Erased. The audit keeps the receipt.",
     "signed-out": "Signed out on all devices, within five seconds.",
+    # Set-up and staff
+    "saved": "Saved.",
+    "added": "Added.",
+    "removed": "Removed.",
+    "revoked": "Revoked: every worker refuses it within five seconds.",
+    "rotated": "Rotated. Change your pages to the new token now.",
+    "moved": "Moved.",
+    "ended": "Sessions ended.",
+    "password": "Password changed. Every other session has ended.",
 }
+# Counted by number, everything else by id.
+_NUMBERS = frozenset({"provider_id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +72,22 @@ class Seat:
             raise InvalidField(name, "must not contain a NUL character")
         return found
 
-    def show(self, template: str, /, **values: Any) -> Reply:
+    async def version(self, view: View) -> str:
+        """What a form carries, so that only what was seen is changed."""
+        return tag_of(await view(self.desk)).decode().strip('"')
+
+    async def editing(self, view: View) -> Desk:
+        """The desk at which to change what the form's page has shown. Raises StaleEdit."""
+        tag = f'"{self.text("version")}"'.encode("ascii", "replace")
+        return await desk_for_editing(self.desk, self.workspace_id, view, {tag})
+
+    def show(self, template: str, status: int = 200, /, **values: Any) -> Reply:
         """A page with the navigation around it."""
         done = _DONE.get(self.request.query("done") or "", "")
         rights = {"may_answer": self.may(Role.RESPONDER), "may_change": self.may(Role.ADMIN)}
         here = self.request.path.removeprefix(PREFIX).strip("/").partition("/")[0]
-        return page(template, {"member": self.member, "done": done, "here": here, **rights, **values})
+        rights["may_own"] = self.may(Role.OWNER)
+        return page(template, {"member": self.member, "done": done, "here": here, **rights, **values}, status)
 
 
 Handler = Callable[[Seat], Awaitable[Reply]]
@@ -98,7 +120,7 @@ async def form_of(runtime: Runtime, request: Request) -> dict[str, str]:
 
 async def _seat(runtime: Runtime, request: Request, role: Role, form: dict[str, str], *, active: bool = True) -> Seat:
     for name, value in request.params.items():
-        if not is_id(value):
+        if name not in _NUMBERS and not is_id(value):
             raise NotFound(step=name)
     session = session_of(runtime.settings, request)
     member = await staff_sessions.find(desk_of(runtime), session, active=active)

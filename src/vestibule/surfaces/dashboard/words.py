@@ -25,28 +25,6 @@ _WORDS = {
     "iat": "issued at (iat)",
     "sub": "subject (sub)",
 }
-# What usually helps, by the check that failed.
-_FIXES = {
-    "provider": "Add the provider that issued it, or enable it: vestibule provider add, enable.",
-    "form": "Paste the whole token, and choose its kind; an encrypted one cannot be read.",
-    "algorithm": "Let the provider sign with one of the algorithms that are set for it: vestibule provider update.",
-    "keys": "The provider's key set cannot be had: look at its address, and at private_hosts and ca_file.",
-    "key": "The provider has not published the key that signed it. Is it of another environment?",
-    "signature": "It was altered, or signed by somebody else. Get a fresh one.",
-    "iss": "Set the issuer exactly as the token has it, to the last slash.",
-    "aud": "Set the client id that the token was issued for: vestibule provider update.",
-    "exp": "It is over: get a fresh one. If it is fresh, compare the clocks.",
-    "nbf": "It is not good yet: compare the clocks.",
-    "iat": "It is too old, or from the future: get a fresh one, and compare the clocks.",
-    "introspection": "Look at the introspection endpoint, the client id and its secret.",
-    "active": "The provider says that it has ended: get a fresh one.",
-    "kind": "It is another kind of token than was chosen, or than the provider takes here.",
-    "authentication": "The sign-in is too old or too weak for what the provider's settings ask: sign in again.",
-    "scope": "It lacks a scope that the provider's settings ask for.",
-    "binding": "It is bound to a key of its owner, which cannot be checked here.",
-    "mapping": "A claim cannot be taken as it is mapped: vestibule provider update.",
-    "contact": "Another contact has these keys already. Look at both, and merge them if they are one person.",
-}
 _PROVING = frozenset({Method.SERVER_TO_SERVER, Method.TOKEN_EXCHANGE, Method.AUTH_ENDPOINT})
 
 
@@ -62,10 +40,6 @@ class Mark(msgspec.Struct, frozen=True):
 
 def plain(code: str) -> str:
     return _WORDS.get(code, code.replace("_", " "))
-
-
-def fix_of(step: str) -> str:
-    return _FIXES.get(step, "")
 
 
 def initials(name: str) -> str:
