@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from vestibule.conversations.admission import admit_page, admit_unverified
+from vestibule.conversations.admission import Facts, Reason, admit_page, admit_unverified
 from vestibule.conversations.visitor import remember_said
 from vestibule.identity.unverified_id import unverified_contact_id
 from vestibule.ids import new_id
@@ -29,11 +29,11 @@ class Arrived(msgspec.Struct, frozen=True):
         return f"Arrived({self.contact_id})"
 
 
-async def admit(runtime: Runtime, workspace_id: str, address: str, origins: Sequence[bytes]) -> None:
-    """Whether somebody may come in without proof. `address` is who is counted, `origins` are the page's. Raises
-    DomainNotAllowed, AuthUnavailable, LoginRequired, RateLimited, StorageUnavailable."""
+async def admit(runtime: Runtime, workspace_id: str, address: str, origins: Sequence[bytes], facts: Facts) -> None:
+    """Whether somebody may come in without proof. `address` is who is counted, `origins` are the page's, `facts` the
+    request's. Raises DomainNotAllowed, AuthUnavailable, LoginRequired, RateLimited, StorageUnavailable."""
     await admit_page(runtime, workspace_id, origins)
-    await admit_unverified(runtime, workspace_id)
+    await admit_unverified(runtime, workspace_id, Reason.ARRIVE, facts)
     await runtime.rate_limiter.take(workspace_id, f"new_visitors:{address}", runtime.settings.rate_limit_new_visitors)
 
 

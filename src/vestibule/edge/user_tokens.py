@@ -8,7 +8,7 @@ import msgspec
 from vestibule.auth_endpoint.question import Question
 from vestibule.auth_endpoint.user_token import usable
 from vestibule.authenticate import Caller, authenticate, guard
-from vestibule.conversations.admission import admit_page, admit_unverified
+from vestibule.conversations.admission import Reason, admit_page, admit_unverified
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Request
 from vestibule.errors import (
@@ -17,6 +17,7 @@ from vestibule.errors import (
     AuthTimeout,
     AuthUnavailable,
     InvalidField,
+    LoginRequired,
     NotFound,
 )
 from vestibule.identity import profile_rules as rules
@@ -72,7 +73,7 @@ async def sign_in(
     settings = await runtime.tenancy.auth_endpoint(workspace.id)
     found = usable(token)
     if found is None:
-        await admit_unverified(runtime, workspace.id)
+        await admit_unverified(runtime, workspace.id, Reason.ARRIVE, request.facts)
         raise InvalidField("user_token", "is required")
     if not settings.url:
         raise NotFound("This workspace has no auth endpoint.", step="auth_endpoint")
@@ -80,7 +81,7 @@ async def sign_in(
     try:
         done = await authenticate(runtime, runtime.auth_endpoint, question)
     except (AuthBadResponse, AuthIdentityMissing, AuthUnavailable, AuthTimeout) as error:
-        guest = _guest(runtime, workspace.id, settings)
+        guest = await _guest(runtime, workspace.id, settings, request)
         if guest is None:
             raise
         request.facts |= {"method": "unverified", "contact": guest.contact_id}
@@ -93,10 +94,16 @@ async def sign_in(
     return SignedIn(done.token, done.life, done.contact.id, done.contact)
 
 
-def _guest(runtime: Runtime, workspace_id: str, settings: AuthEndpointSettings) -> SignedIn | None:
+async def _guest(
+    runtime: Runtime, workspace_id: str, settings: AuthEndpointSettings, request: Request
+) -> SignedIn | None:
     """A visitor of whom nothing is known: where it could not be told who it is, where the workspace wants that, and
     never where login is required."""
-    if settings.fallback is not Fallback.GUEST or settings.required_login:
+    if settings.fallback is not Fallback.GUEST:
+        return None
+    try:
+        await admit_unverified(runtime, workspace_id, Reason.FALLBACK, request.facts)
+    except LoginRequired:  # why it could not be told says more
         return None
     contact_id = new_id()
     return SignedIn(runtime.contact_tokens.issue_unverified(workspace_id, contact_id, None), None, contact_id, None)

@@ -34,6 +34,18 @@ SUM = statement(
     GROUP BY workspace_id, method, outcome, code, origin, key_id ORDER BY method, outcome, code, origin, key_id
     """,
 )
+# By what a chart may be drawn, a piece of the span a row: as few as pieces times names.
+DIMENSIONS = ("method", "outcome", "code", "origin", "key_id")
+SERIES = {
+    column: statement(
+        f"authentication_counts.series_{column}",
+        f"""
+        SELECT (hour - $2) / $4, {column}, CAST(SUM(count) AS BIGINT) FROM authentication_counts
+        WHERE workspace_id = $1 AND hour >= $2 AND hour < $3 AND {column} <> '' GROUP BY 1, 2 ORDER BY 1, 2
+        """,
+    )
+    for column in DIMENSIONS
+}
 PURGE = statement(
     "authentication_counts.purge", "DELETE FROM authentication_counts WHERE workspace_id = $1 AND hour < $2"
 )
@@ -69,6 +81,15 @@ async def totals(store: Store, workspace_id: str, *, since_hour: int, until_hour
     """Over the whole span, each with the last hour in which there was one."""
     rows = await store.read(SUM, workspace_id, since_hour, until_hour)
     return [(CountKey(*row[:7]), int(row[7])) for row in rows]
+
+
+async def series(
+    store: Store, workspace_id: str, dimension: str, *, since_hour: int, until_hour: int, width: int
+) -> list[tuple[int, str, int]]:
+    """How many of each name of one of DIMENSIONS there were, by piece of the span: the first is 0, each has `width`
+    hours."""
+    rows = await store.read(SERIES[dimension], workspace_id, since_hour, until_hour, width)
+    return [(int(row[0]), row[1], int(row[2])) for row in rows]
 
 
 async def purge(store: Store, workspace_id: str, before_hour: int) -> None:

@@ -80,6 +80,13 @@ LIST_ALL = statement(
     ORDER BY updated_at DESC, id DESC LIMIT $6
     """,
 )
+UNVERIFIED = statement(
+    "conversations.unverified",
+    f"""
+    SELECT {_CONVERSATION} FROM conversations WHERE workspace_id = $1 AND verified = FALSE AND updated_at >= $2
+    ORDER BY updated_at DESC, id DESC LIMIT $3
+    """,
+)
 OF_CONTACT = statement(
     "conversations.of_contact",
     f"SELECT {_CONVERSATION} FROM conversations WHERE workspace_id = $1 AND contact_id = $2 ORDER BY updated_at, id",
@@ -194,6 +201,11 @@ async def list_all(
     at, last_id = before or (2**62, "")
     rows = await store.read(LIST_ALL, workspace_id, status, handed_off, at, last_id, most)
     return [conversation_from(row) for row in rows]
+
+
+async def unverified(store: Store, workspace_id: str, *, since: int, most: int) -> list[Conversation]:
+    """Those that belong to nobody who is proven and were active since then, the last active one first."""
+    return [conversation_from(row) for row in await store.read(UNVERIFIED, workspace_id, since, most)]
 
 
 async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[Conversation]:

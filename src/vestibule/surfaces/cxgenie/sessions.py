@@ -73,7 +73,7 @@ class Sessions:
         runtime = self._runtime
         request.proves = Method.UNVERIFIED.value
         address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
-        await admit(runtime, workspace.id, address, request.headers(b"origin"))
+        await admit(runtime, workspace.id, address, request.headers(b"origin"), request.facts)
         name = _given("name", payload.name, rules.LONGEST_NAME)
         email = _given("email", payload.email, LONGEST_EMAIL)
         arrived = await arrive(runtime, workspace.id, Said(name=name, email=email))

@@ -9,12 +9,12 @@ from __future__ import annotations
 from vestibule.edge.surface import Surface
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
-from vestibule.surfaces.dashboard import audit, debugger, door, files, inbox, merging, overview, people
+from vestibule.surfaces.dashboard import audit, coverage, debugger, door, files, inbox, merging, overview, people
 from vestibule.surfaces.dashboard.rendering import refusal
 from vestibule.surfaces.dashboard.seat import PREFIX
 
 
 def surface(runtime: Runtime, _runner: Runner) -> Surface:
-    parts = (door, overview, inbox, people, merging, debugger, audit)
+    parts = (door, overview, coverage, inbox, people, merging, debugger, audit)
     routes = [route for part in parts for route in part.routes(runtime)]
     return Surface("dashboard", (PREFIX,), refusal, [*routes, *files.routes()])

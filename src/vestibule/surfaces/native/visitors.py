@@ -101,7 +101,7 @@ class Visitors:
         workspace = await self._workspace(request, payload.widget_token)
         said = _said(payload)
         address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
-        await admit(runtime, workspace.id, address, request.headers(b"origin"))
+        await admit(runtime, workspace.id, address, request.headers(b"origin"), request.facts)
         arrived = await arrive(runtime, workspace.id, said)
         request.facts |= {"method": Method.UNVERIFIED.value, "contact": arrived.contact_id}
         return json_reply(201, _ENCODER.encode(VisitorToken(arrived.token, VisitorContact(arrived.contact_id))))
