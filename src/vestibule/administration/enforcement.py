@@ -13,9 +13,8 @@ from vestibule.administration.desk import Desk
 from vestibule.clock import HOUR_MS
 from vestibule.model.auth_endpoint import AuthEndpointSettings, Enforcement
 from vestibule.model.conversation import Conversation
-from vestibule.storage import conversations as threads
+from vestibule.storage import conversation_lists, workspace_settings
 from vestibule.storage import unverified_counts as rows
-from vestibule.storage import workspace_settings
 from vestibule.storage.unverified_counts import UnverifiedKey
 from vestibule.tenancy import AUTH_ENDPOINT
 
@@ -82,7 +81,7 @@ async def preview(desk: Desk, workspace_id: str, *, since: int | None = None, un
 async def chats(desk: Desk, workspace_id: str, *, since: int, most: int) -> list[Conversation]:
     """Chats of people who have proven nothing, the latest first: whom it would end. Raises NotFound."""
     await workspaces.get(desk, workspace_id)
-    return await threads.unverified(desk.store, workspace_id, since=since, most=most)
+    return await conversation_lists.unverified(desk.store, workspace_id, since=since, most=most)
 
 
 def _by(member: str, found: Iterable[tuple[UnverifiedKey, int]]) -> dict[str, int]:

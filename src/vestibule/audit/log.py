@@ -65,6 +65,7 @@ class AuditLog:
         self._counts: dict[CountKey, int] = {}
         self._unverified: dict[UnverifiedKey, int] = {}
         self._origins: dict[tuple[str, int], set[str]] = {}
+        self._origins_of_day: dict[tuple[str, int], set[str]] = {}
         self._flushing = asyncio.Lock()
 
     def note(self, entry: AuditEntry) -> None:
@@ -91,7 +92,9 @@ class AuditLog:
     def count_unverified(self, workspace_id: str, surface: str, step: str, reason: str, origin: str) -> None:
         """Counts that somebody without proof came in, went on or was refused. Never waits, never fails."""
         hour = now_ms() // HOUR_MS
-        key = UnverifiedKey(workspace_id, hour, surface, step, reason, self._origin(workspace_id, hour, origin))
+        key = UnverifiedKey(
+            workspace_id, hour, surface, step, reason, _bounded(self._origins, workspace_id, hour, origin)
+        )
         self._unverified[key] = self._unverified.get(key, 0) + 1
 
     async def record(self, entry: AuditEntry) -> None:
@@ -142,10 +145,13 @@ class AuditLog:
         taken, self._counts = self._counts, {}
         unverified, self._unverified = self._unverified, {}
         hour = now_ms() // HOUR_MS
+        days = self._of_days(taken)
         self._origins = {key: found for key, found in self._origins.items() if key[1] >= hour}
+        today = hour // counts.DAY_HOURS
+        self._origins_of_day = {key: found for key, found in self._origins_of_day.items() if key[1] >= today}
         try:
             if taken or unverified:
-                await self._store.transact(lambda: _add_work(taken, unverified))
+                await self._store.transact(lambda: _add_work(taken, days, unverified))
         except BaseException:
             for key, count in taken.items():
                 self._counts[key] = self._counts.get(key, 0) + count
@@ -155,18 +161,18 @@ class AuditLog:
 
     def _count(self, entry: AuditEntry) -> None:
         hour = entry.at // HOUR_MS
-        origin = self._origin(entry.workspace_id, hour, entry.origin)
+        origin = _bounded(self._origins, entry.workspace_id, hour, entry.origin)
         key = CountKey(entry.workspace_id, hour, entry.method, entry.outcome, entry.code, origin, entry.key_id)
         self._counts[key] = self._counts.get(key, 0) + entry.times
 
-    def _origin(self, workspace_id: str, hour: int, origin: str) -> str:
-        if not origin:
-            return ""
-        known = self._origins.setdefault((workspace_id, hour), set())
-        if origin not in known and len(known) >= MOST_ORIGINS:
-            return OTHER_ORIGINS
-        known.add(origin)
-        return origin
+    def _of_days(self, taken: dict[CountKey, int]) -> dict[CountKey, int]:
+        """The same to be added by day, where pages are few as well: each hour may have named others."""
+        days: dict[CountKey, int] = {}
+        for key, count in taken.items():
+            day = key.hour // counts.DAY_HOURS
+            of_day = key._replace(origin=_bounded(self._origins_of_day, key.workspace_id, day, key.origin))
+            days[of_day] = days.get(of_day, 0) + count
+        return days
 
 
 def append_work(sealer: Sealer, workspace_id: str, entries: list[AuditEntry]) -> Work[ChainHead]:
@@ -179,8 +185,20 @@ def append_work(sealer: Sealer, workspace_id: str, entries: list[AuditEntry]) ->
     return head
 
 
-def _add_work(taken: dict[CountKey, int], unverified: dict[UnverifiedKey, int]) -> Work[None]:
-    yield from counts.add_work(taken)
+def _bounded(seen: dict[tuple[str, int], set[str]], workspace_id: str, when: int, origin: str) -> str:
+    if not origin:
+        return ""
+    known = seen.setdefault((workspace_id, when), set())
+    if origin not in known and len(known) >= MOST_ORIGINS:
+        return OTHER_ORIGINS
+    known.add(origin)
+    return origin
+
+
+def _add_work(
+    taken: dict[CountKey, int], days: dict[CountKey, int], unverified: dict[UnverifiedKey, int]
+) -> Work[None]:
+    yield from counts.add_work(taken, days)
     yield from unverified_counts.add_work(unverified)
 
 

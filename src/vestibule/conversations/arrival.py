@@ -20,10 +20,12 @@ _ENCODER = msgspec.json.Encoder()
 
 
 class Arrived(msgspec.Struct, frozen=True):
-    """The token of this device, and the contact that there will be once its visitor writes."""
+    """The token of this device, with what it can be ended under, and the contact that there will be once its visitor
+    writes."""
 
     token: str
     contact_id: str
+    token_id: str
 
     def __repr__(self) -> str:
         return f"Arrived({self.contact_id})"
@@ -47,4 +49,6 @@ async def arrive(runtime: Runtime, workspace_id: str, said: Said) -> Arrived:
     if len(_ENCODER.encode(said)) > _LONGEST_SAID:
         await remember_said(runtime, workspace_id, contact_id, said)
         carried = None
-    return Arrived(runtime.contact_tokens.issue_unverified(workspace_id, contact_id, carried), contact_id)
+    token_id = new_id()
+    token = runtime.contact_tokens.issue_unverified(workspace_id, contact_id, carried, token_id=token_id)
+    return Arrived(token, contact_id, token_id)

@@ -9,6 +9,7 @@ from vestibule.edge.client_address import client_address, truncated
 from vestibule.edge.http import Request
 from vestibule.model.audit import INSTALLATION, REFUSED, AuditEntry, AuditKind
 from vestibule.model.auth_endpoint import Enforcement
+from vestibule.model.claims import Method
 from vestibule.settings import Network
 
 AUTHENTICATE = "authenticate"
@@ -50,7 +51,7 @@ def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | 
         actor=f"staff:{facts['staff']}" if "staff" in facts else "",
         outcome=REFUSED if refusal is not None else WARNED if warned else str(facts.get("outcome", "issued")),
         at=now_ms(),
-        method=request.proves or _credential(refusal),
+        method=_method(request),
         code=refusal.code if refusal is not None else errors.LoginRequired.code if warned else "",
         step=refusal.step if refusal is not None else "",
         reason=refusal.message[:_LONGEST_DETAIL] if refusal is not None else "",
@@ -59,9 +60,17 @@ def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | 
         provider_id=str(facts.get("provider", "")),
         origin=origin_of(request),
         request_id=request.scope.get("vestibule.request_id", ""),
+        token_id=str(facts.get("token_id", "")),
         contact_id=str(facts["contact"]) if "contact" in facts else None,
         address=truncated(client_address(request, trusted)) or None,
     )
+
+
+def _method(request: Request) -> str:
+    """A guest whom the auth endpoint could not name has not come by its proof."""
+    if request.refusal is None and request.facts.get("method") == Method.UNVERIFIED:
+        return Method.UNVERIFIED.value
+    return request.proves or _credential(request.refusal)
 
 
 def _credential(refusal: errors.VestibuleError | None) -> str:

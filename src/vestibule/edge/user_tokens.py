@@ -41,11 +41,12 @@ class PageFields(msgspec.Struct, frozen=True):
 
 
 class SignedIn(msgspec.Struct, frozen=True):
-    """`life` is in seconds; None, as is the contact, for a guest."""
+    """`life` is in seconds; None, as is the contact, for a guest. Under `token_id` the token can be ended."""
 
     token: str
     life: int | None
     contact_id: str
+    token_id: str
     contact: Contact | None
 
     @property
@@ -84,14 +85,15 @@ async def sign_in(
         guest = await _guest(runtime, workspace.id, settings, request)
         if guest is None:
             raise
-        request.facts |= {"method": "unverified", "contact": guest.contact_id}
+        request.facts |= {"method": "unverified", "contact": guest.contact_id, "token_id": guest.token_id}
         request.facts |= {"code": error.code, "step": error.step, "detail": error.detail}
         return guest
     noted = {name: fate for name, fate in done.fields.items() if fate not in {"accepted", "cleared"}}
     if noted:
         request.facts["fields"] = "; ".join(f"{name} {fate}" for name, fate in noted.items())
     request.facts |= {"method": "auth_endpoint", "outcome": done.outcome.value, "contact": done.contact.id}
-    return SignedIn(done.token, done.life, done.contact.id, done.contact)
+    request.facts["token_id"] = done.token_id
+    return SignedIn(done.token, done.life, done.contact.id, done.token_id, done.contact)
 
 
 async def _guest(
@@ -105,8 +107,9 @@ async def _guest(
         await admit_unverified(runtime, workspace_id, Reason.FALLBACK, request.facts)
     except LoginRequired:  # why it could not be told says more
         return None
-    contact_id = new_id()
-    return SignedIn(runtime.contact_tokens.issue_unverified(workspace_id, contact_id, None), None, contact_id, None)
+    contact_id, token_id = new_id(), new_id()
+    token = runtime.contact_tokens.issue_unverified(workspace_id, contact_id, None, token_id=token_id)
+    return SignedIn(token, None, contact_id, token_id, None)
 
 
 def _said(fields: PageFields | None) -> dict[str, str]:

@@ -78,8 +78,9 @@ class Sessions:
         email = _given("email", payload.email, LONGEST_EMAIL)
         arrived = await arrive(runtime, workspace.id, Said(name=name, email=email))
         request.facts |= {"method": Method.UNVERIFIED.value, "contact": arrived.contact_id}
+        request.facts["token_id"] = arrived.token_id
         guest = guest_of(arrived.contact_id, name, email)
-        return _started(SignedIn(arrived.token, None, arrived.contact_id, None), guest)
+        return _started(SignedIn(arrived.token, None, arrived.contact_id, arrived.token_id, None), guest)
 
     async def _workspace(self, bot_id: str) -> Workspace:
         found = await self._runtime.tenancy.by_id(bot_id.lower()) if is_id(bot_id.lower()) else None

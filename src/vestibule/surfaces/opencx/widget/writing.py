@@ -96,6 +96,7 @@ class Writing:
         await admit(runtime, workspace.id, address, request.headers(b"origin"), request.facts)
         arrived = await arrive(runtime, workspace.id, said)
         request.facts |= {"method": Method.UNVERIFIED.value, "contact": arrived.contact_id}
+        request.facts["token_id"] = arrived.token_id
         return json_reply(200, _ENCODER.encode({"token": arrived.token}))
 
     async def create_session(self, request: Request) -> Reply:
