@@ -59,6 +59,7 @@ _LONG_FILES = frozenset(
         "test_dashboard_set_up.py",
         "test_dashboard_staff.py",
         "test_email_lookalikes.py",
+        "test_enforcement.py",
         "test_expiry.py",
         "test_example_auth_endpoint.py",
         "test_forged_contact_tokens.py",

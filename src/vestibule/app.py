@@ -15,15 +15,17 @@ from vestibule.audit.log import AuditLog
 from vestibule.auth_endpoint.calls import AuthCalls
 from vestibule.auth_endpoint.domains import AllowedDomains
 from vestibule.clock import elapsed
+from vestibule.conversations.admission import REASON, STEP
 from vestibule.edge.access_log import AccessLog
-from vestibule.edge.decisions import decision_of
-from vestibule.edge.http import ClientGone, Receive, Request, Scope, Send
+from vestibule.edge.decisions import decision_of, origin_of
+from vestibule.edge.http import ClientGone, Receive, Reply, Request, Scope, Send
 from vestibule.edge.socket import Socket
 from vestibule.edge.surface import Surface
-from vestibule.errors import VestibuleError
+from vestibule.errors import LoginRequired, VestibuleError
 from vestibule.identity.resolution import Resolver
 from vestibule.limits import RateLimiter
 from vestibule.live import Live
+from vestibule.model.auth_endpoint import Enforcement
 from vestibule.oidc.jwks import ProviderKeys
 from vestibule.oidc.token_reader import TokenReader
 from vestibule.outbound.client import Outbound
@@ -189,6 +191,8 @@ class Application:
             reply = await surface.answer(request)
             status = reply.status
             self._note_decision(request)
+            if REASON in request.facts:
+                self._note_unverified(request, surface.name, reply)
             await reply.send(send, request_id, close=request.leaves_body, write=write)
         except ClientGone:
             pass
@@ -222,6 +226,15 @@ class Application:
             entry = decision_of(request, self._settings.trusted_proxies)
             if entry is not None:
                 self._audit.note(entry)
+
+    def _note_unverified(self, request: Request, surface: str, reply: Reply) -> None:
+        """What enforcing login would refuse is counted, and where it is announced, told."""
+        step, reason, workspace_id = (str(request.facts.get(name, "")) for name in (STEP, REASON, "workspace"))
+        metrics.unverified(surface, step, reason)
+        if self._audit is not None:
+            self._audit.count_unverified(workspace_id, surface, step, reason, origin_of(request))
+        if step == Enforcement.WARN:
+            reply.headers += ((b"vestibule-warning", LoginRequired.code.encode()),)
 
     def _surface(self, path: str) -> Surface:
         path += "/"  # what a prefix names by itself is the surface's as well

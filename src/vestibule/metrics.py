@@ -34,6 +34,12 @@ _AUTHENTICATIONS = Counter(
     ["method", "outcome"],
     registry=_REGISTRY,
 )
+_UNVERIFIED = Counter(
+    "vestibule_unverified_requests",
+    "Requests of visitors without proof, by what enforcing login makes of them (docs/enforcement.md).",
+    ["surface", "step", "reason"],
+    registry=_REGISTRY,
+)
 _TOKENS = Counter(
     "vestibule_token_checks",
     "Contact tokens looked at; known: seen before, no signature to check.",
@@ -60,6 +66,7 @@ _CIRCUITS = Counter("vestibule_circuits_opened", "Servers that are no longer ask
 _requests: dict[tuple[str, int], Counter] = {}
 _seconds: dict[str, Histogram] = {}
 _authentications: dict[tuple[str, str], Counter] = {}
+_unverified: dict[tuple[str, str, str], Counter] = {}
 _token_checks = {known: _TOKENS.labels("yes" if known else "no") for known in (True, False)}
 
 
@@ -82,6 +89,14 @@ def authentication(method: str, outcome: str) -> None:
     counted = _authentications.get((method, outcome))
     if counted is None:
         counted = _authentications[method, outcome] = _AUTHENTICATIONS.labels(method, outcome)
+    counted.inc()
+
+
+def unverified(surface: str, step: str, reason: str) -> None:
+    """A request of a visitor without proof."""
+    counted = _unverified.get((surface, step, reason))
+    if counted is None:
+        counted = _unverified[surface, step, reason] = _UNVERIFIED.labels(surface, step, reason)
     counted.inc()
 
 

@@ -124,6 +124,8 @@ def good_calls(workspace: Workspace) -> dict[tuple[str, ...], list[str]]:
         ("audit", "export"): of,
         ("audit", "verify"): of,
         ("coverage",): of,
+        ("enforcement", "show"): of,
+        ("enforcement", "set"): ["warn", *of],
     }
 
 

@@ -266,7 +266,7 @@ class TestTheChat:
         refused(app.call("POST", "/messages/guest-auth/flows/feedbacks", {"rating": "5"}), 401, "login_required")
         refused(app.call("POST", "/files/guest-auth/multiple-upload"), 401, "login_required")
         refused(app.try_start(name="A", email="a@b.example"), 401, "login_required")
-        assert [message["content"] for message in app.messages()] == ["before"]
+        refused(app.call("GET", "/messages/guest-auth/customer", customer_id=app.customer["id"]), 401, "login_required")
 
     @pytest.mark.parametrize(
         ("method", "path"),

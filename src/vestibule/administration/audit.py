@@ -19,6 +19,7 @@ from vestibule.errors import InvalidField
 from vestibule.model.audit import DONE, INSTALLATION, AuditEntry, AuditKind, ChainHead, StoredEntry
 from vestibule.storage import audit as rows
 from vestibule.storage import authentication_counts as counts
+from vestibule.storage import unverified_counts
 from vestibule.storage.audit import SCANNED, AuditFilter
 from vestibule.storage.store import Work
 
@@ -164,6 +165,7 @@ async def purge(desk: Desk) -> int:
             continue
         total += await _purge_one(desk, workspace_id, before)
         await counts.purge(desk.store, workspace_id, before // HOUR_MS)
+        await unverified_counts.purge(desk.store, workspace_id, before // HOUR_MS)
     return total
 
 

@@ -11,7 +11,7 @@ from vestibule.administration import auth_endpoint_rules as rules
 from vestibule.administration import workspaces
 from vestibule.administration.desk import Desk
 from vestibule.errors import InvalidDeclaration, InvalidField
-from vestibule.model.auth_endpoint import AuthEndpointSettings
+from vestibule.model.auth_endpoint import AuthEndpointSettings, Enforcement
 from vestibule.outbound.standard_webhooks import new_secret
 from vestibule.storage import workspace_settings
 from vestibule.tenancy import AUTH_ENDPOINT
@@ -47,6 +47,8 @@ async def change(
     of the current one; `one_secret` forgets all but the newest. Raises NotFound, InvalidField, InvalidDeclaration."""
     known = await read(desk, workspace_id)
     changed = _replaced(known, given)
+    if changed.required_login:
+        changed = changed.at(Enforcement.ENFORCE)
     if known.header_token and "header_token" not in given and rules.leads_elsewhere(known, changed):
         # What was meant for one server is not shown to another because its address was mistyped, or changed.
         raise InvalidField("header_token", "must be given again, as the new URL leads to another server")
@@ -78,6 +80,7 @@ async def remove(desk: Desk, workspace_id: str) -> AuthEndpointSettings:
 def shown(settings: AuthEndpointSettings) -> dict[str, Any]:
     """Without secrets: whether there is one, or how many. The URLs without their query, which may hold one."""
     members: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(settings))
+    del members["warn_unverified"]  # shown and set as the workspace's enforcement
     members |= {"header_token": bool(settings.header_token), "client_key": bool(settings.client_key)}
     members |= {"client_certificate": bool(settings.client_certificate), "ca": bool(settings.ca)}
     members |= {"secrets": len(settings.secrets)}

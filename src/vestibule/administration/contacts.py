@@ -17,7 +17,15 @@ from vestibule.model.claims import CustomData, Method
 from vestibule.model.contact import Contact, Provenance
 from vestibule.model.conversation import Conversation, Message, StoredFile
 from vestibule.model.webhook import contact_unmerged
-from vestibule.storage import contact_search, erasure, files, refresh_tokens, token_endings, webhooks
+from vestibule.storage import (
+    contact_search,
+    conversation_lists,
+    erasure,
+    files,
+    refresh_tokens,
+    token_endings,
+    webhooks,
+)
 from vestibule.storage import conversations as threads
 from vestibule.storage.contact_search import Trust
 from vestibule.storage.store import Work
@@ -143,6 +151,12 @@ async def held(desk: Desk, contact: Contact) -> Held:
     found = await threads.of_contact(desk.store, contact.workspace_id, contact.id)
     chats = [(thread, await threads.history(desk.store, thread.workspace_id, thread.id)) for thread in found]
     return Held(chats, await files.of_contact(desk.store, contact.workspace_id, contact.id))
+
+
+async def count_held(desk: Desk, contact: Contact) -> tuple[int, int]:
+    """How many chats and files there are of one contact."""
+    chats = await conversation_lists.count_of_contact(desk.store, contact.workspace_id, contact.id)
+    return chats, await files.count_of_contact(desk.store, contact.workspace_id, contact.id)
 
 
 async def sign_out(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:

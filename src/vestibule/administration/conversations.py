@@ -8,6 +8,7 @@ from vestibule.conversations import course
 from vestibule.errors import InvalidField, NotFound
 from vestibule.identity import profile_rules
 from vestibule.model.conversation import Conversation, Message, Status
+from vestibule.storage import conversation_lists
 from vestibule.storage import conversations as rows
 
 LONGEST_REPLY = 32_768
@@ -25,7 +26,7 @@ async def list_page(
 ) -> list[Conversation]:
     """The latest first; `handed_off`: only those that people answer; `after`: what follows it. Raises NotFound."""
     await workspaces.get(desk, workspace_id)
-    return await rows.list_all(
+    return await conversation_lists.list_all(
         desk.store,
         workspace_id,
         status=status.value if status is not None else "",
@@ -46,6 +47,12 @@ async def get(desk: Desk, workspace_id: str, conversation_id: str) -> Conversati
 async def history(desk: Desk, conversation: Conversation) -> list[Message]:
     """Every row, oldest first, internal ones as well."""
     return await rows.history(desk.store, conversation.workspace_id, conversation.id)
+
+
+async def latest(desk: Desk, conversation: Conversation, *, before: int | None, most: int) -> list[Message]:
+    """The last rows before a number, or of all; oldest first."""
+    end = before if before is not None else conversation.next_seq
+    return await rows.latest(desk.store, conversation.workspace_id, conversation.id, before=end, most=most)
 
 
 async def reply(desk: Desk, workspace_id: str, conversation_id: str, *, text: str, name: str) -> Message:

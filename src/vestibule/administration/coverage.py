@@ -66,7 +66,7 @@ class Coverage(msgspec.Struct, frozen=True):
 
 async def counts(desk: Desk, workspace_id: str, *, since: int | None = None, until: int | None = None) -> list[Count]:
     """By hour, oldest first. Times are epoch milliseconds, taken to the full hour. Raises NotFound, InvalidField."""
-    first, last = _span(since, until)
+    first, last = span_of(since, until)
     await _require(desk, workspace_id)
     found = await rows.list_all(desk.store, workspace_id, since_hour=first, until_hour=last, most=MOST_ROWS + 1)
     if len(found) > MOST_ROWS:
@@ -76,7 +76,7 @@ async def counts(desk: Desk, workspace_id: str, *, since: int | None = None, unt
 
 async def coverage(desk: Desk, workspace_id: str, *, since: int | None = None, until: int | None = None) -> Coverage:
     """Raises NotFound, InvalidField."""
-    first, last = _span(since, until)
+    first, last = span_of(since, until)
     await _require(desk, workspace_id)
     found = await rows.totals(desk.store, workspace_id, since_hour=first, until_hour=last)
     proofs = [(key, count) for key, count in found if key.method in _PROVING or key.method == Method.UNVERIFIED]
@@ -102,8 +102,8 @@ async def _require(desk: Desk, workspace_id: str) -> None:
         await workspaces.get(desk, workspace_id)
 
 
-def _span(since: int | None, until: int | None) -> tuple[int, int]:
-    """In hours; the last day, if nothing is said."""
+def span_of(since: int | None, until: int | None) -> tuple[int, int]:
+    """In hours; the last day, if nothing is said. Raises InvalidField."""
     until = now_ms() if until is None else until
     since = until - DAY_MS if since is None else since
     if not 0 <= until - since <= LONGEST_SPAN_MS:

@@ -12,7 +12,15 @@ from typing import Any
 
 import msgspec
 
-from vestibule.administration import actions, api_keys, identity_providers, provider_rules, responders, workspaces
+from vestibule.administration import (
+    actions,
+    api_keys,
+    enforcement,
+    identity_providers,
+    provider_rules,
+    responders,
+    workspaces,
+)
 from vestibule.administration.api_keys import KeyState
 from vestibule.administration.desk import Desk
 from vestibule.administration.toml_places import toml
@@ -20,6 +28,7 @@ from vestibule.administration.workspace_file import Declared
 from vestibule.clock import SECOND_MS
 from vestibule.errors import Conflict, InvalidDeclaration
 from vestibule.model.action import ActionDeclaration
+from vestibule.model.auth_endpoint import Enforcement
 from vestibule.model.identity_provider import IdentityProvider, ProviderSettings
 from vestibule.model.responder import WidgetSettings
 from vestibule.model.workspace import Workspace
@@ -129,7 +138,11 @@ async def _tree(desk: Desk, workspace: Workspace) -> Tree:
         if report.state is KeyState.ACTIVE and report.key.name
     }
     return {
-        "workspace": {"name": workspace.name, "disabled": workspace.disabled_at is not None},
+        "workspace": {
+            "name": workspace.name,
+            "disabled": workspace.disabled_at is not None,
+            "enforcement": (await enforcement.read(desk, workspace.id)).value,
+        },
         "rate_limits": _plain(workspace.rate_limits),
         "widget": _widget(await responders.read_widget(desk, workspace.id)),
         "responder": _plain(await responders.read(desk, workspace.id)),
@@ -147,9 +160,9 @@ def _wanted(before: Tree, declared: Declared, *, prune: bool) -> tuple[Tree, lis
     after = dict(before)
     kept: list[str] = []
     table = declared.workspace
-    name = table.name or before.get("workspace", {}).get("name", "")
-    disabled = before.get("workspace", {}).get("disabled", False) if table.disabled is None else table.disabled
-    after["workspace"] = {"name": name, "disabled": disabled}
+    known = {"name": "", "disabled": False, "enforcement": Enforcement.OBSERVE.value, **before.get("workspace", {})}
+    given = {"name": table.name or None, "disabled": table.disabled, "enforcement": table.enforcement}
+    after["workspace"] = known | {name: value for name, value in given.items() if value is not None}
     if declared.rate_limits is not None:
         after["rate_limits"] = _plain(declared.rate_limits)
     if declared.widget is not None:
@@ -214,6 +227,8 @@ async def _carry_out(desk: Desk, workspace: Workspace, declared: Declared, *, pr
         disabled=declared.workspace.disabled,
         rate_limits=declared.rate_limits,
     )
+    if declared.workspace.enforcement is not None:
+        await enforcement.change(desk, workspace.id, declared.workspace.enforcement)
     widget = declared.widget
     if widget is not None:
         await responders.change_widget(

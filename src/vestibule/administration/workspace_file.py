@@ -1,6 +1,6 @@
 """Reads what a TOML file declares of a workspace, every mistake at once and with its line; it must not store it.
 
-    [workspace]              customer_id, name, disabled
+    [workspace]              customer_id, name, disabled, enforcement
     [rate_limits]            standard, streaming: requests a minute per API key
     [widget]                 list_seconds, poll_seconds, allowed_origins, [[widget.modes]]
     [responder]              kind, url, model, api_key, secrets, instructions, timeout, notice, handoff_notice
@@ -30,6 +30,7 @@ from vestibule.administration.desk import Desk
 from vestibule.administration.toml_places import Places
 from vestibule.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from vestibule.errors import InvalidDeclaration
+from vestibule.model.auth_endpoint import Enforcement
 from vestibule.model.identity_provider import ProviderSettings
 from vestibule.model.responder import Mode, ResponderKind, ResponderSettings, WidgetSettings
 from vestibule.model.workspace import RateLimits, Scope
@@ -50,6 +51,7 @@ class WorkspaceTable(msgspec.Struct, frozen=True):
     customer_id: str = ""
     name: str = ""
     disabled: bool | None = None
+    enforcement: Enforcement | None = None
 
 
 class ResponderTable(msgspec.Struct, frozen=True):

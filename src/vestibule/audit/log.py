@@ -20,8 +20,10 @@ from vestibule.model.audit import REFUSED, AuditEntry, AuditKind, ChainHead
 from vestibule.sealing import Sealer
 from vestibule.storage import audit as rows
 from vestibule.storage import authentication_counts as counts
+from vestibule.storage import unverified_counts
 from vestibule.storage.authentication_counts import CountKey
 from vestibule.storage.store import Store, Work
+from vestibule.storage.unverified_counts import UnverifiedKey
 
 FLUSH_SECONDS = 0.5
 # At some 700 bytes an entry: what a database that is away for long may cost in memory.
@@ -61,7 +63,9 @@ class AuditLog:
         self._size = 0
         self._lost: dict[str, int] = {}
         self._counts: dict[CountKey, int] = {}
+        self._unverified: dict[UnverifiedKey, int] = {}
         self._origins: dict[tuple[str, int], set[str]] = {}
+        self._origins_of_day: dict[tuple[str, int], set[str]] = {}
         self._flushing = asyncio.Lock()
 
     def note(self, entry: AuditEntry) -> None:
@@ -84,6 +88,14 @@ class AuditLog:
             return
         self._waiting.setdefault(entry.workspace_id, []).append(waiting)
         self._size += 1
+
+    def count_unverified(self, workspace_id: str, surface: str, step: str, reason: str, origin: str) -> None:
+        """Counts that somebody without proof came in, went on or was refused. Never waits, never fails."""
+        hour = now_ms() // HOUR_MS
+        key = UnverifiedKey(
+            workspace_id, hour, surface, step, reason, _bounded(self._origins, workspace_id, hour, origin)
+        )
+        self._unverified[key] = self._unverified.get(key, 0) + 1
 
     async def record(self, entry: AuditEntry) -> None:
         """Takes an entry in and returns once it is in the database. Raises StorageUnavailable."""
@@ -131,28 +143,36 @@ class AuditLog:
 
     async def _add_counts(self) -> None:
         taken, self._counts = self._counts, {}
+        unverified, self._unverified = self._unverified, {}
         hour = now_ms() // HOUR_MS
+        days = self._of_days(taken)
         self._origins = {key: found for key, found in self._origins.items() if key[1] >= hour}
+        today = hour // counts.DAY_HOURS
+        self._origins_of_day = {key: found for key, found in self._origins_of_day.items() if key[1] >= today}
         try:
-            if taken:
-                await self._store.transact(lambda: counts.add_work(taken))
+            if taken or unverified:
+                await self._store.transact(lambda: _add_work(taken, days, unverified))
         except BaseException:
             for key, count in taken.items():
                 self._counts[key] = self._counts.get(key, 0) + count
+            for other, count in unverified.items():
+                self._unverified[other] = self._unverified.get(other, 0) + count
             raise
 
     def _count(self, entry: AuditEntry) -> None:
-        origin = self._origin(entry) if entry.origin else ""
         hour = entry.at // HOUR_MS
+        origin = _bounded(self._origins, entry.workspace_id, hour, entry.origin)
         key = CountKey(entry.workspace_id, hour, entry.method, entry.outcome, entry.code, origin, entry.key_id)
         self._counts[key] = self._counts.get(key, 0) + entry.times
 
-    def _origin(self, entry: AuditEntry) -> str:
-        known = self._origins.setdefault((entry.workspace_id, entry.at // HOUR_MS), set())
-        if entry.origin not in known and len(known) >= MOST_ORIGINS:
-            return OTHER_ORIGINS
-        known.add(entry.origin)
-        return entry.origin
+    def _of_days(self, taken: dict[CountKey, int]) -> dict[CountKey, int]:
+        """The same to be added by day, where pages are few as well: each hour may have named others."""
+        days: dict[CountKey, int] = {}
+        for key, count in taken.items():
+            day = key.hour // counts.DAY_HOURS
+            of_day = key._replace(origin=_bounded(self._origins_of_day, key.workspace_id, day, key.origin))
+            days[of_day] = days.get(of_day, 0) + count
+        return days
 
 
 def append_work(sealer: Sealer, workspace_id: str, entries: list[AuditEntry]) -> Work[ChainHead]:
@@ -163,6 +183,23 @@ def append_work(sealer: Sealer, workspace_id: str, entries: list[AuditEntry]) ->
     head = msgspec.structs.replace(head, seq=linked[-1].seq, mac=linked[-1].mac)
     yield from rows.advance(workspace_id, head)
     return head
+
+
+def _bounded(seen: dict[tuple[str, int], set[str]], workspace_id: str, when: int, origin: str) -> str:
+    if not origin:
+        return ""
+    known = seen.setdefault((workspace_id, when), set())
+    if origin not in known and len(known) >= MOST_ORIGINS:
+        return OTHER_ORIGINS
+    known.add(origin)
+    return origin
+
+
+def _add_work(
+    taken: dict[CountKey, int], days: dict[CountKey, int], unverified: dict[UnverifiedKey, int]
+) -> Work[None]:
+    yield from counts.add_work(taken, days)
+    yield from unverified_counts.add_work(unverified)
 
 
 def _storable(entry: AuditEntry) -> AuditEntry:

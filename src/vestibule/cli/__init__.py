@@ -13,6 +13,7 @@ from vestibule.cli import (
     checking,
     contacts,
     conversations,
+    enforcement,
     providers,
     queues,
     responders,
@@ -48,6 +49,7 @@ app.add_typer(conversations.retention_app, name="retention")
 app.add_typer(providers.app, name="provider")
 app.add_typer(queues.app, name="queue")
 app.add_typer(auth_endpoints.app, name="auth-endpoint")
+app.add_typer(enforcement.app, name="enforcement")
 app.add_typer(webhooks.app, name="webhook")
 app.add_typer(signing_keys.app, name="signing-keys")
 app.add_typer(secret_keys.app, name="secret-key")

@@ -132,4 +132,6 @@ def message_shown(message: Message) -> dict[str, Value]:
         "custom_data": message.custom_data,
         "answers": message.answers,
         "vote": message.vote,
+        "author": msgspec.structs.asdict(message.author) if message.author is not None else None,
+        "action_requests": list(message.action_requests),
     }

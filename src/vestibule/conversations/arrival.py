@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from vestibule.conversations.admission import admit_page, admit_unverified
+from vestibule.conversations.admission import Facts, Reason, admit_page, admit_unverified
 from vestibule.conversations.visitor import remember_said
 from vestibule.identity.unverified_id import unverified_contact_id
 from vestibule.ids import new_id
@@ -20,20 +20,22 @@ _ENCODER = msgspec.json.Encoder()
 
 
 class Arrived(msgspec.Struct, frozen=True):
-    """The token of this device, and the contact that there will be once its visitor writes."""
+    """The token of this device, with what it can be ended under, and the contact that there will be once its visitor
+    writes."""
 
     token: str
     contact_id: str
+    token_id: str
 
     def __repr__(self) -> str:
         return f"Arrived({self.contact_id})"
 
 
-async def admit(runtime: Runtime, workspace_id: str, address: str, origins: Sequence[bytes]) -> None:
-    """Whether somebody may come in without proof. `address` is who is counted, `origins` are the page's. Raises
-    DomainNotAllowed, AuthUnavailable, LoginRequired, RateLimited, StorageUnavailable."""
+async def admit(runtime: Runtime, workspace_id: str, address: str, origins: Sequence[bytes], facts: Facts) -> None:
+    """Whether somebody may come in without proof. `address` is who is counted, `origins` are the page's, `facts` the
+    request's. Raises DomainNotAllowed, AuthUnavailable, LoginRequired, RateLimited, StorageUnavailable."""
     await admit_page(runtime, workspace_id, origins)
-    await admit_unverified(runtime, workspace_id)
+    await admit_unverified(runtime, workspace_id, Reason.ARRIVE, facts)
     await runtime.rate_limiter.take(workspace_id, f"new_visitors:{address}", runtime.settings.rate_limit_new_visitors)
 
 
@@ -47,4 +49,6 @@ async def arrive(runtime: Runtime, workspace_id: str, said: Said) -> Arrived:
     if len(_ENCODER.encode(said)) > _LONGEST_SAID:
         await remember_said(runtime, workspace_id, contact_id, said)
         carried = None
-    return Arrived(runtime.contact_tokens.issue_unverified(workspace_id, contact_id, carried), contact_id)
+    token_id = new_id()
+    token = runtime.contact_tokens.issue_unverified(workspace_id, contact_id, carried, token_id=token_id)
+    return Arrived(token, contact_id, token_id)

@@ -12,7 +12,7 @@ from vestibule.conversations.visibility import is_internal
 from vestibule.errors import AlreadyExists, ConversationClosed, NotFound
 from vestibule.ids import new_id
 from vestibule.live import Live
-from vestibule.model.conversation import Attachment, Conversation, Document, Message, Sender, Trust
+from vestibule.model.conversation import Attachment, Authorship, Conversation, Document, Message, Sender, Trust
 from vestibule.model.webhook import course_of
 from vestibule.storage import conversations as rows
 from vestibule.storage import responder_jobs, webhooks
@@ -47,6 +47,8 @@ class Draft(msgspec.Struct, frozen=True):
     payload: Document | None = None
     custom_data: Document | None = None
     answers: int | None = None
+    author: Authorship | None = None
+    action_requests: tuple[Document, ...] = ()
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -167,4 +169,6 @@ def _placed(conversation: Conversation, draft: Draft, seq: int, sent_at: int) ->
         payload=draft.payload,
         custom_data=draft.custom_data,
         answers=draft.answers,
+        author=draft.author,
+        action_requests=draft.action_requests,
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from vestibule.clock import SECOND_MS, now_ms
-from vestibule.conversations.admission import admit_unverified
+from vestibule.conversations.admission import Reason, admit_unverified
 from vestibule.errors import InvalidContactToken, WorkspaceDisabled
 from vestibule.model.claims import CustomData, Method
 from vestibule.model.contact import Contact, Provenance
@@ -86,7 +86,8 @@ async def ensure_contact(runtime: Runtime, visitor: Visitor) -> Contact:
     """The contact of a visitor who writes; an unverified one is made, or given more time. Raises InvalidContactToken
     where a verified one is gone, LoginRequired where there may be no unverified one."""
     if not visitor.verified:
-        await admit_unverified(runtime, visitor.workspace_id)
+        # Whatever the surface has looked at: what runs later, or by another way, does not write either.
+        await admit_unverified(runtime, visitor.workspace_id, Reason.WRITE, {})
     found = await runtime.contacts.find_leading(visitor.workspace_id, visitor.contact_id)
     retention = runtime.settings.unverified_retention
     if found is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vestibule.conversations.admission import admit_unverified
+from vestibule.conversations.admission import Reason, admit_unverified
 from vestibule.conversations.visitor import Visitor, recognise, visitor_of
 from vestibule.edge.bearer import bearer
 from vestibule.edge.http import READING, Request
@@ -20,8 +20,14 @@ async def claims_of(runtime: Runtime, request: Request) -> ContactClaims:
 
 
 async def visitor(runtime: Runtime, request: Request) -> Visitor:
-    """Raises LoginRequired as well, where an unverified visitor may not write."""
-    claims = await claims_of(runtime, request)
-    if not claims.contact.verified and request.method not in READING:
-        await admit_unverified(runtime, claims.org_id)
-    return visitor_of(claims)
+    """Raises LoginRequired as well, where there are no unverified visitors."""
+    found = visitor_of(await claims_of(runtime, request))
+    await admit(runtime, request, found)
+    return found
+
+
+async def admit(runtime: Runtime, request: Request, found: Visitor) -> None:
+    """Whether who is known to call may go on. Raises LoginRequired."""
+    if not found.verified:
+        reason = Reason.READ if request.method in READING else Reason.WRITE
+        await admit_unverified(runtime, found.workspace_id, reason, request.facts)

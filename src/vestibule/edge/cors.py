@@ -40,5 +40,5 @@ class Cors:
 
     def on_every_reply(self) -> tuple[Header, ...]:
         """Also on refusals: without these a page sees a network error instead of the reason."""
-        exposed = ", ".join(("X-Request-Id", "Retry-After", *self.exposed)).encode()
+        exposed = ", ".join(("X-Request-Id", "Retry-After", "Vestibule-Warning", *self.exposed)).encode()
         return ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", exposed))

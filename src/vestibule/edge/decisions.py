@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from vestibule import errors
 from vestibule.clock import now_ms
+from vestibule.conversations.admission import REASON, STEP, Reason
 from vestibule.edge.client_address import client_address, truncated
 from vestibule.edge.http import Request
 from vestibule.model.audit import INSTALLATION, REFUSED, AuditEntry, AuditKind
+from vestibule.model.auth_endpoint import Enforcement
+from vestibule.model.claims import Method
 from vestibule.settings import Network
 
 AUTHENTICATE = "authenticate"
@@ -31,6 +34,11 @@ _OF_STAFF = (
 )
 
 
+# What became of a visitor without proof who came in although that is announced to end.
+WARNED = "warned"
+_ARRIVING = frozenset({Reason.ARRIVE.value, Reason.FALLBACK.value})
+
+
 def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | None:
     """None where the request decided nothing about anybody: a good token's use, or a mistake in a body elsewhere."""
     refusal = request.refusal
@@ -39,6 +47,7 @@ def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | 
     if isinstance(refusal, errors.NotSignedIn):  # led to the sign-in, which is where something is decided
         return None
     facts, of_staff = request.facts, isinstance(refusal, _OF_STAFF)
+    warned = facts.get(STEP) == Enforcement.WARN and facts.get(REASON) in _ARRIVING
     # A key or token that proves nothing names no workspace that could be believed.
     workspace_id = str(facts.get("workspace") or INSTALLATION)
     return AuditEntry(
@@ -46,20 +55,28 @@ def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | 
         kind=AuditKind.ADMINISTRATION if of_staff else AuditKind.AUTHENTICATION,
         action=DASHBOARD if of_staff else AUTHENTICATE if request.proves else PRESENT,
         actor=f"staff:{facts['staff']}" if "staff" in facts else "",
-        outcome=REFUSED if refusal is not None else str(facts.get("outcome", "issued")),
+        outcome=REFUSED if refusal is not None else WARNED if warned else str(facts.get("outcome", "issued")),
         at=now_ms(),
-        method=request.proves or _credential(refusal),
-        code=refusal.code if refusal is not None else "",
+        method=_method(request),
+        code=refusal.code if refusal is not None else errors.LoginRequired.code if warned else "",
         step=refusal.step if refusal is not None else "",
         reason=refusal.message[:_LONGEST_DETAIL] if refusal is not None else "",
         detail=refusal.detail[:_LONGEST_DETAIL] if refusal is not None else "",
         key_id=str(facts.get("api_key") or facts.get("admin_key", "")),
         provider_id=str(facts.get("provider") or (refusal.provider_id if refusal is not None else "")),
-        origin=_origin(request),
+        origin=origin_of(request),
         request_id=request.scope.get("vestibule.request_id", ""),
+        token_id=str(facts.get("token_id", "")),
         contact_id=str(facts["contact"]) if "contact" in facts else None,
         address=truncated(client_address(request, trusted)) or None,
     )
+
+
+def _method(request: Request) -> str:
+    """A guest whom the auth endpoint could not name has not come by its proof."""
+    if request.refusal is None and request.facts.get("method") == Method.UNVERIFIED:
+        return Method.UNVERIFIED.value
+    return request.proves or _credential(request.refusal)
 
 
 def _credential(refusal: errors.VestibuleError | None) -> str:
@@ -69,7 +86,7 @@ def _credential(refusal: errors.VestibuleError | None) -> str:
     return ""
 
 
-def _origin(request: Request) -> str:
+def origin_of(request: Request) -> str:
     """The page's, by its browser's word. Anybody may send another: printable ASCII, and cut."""
     values = request.headers(b"origin")
     text = values[0][:_LONGEST_ORIGIN].decode("latin-1") if len(values) == 1 else ""

@@ -8,7 +8,7 @@ import msgspec
 from vestibule.auth_endpoint.question import Question
 from vestibule.auth_endpoint.user_token import usable
 from vestibule.authenticate import Caller, authenticate, guard
-from vestibule.conversations.admission import admit_page, admit_unverified
+from vestibule.conversations.admission import Reason, admit_page, admit_unverified
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Request
 from vestibule.errors import (
@@ -17,6 +17,7 @@ from vestibule.errors import (
     AuthTimeout,
     AuthUnavailable,
     InvalidField,
+    LoginRequired,
     NotFound,
 )
 from vestibule.identity import profile_rules as rules
@@ -40,11 +41,12 @@ class PageFields(msgspec.Struct, frozen=True):
 
 
 class SignedIn(msgspec.Struct, frozen=True):
-    """`life` is in seconds; None, as is the contact, for a guest."""
+    """`life` is in seconds; None, as is the contact, for a guest. Under `token_id` the token can be ended."""
 
     token: str
     life: int | None
     contact_id: str
+    token_id: str
     contact: Contact | None
 
     @property
@@ -72,7 +74,7 @@ async def sign_in(
     settings = await runtime.tenancy.auth_endpoint(workspace.id)
     found = usable(token)
     if found is None:
-        await admit_unverified(runtime, workspace.id)
+        await admit_unverified(runtime, workspace.id, Reason.ARRIVE, request.facts)
         raise InvalidField("user_token", "is required")
     if not settings.url:
         raise NotFound("This workspace has no auth endpoint.", step="auth_endpoint")
@@ -80,26 +82,34 @@ async def sign_in(
     try:
         done = await authenticate(runtime, runtime.auth_endpoint, question)
     except (AuthBadResponse, AuthIdentityMissing, AuthUnavailable, AuthTimeout) as error:
-        guest = _guest(runtime, workspace.id, settings)
+        guest = await _guest(runtime, workspace.id, settings, request)
         if guest is None:
             raise
-        request.facts |= {"method": "unverified", "contact": guest.contact_id}
+        request.facts |= {"method": "unverified", "contact": guest.contact_id, "token_id": guest.token_id}
         request.facts |= {"code": error.code, "step": error.step, "detail": error.detail}
         return guest
     noted = {name: fate for name, fate in done.fields.items() if fate not in {"accepted", "cleared"}}
     if noted:
         request.facts["fields"] = "; ".join(f"{name} {fate}" for name, fate in noted.items())
     request.facts |= {"method": "auth_endpoint", "outcome": done.outcome.value, "contact": done.contact.id}
-    return SignedIn(done.token, done.life, done.contact.id, done.contact)
+    request.facts["token_id"] = done.token_id
+    return SignedIn(done.token, done.life, done.contact.id, done.token_id, done.contact)
 
 
-def _guest(runtime: Runtime, workspace_id: str, settings: AuthEndpointSettings) -> SignedIn | None:
+async def _guest(
+    runtime: Runtime, workspace_id: str, settings: AuthEndpointSettings, request: Request
+) -> SignedIn | None:
     """A visitor of whom nothing is known: where it could not be told who it is, where the workspace wants that, and
     never where login is required."""
-    if settings.fallback is not Fallback.GUEST or settings.required_login:
+    if settings.fallback is not Fallback.GUEST:
         return None
-    contact_id = new_id()
-    return SignedIn(runtime.contact_tokens.issue_unverified(workspace_id, contact_id, None), None, contact_id, None)
+    try:
+        await admit_unverified(runtime, workspace_id, Reason.FALLBACK, request.facts)
+    except LoginRequired:  # why it could not be told says more
+        return None
+    contact_id, token_id = new_id(), new_id()
+    token = runtime.contact_tokens.issue_unverified(workspace_id, contact_id, None, token_id=token_id)
+    return SignedIn(token, None, contact_id, token_id, None)
 
 
 def _said(fields: PageFields | None) -> dict[str, str]:

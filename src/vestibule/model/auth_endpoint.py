@@ -40,9 +40,18 @@ class Fallback(enum.StrEnum):
     GUEST = "guest"
 
 
+class Enforcement(enum.StrEnum):
+    """What becomes of visitors without proof."""
+
+    OBSERVE = "observe"  # they are let in, and counted
+    WARN = "warn"  # let in, counted, and each answer to them says that it would be refused
+    ENFORCE = "enforce"  # refused
+
+
 class AuthEndpointSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The settings of one workspace, sealed whole at rest. `secrets` sign what is sent (Standard Webhooks), the first
-    being the current one. `required_login` and the domains count for every way in, also where there is no `url`."""
+    being the current one. `required_login` and the domains count for every way in, also where there is no `url`.
+    `required_login` and `warn_unverified` are one setting, `enforcement`, and are never both true."""
 
     url: str = ""
     header_token: str = ""
@@ -52,6 +61,7 @@ class AuthEndpointSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defau
     identity_method: IdentityMethod = IdentityMethod.ID
     country_code: str = ""  # of phone numbers that come without one
     required_login: bool = False
+    warn_unverified: bool = False
     fallback: Fallback = Fallback.BLOCK
     # The published reading: a contact that was never proven becomes the proven person who has its e-mail.
     claim_unverified_contacts: bool = False
@@ -66,6 +76,17 @@ class AuthEndpointSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defau
     # Whether who sends no Origin, as apps do, may come in while domains are restricted.
     native_apps: bool = False
     cache_seconds: int = 60
+
+    @property
+    def enforcement(self) -> Enforcement:
+        if self.required_login:
+            return Enforcement.ENFORCE
+        return Enforcement.WARN if self.warn_unverified else Enforcement.OBSERVE
+
+    def at(self, step: Enforcement) -> AuthEndpointSettings:
+        """These settings at another step."""
+        enforced, warned = step is Enforcement.ENFORCE, step is Enforcement.WARN
+        return msgspec.structs.replace(self, required_login=enforced, warn_unverified=warned)
 
     def __repr__(self) -> str:
         return f"AuthEndpointSettings({self.identity_method.value})"

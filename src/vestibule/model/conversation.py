@@ -85,9 +85,18 @@ class Conversation(msgspec.Struct, frozen=True):
         return self.status is Status.OPEN
 
 
+class Authorship(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was known of a visitor when they wrote, and never changes: by which method they came, when that was proven
+    (epoch ms), and, of one who has proven nothing, whether they said who they are."""
+
+    method: str
+    at: int
+    claims: bool = False
+
+
 class Message(msgspec.Struct, frozen=True):
     """One row of a history. `public_id` is the client's own id where it sent one; `answers` the seq of the message
-    that the responder replied to."""
+    that the responder replied to; `action_requests` what was sent for `action_calls`, redacted, for people alone."""
 
     workspace_id: str
     conversation_id: str
@@ -106,6 +115,8 @@ class Message(msgspec.Struct, frozen=True):
     custom_data: Document | None = None
     answers: int | None = None
     vote: str | None = None
+    author: Authorship | None = None
+    action_requests: tuple[Document, ...] = ()
 
 
 class StoredFile(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from vestibule.model.claims import Method
 from vestibule.model.contact import Contact
 from vestibule.model.conversation import Conversation, Document
 from vestibule.responder.actions import ActionResult, Circumstances
+from vestibule.responder.effective_request import EffectiveRequest, Refusal, redacted
 from vestibule.responder.overrides import is_locked
 from vestibule.responder.question import Question
 from vestibule.runtime import Runtime
@@ -109,6 +110,18 @@ def as_call(action: Action, arguments: dict[str, Any], result: ActionResult) -> 
     if result.error is not None:
         told["error"] = result.error
     return {"actionName": action.name, "args": arguments, "result": told, "action": _described(action)}
+
+
+def as_request(action: Action, prepared: EffectiveRequest | Refusal, result: ActionResult) -> Document:
+    """What was sent and what came of it, as people may see it: no credential, and nothing of the answer. No wire shows
+    it."""
+    told: Document = {"action": action.name, "status": result.status, "milliseconds": result.milliseconds}
+    if result.error is not None:
+        told["error"] = result.error
+    if isinstance(prepared, Refusal):
+        return told | {"refused": prepared.code}
+    shown: Document = msgspec.to_builtins(redacted(prepared))
+    return told | shown
 
 
 def as_form(action: Action, policy: ActionPolicy, arguments: dict[str, Any]) -> Document:

@@ -82,7 +82,14 @@ async def submit(runtime: Runtime, author: Visitor, conversation: Conversation, 
     action_desk.note(action, circumstances, result, by="the visitor's form")
     sent = {"path": form.path, "query": form.query, "body": form.body}
     call = action_desk.as_call(action, {name: part for name, part in sent.items() if part}, result)
-    done = Draft(Sender.SYSTEM, Trust.SYSTEM, type=ACTION_EXECUTED, action_calls=(call,), answers=claim.seq)
+    done = Draft(
+        Sender.SYSTEM,
+        Trust.SYSTEM,
+        type=ACTION_EXECUTED,
+        action_calls=(call,),
+        answers=claim.seq,
+        action_requests=(action_desk.as_request(action, prepared, result),),
+    )
     # Also where it was closed meanwhile: what was done is part of its history.
     await append(runtime, conversation, [done], closed_too=True)
     return result

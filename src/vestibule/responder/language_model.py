@@ -59,7 +59,7 @@ async def ask(runtime: Runtime, settings: ResponderSettings, question: Question)
             said, wanted = await completions.next(messages, tools)
             text = without_pictures(said) if (said := storable(said)) is not None else None
             if any(call.name == HANDOFF for call in wanted):
-                return Answer(text, handoff=True, action_calls=tuple(desk.calls))
+                return desk.answer(text, handoff=True)
             if not wanted:
                 break
             messages.append(_as_asked(text, wanted))
@@ -69,7 +69,7 @@ async def ask(runtime: Runtime, settings: ResponderSettings, question: Question)
     if text is None and not desk.calls:
         # Unlike a bot of the customer's, a model has no reason to be silent.
         raise UpstreamFailed(detail="the model said nothing", step="responder")
-    return Answer(text, handoff=text is None and not desk.form_shown, action_calls=tuple(desk.calls))
+    return desk.answer(text, handoff=text is None and not desk.form_shown)
 
 
 class _Desk:
@@ -82,7 +82,11 @@ class _Desk:
         self._actions = {action.name: action for action in actions}
         self._circumstances = circumstances
         self.calls: list[Document] = []
+        self._requests: list[Document] = []
         self.form_shown = False
+
+    def answer(self, text: str | None, *, handoff: bool) -> Answer:
+        return Answer(text, handoff=handoff, action_calls=tuple(self.calls), action_requests=tuple(self._requests))
 
     async def call(self, wanted: Wanted) -> ActionResult:
         action = self._actions.get(wanted.name)
@@ -106,6 +110,7 @@ class _Desk:
             result = await execute(action, prepared, self._runtime.outbound)
         action_desk.note(action, self._circumstances, result, by="the model")
         self.calls.append(action_desk.as_call(action, _arguments(wanted.arguments), result))
+        self._requests.append(action_desk.as_request(action, prepared, result))
         return result
 
     def _call_id(self, wanted: Wanted) -> str:

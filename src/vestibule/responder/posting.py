@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from vestibule.clock import SECOND_MS
 from vestibule.conversations.messages import Appended, Draft, append
 from vestibule.conversations.visitor import Visitor, ensure_contact
-from vestibule.model.conversation import Conversation, Message
+from vestibule.model.conversation import Authorship, Conversation, Message, Sender
 from vestibule.responder.question import JobInput
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
@@ -41,8 +42,13 @@ async def post(
         return msgspec.structs.replace(current, language=language, mode_id=mode)
 
     # Each time: an unverified contact is kept for as long as somebody writes.
-    await ensure_contact(runtime, author)
-    appended = await append(runtime, conversation, drafts, change=change, make_job=make_job)
+    contact = await ensure_contact(runtime, author)
+    claims = not author.verified and bool(contact.name or contact.email or contact.phone)
+    authorship = Authorship(author.method.value, author.auth_time * SECOND_MS, claims)
+    written = [
+        msgspec.structs.replace(draft, author=authorship) if draft.sender is Sender.USER else draft for draft in drafts
+    ]
+    appended = await append(runtime, conversation, written, change=change, make_job=make_job)
     if appended.job is not None:
         runner.start(appended.job)
     return appended

@@ -57,12 +57,14 @@ class Question(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """`handoff`: people answer from now on. `action_calls` are in the wire's shape (contracts/opencx.md 4.6). Without
-    text and handoff the responder has nothing to say to this message."""
+    """`handoff`: people answer from now on. `action_calls` are in the wire's shape (contracts/opencx.md 4.6),
+    `action_requests` what was sent for them, redacted. Without text and handoff the responder has nothing to say to
+    this message."""
 
     text: str | None = None
     handoff: bool = False
     action_calls: tuple[Document, ...] = ()
+    action_requests: tuple[Document, ...] = ()
     might_solve: bool = False
 
 

@@ -244,6 +244,7 @@ def _drafts(job: Job, answer: Answer) -> list[Draft]:
                 Trust.SYSTEM,
                 text=answer.text,
                 action_calls=answer.action_calls,
+                action_requests=answer.action_requests,
                 payload={"type": "none", "might_solve": answer.might_solve},
                 answers=job.seq,
             )

@@ -68,6 +68,13 @@ OF_CONTACT = statement(
     ORDER BY seq DESC LIMIT $4
     """,
 )
+CHANGES_OF_CONTACT = statement(
+    "audit_entries.changes_of_contact",
+    f"""
+    SELECT {_COLUMNS} FROM audit_entries WHERE workspace_id = $1 AND contact_id = $2 AND kind = 'administration'
+    ORDER BY seq DESC LIMIT $3
+    """,
+)
 PURGE = statement("audit_entries.purge", "DELETE FROM audit_entries WHERE workspace_id = $1 AND seq <= $2")
 
 
@@ -95,6 +102,7 @@ class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
     provider_id: str = ""
     origin: str = ""
     target: str = ""
+    token_id: str = ""
     times: int = 1
 
 
@@ -161,6 +169,11 @@ async def list_page(
 async def of_contact(store: Store, workspace_id: str, contact_id: str, *, before: int, most: int) -> list[StoredEntry]:
     """The latest first."""
     return [_from_row(row) for row in await store.read(OF_CONTACT, workspace_id, contact_id, before, most)]
+
+
+async def changes_of_contact(store: Store, workspace_id: str, contact_id: str, *, most: int) -> list[StoredEntry]:
+    """What operators did about a contact, the latest first."""
+    return [_from_row(row) for row in await store.read(CHANGES_OF_CONTACT, workspace_id, contact_id, most)]
 
 
 def _row(stored: StoredEntry) -> tuple[Value, ...]:

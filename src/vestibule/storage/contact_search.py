@@ -23,11 +23,11 @@ LATEST = statement(
 
 
 def _beginning(column: str) -> str:
+    # $6 and $7 are where to begin: one lower bound, because of two SQLite takes the one that does not help.
     return f"""
         SELECT {COLUMNS}, {column} FROM contacts
         WHERE workspace_id = $1 AND (verified = $2 OR verified = $3)
-            AND {column} >= lower($4) AND {column} < lower($4) || $5
-            AND ({column} > $6 OR ({column} = $6 AND id > $7))
+            AND {column} >= lower($6) AND {column} < lower($4) || $5 AND ({column} > lower($6) OR id > $7)
         ORDER BY {column}, id LIMIT $8
     """
 
@@ -62,5 +62,6 @@ async def beginning(
 ) -> list[tuple[Contact, str]]:
     """Those whose name or e-mail begins so, in its order, each with what it was ordered by."""
     statement = BY_EMAIL if by_email else BY_NAME
-    rows = await store.read(statement, workspace_id, *trust, prefix, _LAST, *after, most)
+    key, last_id = after
+    rows = await store.read(statement, workspace_id, *trust, prefix, _LAST, key or prefix, last_id, most)
     return [(contacts.from_row(row), row[-1]) for row in rows]

@@ -5,20 +5,30 @@ from __future__ import annotations
 import msgspec
 
 from vestibule.model.claims import CustomData
-from vestibule.model.conversation import Assignee, Attachment, Conversation, Document, Message, Sender, Status, Trust
+from vestibule.model.conversation import (
+    Assignee,
+    Attachment,
+    Authorship,
+    Conversation,
+    Document,
+    Message,
+    Sender,
+    Status,
+    Trust,
+)
 from vestibule.storage.json_columns import to_json
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Query, Row, Store, Value, query
 
-_CONVERSATION = (
+CONVERSATION = (
     "workspace_id, id, contact_id, verified, scope, channel, ticket_number, title, status, handed_off, assignee_kind,"
     " assignee_name, assignee_avatar_url, mode_id, checkpoint, custom_data, language, last_message, created_at,"
     " updated_at, version, next_seq, queue_key"
 )
-_OF_C = ", ".join(f"c.{name.strip()}" for name in _CONVERSATION.split(","))
+_OF_C = ", ".join(f"c.{name.strip()}" for name in CONVERSATION.split(","))
 _MESSAGE = (
     "workspace_id, conversation_id, seq, public_id, type, sender, text, sent_at, trust, sender_name, sender_avatar_url,"
-    " attachments, action_calls, payload, custom_data, answers, vote"
+    " attachments, action_calls, payload, custom_data, answers, vote, author, action_requests"
 )
 _WIDTH = 23
 
@@ -32,7 +42,7 @@ NEXT_TICKET = statement(
 INSERT = statement(
     "conversations.insert",
     f"""
-    INSERT INTO conversations ({_CONVERSATION})
+    INSERT INTO conversations ({CONVERSATION})
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
     RETURNING id
     """,
@@ -51,7 +61,7 @@ FIND = statement(
     WHERE c.workspace_id = $1 AND c.id = $2
     """,
 )
-GET = statement("conversations.get", f"SELECT {_CONVERSATION} FROM conversations WHERE workspace_id = $1 AND id = $2")
+GET = statement("conversations.get", f"SELECT {CONVERSATION} FROM conversations WHERE workspace_id = $1 AND id = $2")
 # Newest activity first, of the person that the contact $2 is by now: of the one that it was merged into, and of all
 # others that were, if it is verified. $4 empty: any scope; ($5, $6): the last row of the page before.
 LIST = statement(
@@ -71,18 +81,9 @@ LIST = statement(
     """,
 )
 # For staff: all of a workspace. $2 empty: any status; $3: only those that people answer; ($4, $5): the page before.
-LIST_ALL = statement(
-    "conversations.list_all",
-    f"""
-    SELECT {_CONVERSATION} FROM conversations
-    WHERE workspace_id = $1 AND ($2 = '' OR status = $2) AND ($3 = FALSE OR handed_off = TRUE)
-        AND (updated_at < $4 OR (updated_at = $4 AND id < $5))
-    ORDER BY updated_at DESC, id DESC LIMIT $6
-    """,
-)
 OF_CONTACT = statement(
     "conversations.of_contact",
-    f"SELECT {_CONVERSATION} FROM conversations WHERE workspace_id = $1 AND contact_id = $2 ORDER BY updated_at, id",
+    f"SELECT {CONVERSATION} FROM conversations WHERE workspace_id = $1 AND contact_id = $2 ORDER BY updated_at, id",
 )
 # Takes the next `$3` numbers and shows the change; locks the row until the transaction ends, so messages keep order.
 TAKE_NUMBERS = statement(
@@ -90,7 +91,7 @@ TAKE_NUMBERS = statement(
     f"""
     UPDATE conversations SET next_seq = next_seq + $3, version = version + 1,
         updated_at = CASE WHEN updated_at < $4 THEN $4 ELSE updated_at END
-    WHERE workspace_id = $1 AND id = $2 RETURNING {_CONVERSATION}
+    WHERE workspace_id = $1 AND id = $2 RETURNING {CONVERSATION}
     """,
 )
 UPDATE = statement(
@@ -99,14 +100,15 @@ UPDATE = statement(
     UPDATE conversations SET title = $3, status = $4, handed_off = $5, assignee_kind = $6, assignee_name = $7,
         assignee_avatar_url = $8, mode_id = $9, checkpoint = $10, language = $11, last_message = $12, contact_id = $13,
         verified = $14, queue_key = $15
-    WHERE workspace_id = $1 AND id = $2 RETURNING {_CONVERSATION}
+    WHERE workspace_id = $1 AND id = $2 RETURNING {CONVERSATION}
     """,
 )
 INSERT_MESSAGE = statement(
     "messages.insert",
     f"""
     INSERT INTO messages ({_MESSAGE})
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) RETURNING seq
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+    RETURNING seq
     """,
 )
 FIND_MESSAGE = statement(
@@ -117,6 +119,13 @@ HISTORY = statement(
     "messages.history",
     f"""
     SELECT $slot, {_MESSAGE} FROM messages WHERE workspace_id = $1 AND conversation_id = $2 AND seq > $3 ORDER BY seq
+    """,
+)
+LATEST = statement(
+    "messages.latest",
+    f"""
+    SELECT {_MESSAGE} FROM messages WHERE workspace_id = $1 AND conversation_id = $2 AND seq < $3
+    ORDER BY seq DESC LIMIT $4
     """,
 )
 ANSWER_TO = statement(
@@ -187,15 +196,6 @@ async def list_page(
     return [conversation_from(row) for row in rows]
 
 
-async def list_all(
-    store: Store, workspace_id: str, *, status: str, handed_off: bool, before: tuple[int, str] | None, most: int
-) -> list[Conversation]:
-    """Conversations of a workspace, newest activity first; `status` empty: any."""
-    at, last_id = before or (2**62, "")
-    rows = await store.read(LIST_ALL, workspace_id, status, handed_off, at, last_id, most)
-    return [conversation_from(row) for row in rows]
-
-
 async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[Conversation]:
     """All of a contact's, the last active one last."""
     return [conversation_from(row) for row in await store.read(OF_CONTACT, workspace_id, contact_id)]
@@ -204,6 +204,12 @@ async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[C
 async def history(store: Store, workspace_id: str, conversation_id: str, *, after: int = 0) -> list[Message]:
     """Oldest first."""
     return [message_from(row) for row in await store.read(HISTORY, workspace_id, conversation_id, after)]
+
+
+async def latest(store: Store, workspace_id: str, conversation_id: str, *, before: int, most: int) -> list[Message]:
+    """The last ones before a number, oldest first."""
+    rows = await store.read(LATEST, workspace_id, conversation_id, before, most)
+    return [message_from(row) for row in reversed(rows)]
 
 
 async def find_message(store: Store, workspace_id: str, conversation_id: str, public_id: str) -> Message | None:
@@ -275,6 +281,8 @@ def insert_message(message: Message) -> Query:
         _optional(message.custom_data),
         message.answers,
         message.vote,
+        to_json(message.author) if message.author is not None else None,
+        to_json(message.action_requests) if message.action_requests else None,
     )
 
 
@@ -325,6 +333,8 @@ def message_from(row: Row) -> Message:
         custom_data=_DOCUMENT.decode(row[14]) if row[14] is not None else None,
         answers=row[15],
         vote=row[16],
+        author=_AUTHORSHIP.decode(row[17]) if row[17] is not None else None,
+        action_requests=_DOCUMENTS.decode(row[18]) if row[18] is not None else (),
     )
 
 
@@ -362,5 +372,6 @@ def _optional(document: Document | None) -> str | None:
 
 _CUSTOM_DATA = msgspec.json.Decoder(CustomData)
 _DOCUMENT = msgspec.json.Decoder(Document)
+_AUTHORSHIP = msgspec.json.Decoder(Authorship)
 _DOCUMENTS = msgspec.json.Decoder(tuple[Document, ...])
 _ATTACHMENTS = msgspec.json.Decoder(tuple[Attachment, ...])

@@ -16,6 +16,9 @@ FIND = statement("files.find", f"SELECT $slot, {_COLUMNS} FROM files WHERE works
 OF_CONTACT = statement(
     "files.of_contact", f"SELECT {_COLUMNS} FROM files WHERE workspace_id = $1 AND contact_id = $2 ORDER BY id"
 )
+COUNT_OF_CONTACT = statement(
+    "files.count_of_contact", "SELECT COUNT(*) FROM files WHERE workspace_id = $1 AND contact_id = $2"
+)
 DELETE = statement("files.delete", "DELETE FROM files WHERE workspace_id = $1 AND id = $2 RETURNING id")
 
 
@@ -41,6 +44,10 @@ async def find(store: Store, workspace_id: str, file_id: str) -> StoredFile | No
 async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[StoredFile]:
     """In the order in which they were uploaded."""
     return [_from_row(row) for row in await store.read(OF_CONTACT, workspace_id, contact_id)]
+
+
+async def count_of_contact(store: Store, workspace_id: str, contact_id: str) -> int:
+    return int((await store.read(COUNT_OF_CONTACT, workspace_id, contact_id))[0][0])
 
 
 async def delete(store: Store, workspace_id: str, file_id: str) -> bool:

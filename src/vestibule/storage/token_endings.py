@@ -20,11 +20,23 @@ SINCE = statement(
     "token_endings.since",
     "SELECT workspace_id, contact_id, token_id, issued_before FROM token_endings WHERE created_at >= $1",
 )
-# A token that had an end of its own is over by it, so it needs no other. A contact's ending stays: an unverified
-# visitor's token has none.
+# A token that had an end of its own is over by it, so it needs no other. A contact's ending stays, and that of a single
+# token without an end: an unverified visitor's.
 PURGE = statement(
-    "token_endings.purge", "DELETE FROM token_endings WHERE created_at < $1 AND token_id <> '' RETURNING workspace_id"
+    "token_endings.purge",
+    """
+    DELETE FROM token_endings WHERE created_at < $1 AND token_id <> '' AND issued_before < $2 RETURNING workspace_id
+    """,
 )
+OF_CONTACT = statement(
+    "token_endings.of_contact",
+    """
+    SELECT workspace_id, contact_id, token_id, issued_before FROM token_endings
+    WHERE workspace_id = $1 AND contact_id = $2
+    """,
+)
+# Of a single token, as the moment before which it was issued: it has no end of its own, so its ending stays.
+LASTING = 2**62
 # In place of a token's id, where no id that is made here can be: every token of a contact who is verified, each of
 # which has an end of its own; those of them that came of no known session of a provider; and what stands before a
 # session's name, of whatever contact.
@@ -54,6 +66,10 @@ async def list_since(store: Store, created_at: int) -> list[Ending]:
     return [Ending(*row) for row in await store.read(SINCE, created_at)]
 
 
+async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[Ending]:
+    return [Ending(*row) for row in await store.read(OF_CONTACT, workspace_id, contact_id)]
+
+
 async def purge(store: Store, before: int) -> int:
     """Deletes the endings of tokens with an end of their own that were noted before a moment; how many."""
-    return len(await store.write(PURGE, before))
+    return len(await store.write(PURGE, before, LASTING))

@@ -13,7 +13,7 @@ from vestibule.errors import InvalidContactToken, StorageUnavailable
 from vestibule.model.claims import Method
 from vestibule.storage import token_endings as rows
 from vestibule.storage.store import Store
-from vestibule.storage.token_endings import EVERYWHERE, NO_SESSION, SESSION, Ending
+from vestibule.storage.token_endings import EVERYWHERE, LASTING, NO_SESSION, SESSION, Ending
 from vestibule.tokens.contact_token import ContactClaims
 
 _ASK_EVERY_SECONDS = 2.0
@@ -65,8 +65,9 @@ class TokenEndings:
         """Ends this one token: here at once, for the other processes with their next refresh. Raises
         StorageUnavailable."""
         now = now_ms()
-        await rows.insert(self._store, Ending(claims.org_id, claims.sub, claims.jti, now), now)
-        self._tokens[claims.org_id, claims.jti] = now
+        noted = now if claims.exp is not None else LASTING
+        await rows.insert(self._store, Ending(claims.org_id, claims.sub, claims.jti, noted), now)
+        self._tokens[claims.org_id, claims.jti] = noted
 
     async def refresh(self) -> None:
         """Raises StorageUnavailable."""
@@ -76,7 +77,8 @@ class TokenEndings:
                 key = (ending.workspace_id, ending.contact_id, ending.token_id)
                 self._contacts[key] = max(ending.issued_before, self._contacts.get(key, 0))
             else:
-                self._tokens[ending.workspace_id, ending.token_id] = began
+                lasting = ending.issued_before == LASTING
+                self._tokens[ending.workspace_id, ending.token_id] = LASTING if lasting else began
         self._since = began - _OVERLAP_MS
         self._known = True
 

@@ -17,7 +17,16 @@ from vestibule.errors import (
 )
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
-from vestibule.surfaces.admin_api import auth_endpoint, oversight, people, providers, responding, threads, workspaces
+from vestibule.surfaces.admin_api import (
+    auth_endpoint,
+    enforcement,
+    oversight,
+    people,
+    providers,
+    responding,
+    threads,
+    workspaces,
+)
 from vestibule.surfaces.admin_api.seat import PREFIX
 
 _ADMIN_KEY = Security(
@@ -38,6 +47,7 @@ def surface(runtime: Runtime, _runner: Runner) -> Surface:
         *workspaces.routes(runtime),
         *providers.routes(runtime),
         *auth_endpoint.routes(runtime),
+        *enforcement.routes(runtime),
         *responding.routes(runtime),
         *people.routes(runtime),
         *threads.routes(runtime),

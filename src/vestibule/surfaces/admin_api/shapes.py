@@ -165,8 +165,18 @@ class Conversation(msgspec.Struct, frozen=True):
     version: int
 
 
+class Author(msgspec.Struct, frozen=True):
+    """A visitor as known when they wrote: by which method they came, and when that was. `claims`: they had proven
+    nothing, and said who they are."""
+
+    method: str
+    proven_at: Time
+    claims: bool
+
+
 class Message(msgspec.Struct, frozen=True):
-    """One row of a history, internal ones as well. `trust` is what was proven of the author when it was written."""
+    """One row of a history, internal ones as well. `trust` is what was proven of the author when it was written;
+    `action_requests` is what was sent for `action_calls`, without credentials."""
 
     id: str
     seq: int
@@ -180,6 +190,8 @@ class Message(msgspec.Struct, frozen=True):
     custom_data: dict[str, Any] | None
     answers: int | None
     vote: str | None
+    author: Author | None
+    action_requests: tuple[dict[str, Any], ...]
     sent_at: Time
 
 
@@ -322,8 +334,14 @@ def message_of(found: threads.Message) -> Message:
         custom_data=found.custom_data,
         answers=found.answers,
         vote=found.vote,
+        author=_author_of(found.author),
+        action_requests=found.action_requests,
         sent_at=rfc3339(found.sent_at),
     )
+
+
+def _author_of(found: threads.Authorship | None) -> Author | None:
+    return Author(found.method, rfc3339(found.at), found.claims) if found is not None else None
 
 
 def coverage_of(found: CoverageFound) -> Coverage:

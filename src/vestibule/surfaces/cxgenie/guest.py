@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from vestibule.conversations.admission import admit_unverified
+from vestibule.conversations.admission import Reason, admit_unverified
 from vestibule.conversations.visitor import recognise, visitor_of
 from vestibule.edge.bearer import bearer
 from vestibule.edge.http import ClientGone, Request
@@ -82,7 +82,7 @@ class Guest:
 
     async def connected(self, auth: Any) -> None:
         """A token may be shown as the connection's payload, or as any other bearer. Raises MissingCredentials,
-        AmbiguousCredentials, InvalidContactToken, WorkspaceDisabled, OriginNotAllowed."""
+        AmbiguousCredentials, InvalidContactToken, WorkspaceDisabled, OriginNotAllowed, LoginRequired."""
         token = auth.get("token") if isinstance(auth, dict) else None
         if token is None and self._request.headers(b"authorization"):
             token = bearer(self._request)
@@ -91,7 +91,7 @@ class Guest:
         if not isinstance(token, str) or not token.isascii() or len(token) > _LONGEST_TOKEN:
             raise InvalidContactToken(detail="no token", step="form")
         try:
-            self._reader = await self._recognised(token)
+            self._reader = await self._recognised(token, Reason.READ)
         except VestibuleError as error:
             note_refusal(self._request, error)
             raise
@@ -129,11 +129,9 @@ class Guest:
 
     async def _write(self, argument: Any) -> Any:
         new = convert(argument, NewMessage)
-        author, _ = await self._sender(new.customer_id)
+        author, _ = await self._sender(new.customer_id, Reason.WRITE)
         try:
             await self._thread.count(author, self._request)
-            if not author.visitor.verified:
-                await admit_unverified(self._runtime, author.visitor.workspace_id)
             done = await self._thread.write(author, new)
         except VestibuleError as error:
             # The app asks for no acknowledgement, and shows what it sends as sent.
@@ -155,7 +153,7 @@ class Guest:
 
     async def _react(self, argument: Any) -> Any:
         reaction = convert(argument, Reaction)
-        reader, _ = await self._sender(reaction.customer_id)
+        reader, _ = await self._sender(reaction.customer_id, Reason.WRITE)
         await self._thread.count(reader, self._request)
         for chat in await self._thread.chats(reader):
             vote, store = VOTES[reaction.value], self._runtime.store
@@ -168,34 +166,37 @@ class Guest:
                     return told
         raise NotFound("There is no such answer.", step="message_id")
 
-    async def _sender(self, customer_id: Any) -> tuple[Reader, str]:
+    async def _sender(self, customer_id: Any, reason: Reason = Reason.READ) -> tuple[Reader, str]:
         """Whose event it is, and their token. Raises Ended for everybody who may not send, InvalidField,
         StorageUnavailable."""
         if customer_id is not None and not isinstance(customer_id, str):
             raise InvalidField("customer_id", "must be text")
         try:
-            return await self._identified(customer_id)
+            return await self._identified(customer_id, reason)
         except (NotAuthenticated, NotAllowed, NotFound) as error:
             await self._refuse(error)
             raise Ended from None
 
-    async def _identified(self, customer_id: str | None) -> tuple[Reader, str]:
+    async def _identified(self, customer_id: str | None, reason: Reason) -> tuple[Reader, str]:
         """By what the connection has shown, or what the event says."""
         token = self._shown if self._shown is not None else await token_of(self._runtime, customer_id or "")
-        reader = await self._recognised(token)
+        reader = await self._recognised(token, reason)
         reader.require_own(customer_id)
         if self._reader is not None and self._reader.customer_id != reader.customer_id:
             raise NotFound("There is no such customer.", detail="a socket is one visitor's", step="customer_id")
         self._reader = reader
         return reader, token
 
-    async def _recognised(self, token: str) -> Reader:
-        """Raises InvalidContactToken, WorkspaceDisabled, OriginNotAllowed."""
+    async def _recognised(self, token: str, reason: Reason) -> Reader:
+        """Raises InvalidContactToken, WorkspaceDisabled, OriginNotAllowed, LoginRequired."""
         claims = await recognise(self._runtime, token)
         self._request.facts |= {"workspace": claims.org_id, "contact": claims.sub}
         widget = await self._runtime.tenancy.widget(claims.org_id)
         require_origin(self._request, widget.allowed_origins)
-        return Reader(visitor_of(claims), customer_id_of(claims.org_id, token))
+        found = visitor_of(claims)
+        if not found.verified:
+            await admit_unverified(self._runtime, found.workspace_id, reason, self._request.facts)
+        return Reader(found, customer_id_of(claims.org_id, token))
 
     async def _follow(self, room: Room) -> None:
         try:

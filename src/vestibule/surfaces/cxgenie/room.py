@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 
 from vestibule.clock import SECOND_MS, now_ms
+from vestibule.conversations.admission import Reason, admit_unverified
 from vestibule.conversations.visitor import recognise
 from vestibule.edge.socket_io import Connection
 from vestibule.errors import Unavailable
@@ -50,7 +51,7 @@ class Room:
             self._changed.set()
 
     async def follow(self) -> None:
-        """Until the process stops. Raises InvalidContactToken, WorkspaceDisabled where this reader may not look any
+        """Until the process stops. Raises InvalidContactToken, WorkspaceDisabled, LoginRequired where this reader may not look any
         more, ClientGone."""
         live, workspace_id = self._runtime.live, self._reader.visitor.workspace_id
         while not live.ended:
@@ -71,6 +72,9 @@ class Room:
 
     async def _look(self) -> None:
         await recognise(self._runtime, self._token)
+        visitor = self._reader.visitor
+        if not visitor.verified:
+            await admit_unverified(self._runtime, visitor.workspace_id, Reason.READ, {})
         chats = await self._thread.chats(self._reader)
         news: list[Message] = []
         for chat in chats:

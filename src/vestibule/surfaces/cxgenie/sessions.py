@@ -74,12 +74,14 @@ class Sessions:
         runtime = self._runtime
         request.proves = Method.UNVERIFIED.value
         address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
-        await admit(runtime, workspace.id, address, request.headers(b"origin"))
+        await admit(runtime, workspace.id, address, request.headers(b"origin"), request.facts)
         name = _given("name", payload.name, rules.LONGEST_NAME)
         email = _given("email", payload.email, LONGEST_EMAIL)
         arrived = await arrive(runtime, workspace.id, Said(name=name, email=email))
         request.facts |= {"method": Method.UNVERIFIED.value, "contact": arrived.contact_id}
-        return await self._started(workspace, SignedIn(arrived.token, None, arrived.contact_id, None), name, email)
+        request.facts["token_id"] = arrived.token_id
+        signed_in = SignedIn(arrived.token, None, arrived.contact_id, arrived.token_id, None)
+        return await self._started(workspace, signed_in, name, email)
 
     async def _started(
         self, workspace: Workspace, done: SignedIn, name: str | None = None, email: str | None = None

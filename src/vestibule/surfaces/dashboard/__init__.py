@@ -12,6 +12,7 @@ from vestibule.runtime import Runtime
 from vestibule.surfaces.dashboard import (
     account,
     audit,
+    coverage,
     debugger,
     door,
     elsewhere,
@@ -29,6 +30,8 @@ from vestibule.surfaces.dashboard.seat import PREFIX
 
 
 def surface(runtime: Runtime, _runner: Runner) -> Surface:
-    parts = (door, overview, inbox, people, merging, debugger, audit, set_up, first_run, elsewhere, staff, account)
+    parts = (
+        door, overview, coverage, inbox, people, merging, debugger, audit, set_up, first_run, elsewhere, staff, account,
+    )  # fmt: skip
     routes = [route for part in parts for route in part.routes(runtime)]
     return Surface("dashboard", (PREFIX,), refusal, [*routes, *files.routes()])

@@ -32,6 +32,7 @@ _DONE = {
     "merged": "Merged. You can undo it on this page.",
     "unmerged": "Undone: both stand for themselves again.",
     "erased": "Erased. The audit keeps the receipt.",
+    "enforcement": "Set. Every worker goes by it within five seconds.",
     "signed-out": "Signed out on all devices, within five seconds.",
     # Set-up and staff
     "saved": "Saved.",

@@ -18,9 +18,10 @@ import msgspec
 from msgspec import Meta
 
 from vestibule.clock import elapsed
+from vestibule.conversations.admission import Reason, admit_unverified
 from vestibule.conversations.opening import open_conversation
 from vestibule.conversations.visibility import is_internal
-from vestibule.conversations.visitor import Visitor, recognise, visitor_of
+from vestibule.conversations.visitor import Visitor, recognise
 from vestibule.edge.bearer import bearer
 from vestibule.edge.http import Reply, Request
 from vestibule.edge.operation import Answer, Operation, Parameter
@@ -31,7 +32,7 @@ from vestibule.errors import InvalidField, NotFound, RateLimited, Unavailable, V
 from vestibule.model.conversation import Conversation
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
-from vestibule.surfaces.native.caller import claims_of
+from vestibule.surfaces.native.caller import visitor
 from vestibule.surfaces.native.conversations import CONVERSATION_ID, ONE
 from vestibule.surfaces.native.shapes import conversation_of, message_of
 
@@ -71,7 +72,7 @@ class Events:
 
     async def events(self, request: Request) -> Reply:
         token = bearer(request)
-        viewer = visitor_of(await claims_of(self._runtime, request))
+        viewer = await visitor(self._runtime, request)
         told = _told(request)
         after = number(request, "after", default=_FROM_NOW)
         conversation = await open_conversation(self._runtime, viewer, request.params["conversation_id"])
@@ -109,9 +110,11 @@ class Events:
                         await changed.wait()
 
     async def _look(self, token: str, viewer: Visitor, conversation_id: str, place: Place) -> bytes:
-        """The events since `place`, which moves on. Raises InvalidContactToken, WorkspaceDisabled, NotFound where this
-        reader may not look any more."""
+        """The events since `place`, which moves on. Raises InvalidContactToken, WorkspaceDisabled, LoginRequired,
+        NotFound where this reader may not look any more."""
         await recognise(self._runtime, token)
+        if not viewer.verified:
+            await admit_unverified(self._runtime, viewer.workspace_id, Reason.READ, {})
         conversation = await open_conversation(self._runtime, viewer, conversation_id)
         if conversation.version == place.version:
             return b""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from vestibule.clock import SECOND_MS
-from vestibule.conversations.visitor import unverified_contact
+from vestibule.conversations.visitor import unverified_contact, visitor_of
+from vestibule.edge.contact_bearer import admit
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.operation import Answer, Operation
 from vestibule.edge.parameters import rfc3339
@@ -57,6 +58,7 @@ _ENCODER = msgspec.json.Encoder()
 def routes(runtime: Runtime) -> Sequence[Route]:
     async def me(request: Request) -> Reply:
         claims = await claims_of(runtime, request)
+        await admit(runtime, request, visitor_of(claims))
         contact = await _contact(runtime, claims)
         request.facts["contact"] = contact.id
         return json_reply(200, _ENCODER.encode(_me(contact, claims)))

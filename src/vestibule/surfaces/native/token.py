@@ -106,7 +106,7 @@ class Token:
         await guard(runtime, Caller(workspace, "exchange", settings.rate_limit_exchange_workspace))
         made = await grant(workspace, form)
         contact = made.contact
-        request.facts |= {"contact": contact.id, "outcome": made.outcome.value}
+        request.facts |= {"contact": contact.id, "outcome": made.outcome.value, "token_id": made.token_id}
         if made.fields:
             request.facts["fields"] = "; ".join(f"{name} {fate}" for name, fate in made.fields.items())
         runtime.rate_limiter.take_here(workspace.id, f"exchange:{contact.id}", settings.rate_limit_exchange_contact)

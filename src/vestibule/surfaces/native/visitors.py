@@ -101,9 +101,10 @@ class Visitors:
         workspace = await self._workspace(request, payload.widget_token)
         said = _said(payload)
         address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
-        await admit(runtime, workspace.id, address, request.headers(b"origin"))
+        await admit(runtime, workspace.id, address, request.headers(b"origin"), request.facts)
         arrived = await arrive(runtime, workspace.id, said)
         request.facts |= {"method": Method.UNVERIFIED.value, "contact": arrived.contact_id}
+        request.facts["token_id"] = arrived.token_id
         return json_reply(201, _ENCODER.encode(VisitorToken(arrived.token, VisitorContact(arrived.contact_id))))
 
     async def _workspace(self, request: Request, named: str) -> Workspace:

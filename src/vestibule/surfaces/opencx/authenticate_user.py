@@ -81,6 +81,7 @@ def routes(runtime: Runtime) -> Sequence[Route]:
         if noted:
             request.facts["fields"] = "; ".join(f"{name} {fate}" for name, fate in noted.items())
         request.facts |= {"method": method.name.value, "outcome": done.outcome.value, "contact": done.contact.id}
+        request.facts["token_id"] = done.token_id
         answer = _ENCODER.encode(_Answer(done.token, _Contact(done.contact.id)))
         return json_reply(200, answer, *rate_headers(allowance.limit, allowance.remaining, allowance.reset))
 

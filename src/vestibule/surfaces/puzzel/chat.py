@@ -9,11 +9,11 @@ import msgspec
 
 from vestibule.clock import now_ms
 from vestibule.conversations import course, queues
-from vestibule.conversations.admission import admit_unverified
 from vestibule.conversations.attach_identity import open_as
 from vestibule.conversations.messages import Draft
 from vestibule.conversations.visibility import is_internal
 from vestibule.conversations.visitor import Visitor
+from vestibule.edge.contact_bearer import admit
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.message_limits import count_message
 from vestibule.edge.strict_json import decode
@@ -106,8 +106,6 @@ class Chat:
     async def send(self, request: Request) -> Reply:
         settings = self._runtime.settings
         author, conversation = await self._open(request)
-        if not author.verified:
-            await admit_unverified(self._runtime, author.workspace_id)
         await count_message(self._runtime, author, request)
         body = await request.body(most=settings.max_body_bytes, within=settings.body_timeout / 1000)
         new = decode(body, _NEW)
@@ -144,10 +142,12 @@ class Chat:
         return json_reply(200, _ENCODER.encode(_queue_of(queue, now_ms())))
 
     async def _open(self, request: Request) -> tuple[Visitor, Conversation]:
-        """The visitor as who they are in this conversation. Raises NotFound."""
+        """The visitor as who they are in this conversation. Raises NotFound, LoginRequired."""
         visitor = await caller.visitor(self._runtime, request)
         conversation_id = caller.conversation_id(visitor.workspace_id, request)
-        return await open_as(self._runtime, visitor, conversation_id)
+        acting, conversation = await open_as(self._runtime, visitor, conversation_id)
+        await admit(self._runtime, request, acting)
+        return acting, conversation
 
     async def _workspace(self, request: Request) -> str:
         customer_id = request.query("customerId")

@@ -60,7 +60,7 @@ class Connect:
         await self._runtime.rate_limiter.take("", f"connect:{address_bucket(address)}", limit)
         form = await read_form(request, most=_LARGEST_FORM, within=settings.body_timeout / 1000)
         session = await self._grant(request, form, address)
-        request.facts |= {"method": "unverified", "contact": session.visitor_id}
+        request.facts |= {"method": "unverified", "contact": session.visitor_id, "token_id": session.visitor_id}
         answer = _Answer(
             access_token=session.access_token,
             refresh_token=session.refresh_token,

@@ -25,6 +25,7 @@ from vestibule.conversations.opening import open_conversation
 from vestibule.conversations.routing import move
 from vestibule.conversations.start import start_conversation
 from vestibule.conversations.visitor import Visitor
+from vestibule.edge.contact_bearer import admit
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.surface import Route
 from vestibule.errors import (
@@ -106,7 +107,7 @@ class Identity:
         if proof is not None:
             done = await self._route_proven(request, arrival, proof)
             return self._reply(request, done.conversation, done)
-        return self._reply(request, await self._route_bearer(arrival), None)
+        return self._reply(request, await self._route_bearer(request, arrival), None)
 
     async def set_identity(self, request: Request) -> Reply:
         runtime = self._runtime
@@ -186,7 +187,7 @@ class Identity:
         attached = await attach_identity(runtime, existing, proven, visitor)
         return msgspec.structs.replace(attached, conversation=await move(runtime, attached.conversation, queue.key))
 
-    async def _route_bearer(self, arrival: _Arrival) -> Conversation:
+    async def _route_bearer(self, request: Request, arrival: _Arrival) -> Conversation:
         runtime, visitor, queue = self._runtime, arrival.visitor, arrival.queue
         if visitor is None:
             raise MissingCredentials(step="credentials")
@@ -194,6 +195,7 @@ class Identity:
         acting = visitor
         if existing is not None:
             acting, existing = await open_as(runtime, visitor, arrival.conversation_id)
+        await admit(runtime, request, acting)
         if queue.settings.identified_only and not acting.verified:
             raise AuthenticationRequired(step="queue")
         _admit(queue, existing)

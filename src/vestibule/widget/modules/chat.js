@@ -106,7 +106,7 @@ export class Chat extends Sending {
     this.flush();
   }
 
-  /** Only who signs in may write. What was said is still shown, and what waits goes on waiting. */
+  /** Only who signs in may go on. What is shown stays until the page is left, and what waits goes on waiting. */
   bar() {
     this.phase = "barred";
     this.changed();
@@ -256,6 +256,11 @@ export class Chat extends Sending {
     this.device.kept.set("seen", Object.fromEntries(newest));
   }
 
+  /** Which conversation this device saw last: a guest whom the service no longer lets read may still bring it along. */
+  get latest() {
+    return Object.keys(this.device.kept.get("seen") || {}).pop();
+  }
+
   get unread() {
     if (!this.conversation) return 0;
     const seen = (this.device.kept.get("seen") || {})[this.conversation.id] || 0;
@@ -344,13 +349,14 @@ export class Chat extends Sending {
     }
     if (this.outbox.next()) await Promise.race([this.flush(), new Promise((resolve) => setTimeout(resolve, 3000))]);
     const { conversation, messages, identity } = this;
-    const isGuests = !identity.verifies && identity.current && conversation && isOpen(conversation);
+    const isGuests = !identity.verifies && identity.current;
+    const id = conversation ? isOpen(conversation) && conversation.id : this.phase === "barred" && this.latest;
     const { current: token, scope } = identity;
     this.reset();
     identity.use(user);
     // In a scope of the page's own it would not be shown.
-    if (isGuests && identity.verifies && (!user.scope || user.scope === scope)) {
-      this.guest = { id: conversation.id, token };
+    if (isGuests && id && identity.verifies && (!user.scope || user.scope === scope)) {
+      this.guest = { id, token };
       this.messages = messages;
     }
     await this.connect();

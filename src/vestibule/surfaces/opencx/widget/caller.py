@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from vestibule.conversations.admission import admit_unverified
 from vestibule.conversations.visitor import Visitor, visitor_of
 from vestibule.edge.bearer import bearer
-from vestibule.edge.http import READING, Request
+from vestibule.edge.contact_bearer import admit
+from vestibule.edge.http import Request
 from vestibule.edge.origins import require_origin
 from vestibule.errors import InvalidContactToken, InvalidWidgetToken, WorkspaceDisabled
 from vestibule.model.workspace import Workspace
@@ -35,6 +35,6 @@ async def visitor(runtime: Runtime, request: Request) -> Visitor:
         raise InvalidContactToken(detail="of another workspace", step="workspace")
     runtime.token_endings.check(claims)
     request.facts["contact"] = claims.sub
-    if not claims.contact.verified and request.method not in READING:
-        await admit_unverified(runtime, workspace.id)
-    return visitor_of(claims)
+    found = visitor_of(claims)
+    await admit(runtime, request, found)
+    return found

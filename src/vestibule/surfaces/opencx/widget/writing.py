@@ -93,9 +93,10 @@ class Writing:
         workspace = await workspace_of(runtime, request)
         said = _said(await self._body(request, self._create_unverified))
         address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
-        await admit(runtime, workspace.id, address, request.headers(b"origin"))
+        await admit(runtime, workspace.id, address, request.headers(b"origin"), request.facts)
         arrived = await arrive(runtime, workspace.id, said)
         request.facts |= {"method": Method.UNVERIFIED.value, "contact": arrived.contact_id}
+        request.facts["token_id"] = arrived.token_id
         return json_reply(200, _ENCODER.encode({"token": arrived.token}))
 
     async def create_session(self, request: Request) -> Reply:
