@@ -46,6 +46,15 @@ async def list_all(desk: Desk, workspace_id: str) -> list[Queue]:
     return await rows.list_all(desk.store, workspace_id)
 
 
+async def get(desk: Desk, workspace_id: str, key: str) -> Queue:
+    """Raises NotFound."""
+    await workspaces.get(desk, workspace_id)
+    found = await rows.find(desk.store, workspace_id, key)
+    if found is None:
+        raise NotFound("There is no such queue.")
+    return found
+
+
 async def remove(desk: Desk, workspace_id: str, key: str) -> None:
     """Its conversations stay, and go on naming it. Raises NotFound."""
     await workspaces.get(desk, workspace_id)

@@ -6,7 +6,7 @@ from vestibule.administration import workspaces
 from vestibule.administration.desk import Desk
 from vestibule.administration.passwords import Passwords
 from vestibule.clock import DAY_MS, now_ms
-from vestibule.errors import AlreadyExists, InvalidField, InvalidLink, NotFound
+from vestibule.errors import AlreadyExists, Conflict, InvalidField, InvalidLink, NotFound
 from vestibule.identity.email import email_key
 from vestibule.ids import new_id
 from vestibule.model.staff import Role, Staff
@@ -57,6 +57,24 @@ async def set_role(desk: Desk, workspace_id: str, staff_id: str, role: str) -> S
     return await get(desk, workspace_id, staff_id)
 
 
+async def set_disabled(desk: Desk, workspace_id: str, staff_id: str, *, disabled: bool) -> Staff:
+    """Shuts a member out at once, or lets them in again with the password that they had. Raises NotFound."""
+    known = await get(desk, workspace_id, staff_id)
+    if disabled == (known.disabled_at is not None):
+        return known
+    await rows.set_disabled(desk.store, workspace_id, staff_id, now_ms() if disabled else None)
+    await desk.record("staff.disable" if disabled else "staff.enable", workspace_id, staff_id)
+    return await get(desk, workspace_id, staff_id)
+
+
+async def end_sessions(desk: Desk, workspace_id: str, staff_id: str) -> Staff:
+    """Signs a member out everywhere. Raises NotFound."""
+    known = await get(desk, workspace_id, staff_id)
+    await rows.end_sessions(desk.store, workspace_id, staff_id)
+    await desk.record("staff.end_sessions", workspace_id, staff_id)
+    return known
+
+
 async def set_password(desk: Desk, workspace_id: str, staff_id: str, password: str) -> Staff:
     """Signs them out everywhere. Raises NotFound, InvalidField."""
     await get(desk, workspace_id, staff_id)
@@ -66,8 +84,10 @@ async def set_password(desk: Desk, workspace_id: str, staff_id: str, password: s
 
 
 async def make_link(desk: Desk, workspace_id: str, staff_id: str) -> str:
-    """The address at which they choose a password, once, within a day. Raises NotFound."""
+    """The address at which they choose a password, once, within a day. Raises NotFound, Conflict."""
     known = await get(desk, workspace_id, staff_id)
+    if known.disabled_at is not None:
+        raise Conflict("This member is disabled; enable them first.")
     secret = generate(workspace_id, LINK)
     await rows.insert_link(desk.store, known, secret.secret_hash, now_ms() + LINK_LIFETIME_MS)
     await desk.record("staff.link", workspace_id, staff_id)

@@ -27,7 +27,7 @@ async def check(desk: Desk, passwords: Passwords, email: str, password: str) -> 
     except InvalidField:
         found = None
     member, kept = found or (None, None)
-    if await passwords.matches(password, kept) and member is not None:
+    if await passwords.matches(password, kept) and member is not None and member.disabled_at is None:
         return member
     if member is not None:
         desk.audit.note(_refused(desk, member))
@@ -47,6 +47,8 @@ async def find(desk: Desk, text: str, *, active: bool = True) -> Staff:
     workspace_id, hashed, now = workspace_of(text, SESSION), fingerprint(text), now_ms()
     found = await rows.find_session(desk.store, workspace_id, hashed)
     if found is None or now - found.created_at > LONGEST_MS or now - found.last_used_at > IDLE_MS:
+        raise NotSignedIn(step="session")
+    if found.staff.disabled_at is not None:
         raise NotSignedIn(step="session")
     if active and now - found.last_used_at > MINUTE_MS:
         with contextlib.suppress(StorageUnavailable):

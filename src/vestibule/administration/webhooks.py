@@ -16,9 +16,10 @@ from vestibule.model.webhook import EventKind, EventNames, WebhookEndpoint
 from vestibule.outbound.address_guard import parse_url
 from vestibule.outbound.standard_webhooks import new_secret
 from vestibule.storage import webhooks as rows
-from vestibule.storage.webhooks import DeadLetter
+from vestibule.storage.webhooks import Undelivered
 
 MOST_ENDPOINTS = 20
+WAITING, DEAD = "waiting", "dead"
 _LONGEST_URL = 2048
 
 
@@ -102,8 +103,11 @@ async def get(desk: Desk, workspace_id: str, endpoint_id: str) -> WebhookEndpoin
 async def list_all(desk: Desk, workspace_id: str) -> list[Listed]:
     """The oldest first. Raises NotFound, CannotUnseal."""
     await workspaces.get(desk, workspace_id)
-    endpoints = await rows.list_all(desk.store, desk.sealer, workspace_id)
-    return [Listed(each, *await rows.count(desk.store, workspace_id, each.id)) for each in endpoints]
+    return [await counted(desk, each) for each in await rows.list_all(desk.store, desk.sealer, workspace_id)]
+
+
+async def counted(desk: Desk, endpoint: WebhookEndpoint) -> Listed:
+    return Listed(endpoint, *await rows.count(desk.store, endpoint.workspace_id, endpoint.id))
 
 
 async def remove(desk: Desk, workspace_id: str, endpoint_id: str) -> None:
@@ -113,10 +117,13 @@ async def remove(desk: Desk, workspace_id: str, endpoint_id: str) -> None:
     await desk.record("webhook.remove", workspace_id, endpoint_id)
 
 
-async def dead_letters(desk: Desk, workspace_id: str, endpoint_id: str, *, most: int = 50) -> list[DeadLetter]:
-    """The oldest first. Raises NotFound."""
+async def undelivered(
+    desk: Desk, workspace_id: str, endpoint_id: str, *, state: str = "", after: str = "", most: int = 50
+) -> list[Undelivered]:
+    """What waits and what is dead, or only one of them (`WAITING`, `DEAD`); the oldest first, those after an event.
+    Raises NotFound."""
     await get(desk, workspace_id, endpoint_id)
-    return await rows.dead(desk.store, workspace_id, endpoint_id, most)
+    return await rows.undelivered(desk.store, workspace_id, endpoint_id, after=after, state=state, most=most)
 
 
 async def replay(desk: Desk, workspace_id: str, endpoint_id: str, event_id: str = "") -> int:

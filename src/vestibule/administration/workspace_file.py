@@ -28,18 +28,16 @@ from vestibule.administration.action_file import Declared as DeclaredActions
 from vestibule.administration.action_file import read_declared
 from vestibule.administration.desk import Desk
 from vestibule.administration.toml_places import Places
-from vestibule.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from vestibule.errors import InvalidDeclaration
 from vestibule.model.identity_provider import ProviderSettings
 from vestibule.model.responder import Mode, ResponderKind, ResponderSettings, WidgetSettings
 from vestibule.model.workspace import RateLimits, Scope
+from vestibule.times import read_span
 
 S = TypeVar("S", bound=msgspec.Struct)
 ACTION_SECTIONS = ("policy", "variables", "actions")
 _SECTIONS = ("workspace", "rate_limits", "widget", "responder", "identity_providers", "api_keys", *ACTION_SECTIONS)
 _LARGEST_FILE = 1_048_576
-_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
-_UNITS = {"ms": 1, "s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 _TYPES = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
 _BELOW = re.compile(r" - at `\$([^`]*)`$")
 
@@ -81,7 +79,7 @@ class ApiKeyTable(msgspec.Struct, frozen=True):
 
     @property
     def lifetime_ms(self) -> int | None:
-        return _milliseconds(self.expires_in) if self.expires_in else None
+        return read_span(self.expires_in) if self.expires_in else None
 
 
 class Declared(msgspec.Struct, frozen=True):
@@ -157,7 +155,7 @@ class _Reader:
         table = self._section(document, "responder", ResponderTable)
         if table is None:
             return None
-        timeout = _milliseconds(table.timeout)
+        timeout = read_span(table.timeout)
         if timeout is None:
             self.problems.append("responder.timeout: must be a duration, such as 30s")
         settings = ResponderSettings(
@@ -326,11 +324,6 @@ def _key_problems(table: ApiKeyTable) -> list[str]:
     if table.expires_in and not table.lifetime_ms:
         problems.append("expires_in: must be a duration, such as 90d")
     return problems
-
-
-def _milliseconds(text: str) -> int | None:
-    match = _DURATION.fullmatch(text)
-    return int(match[1]) * _UNITS[match[2]] if match else None
 
 
 def _words(place: str, error: msgspec.ValidationError) -> str:

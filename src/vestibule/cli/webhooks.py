@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from vestibule.administration import webhooks
@@ -85,9 +84,19 @@ def dead(
     as_json: Json = False,
 ) -> None:
     """List an endpoint's dead letters: events that every try has failed to deliver."""
-    found = at_the_desk(lambda desk: webhooks.dead_letters(desk, workspace, endpoint_id, most=limit), as_json=as_json)
+    found = at_the_desk(
+        lambda desk: webhooks.undelivered(desk, workspace, endpoint_id, state=webhooks.DEAD, most=limit),
+        as_json=as_json,
+    )
     shown: list[dict[str, Any]] = [
-        {**msgspec.structs.asdict(letter), "at": rfc3339(letter.at), "died_at": rfc3339(letter.died_at)}
+        {
+            "id": letter.id,
+            "kind": letter.kind,
+            "at": rfc3339(letter.at),
+            "attempts": letter.attempts,
+            "died_at": rfc3339(letter.died_at),
+            "problem": letter.problem,
+        }
         for letter in found
     ]
     print_list(shown, ("id", "kind", "at", "died_at", "problem"), as_json=as_json, empty="No dead letter.")

@@ -9,7 +9,11 @@ from vestibule.model.staff import Role, Staff, StaffSession
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Row, Store, Work, query
 
-_COLUMNS = "s.workspace_id, s.id, s.email, s.name, s.role, s.created_at, s.password_hash IS NOT NULL, s.signed_in_at"
+_COLUMNS = (
+    "s.workspace_id, s.id, s.email, s.name, s.role, s.created_at, s.password_hash IS NOT NULL, s.signed_in_at,"
+    " s.disabled_at"
+)
+_WIDTH = 9
 
 INSERT = statement(
     "staff.insert",
@@ -37,6 +41,9 @@ ANYBODY = statement("staff_emails.anybody", "SELECT email_key FROM staff_emails 
 SET_ROLE = statement("staff.set_role", "UPDATE staff SET role = $3 WHERE workspace_id = $1 AND id = $2 RETURNING id")
 SET_PASSWORD = statement(
     "staff.set_password", "UPDATE staff SET password_hash = $3 WHERE workspace_id = $1 AND id = $2 RETURNING id"
+)
+SET_DISABLED = statement(
+    "staff.set_disabled", "UPDATE staff SET disabled_at = $3 WHERE workspace_id = $1 AND id = $2 RETURNING id"
 )
 NOTE_SIGN_IN = statement("staff.note_sign_in", "UPDATE staff SET signed_in_at = $3 WHERE workspace_id = $1 AND id = $2")
 DELETE = statement("staff.delete", "DELETE FROM staff WHERE workspace_id = $1 AND id = $2")
@@ -109,7 +116,7 @@ async def find(store: Store, workspace_id: str, staff_id: str) -> Staff | None:
 async def find_by_email(store: Store, email_key: str) -> tuple[Staff, str | None] | None:
     """With the hash of the password, for whoever is about to check one."""
     rows = await store.read(FIND_BY_EMAIL, INSTALLATION, email_key)
-    return (_from_row(rows[0]), rows[0][8]) if rows else None
+    return (_from_row(rows[0]), rows[0][_WIDTH]) if rows else None
 
 
 async def list_all(store: Store, workspace_id: str) -> list[Staff]:
@@ -122,6 +129,22 @@ async def is_anybody(store: Store) -> bool:
 
 async def set_role(store: Store, workspace_id: str, staff_id: str, role: Role) -> bool:
     return bool(await store.write(SET_ROLE, workspace_id, staff_id, role.value))
+
+
+async def set_disabled(store: Store, workspace_id: str, staff_id: str, at: int | None) -> bool:
+    """With a time: ends every session and link. False where there is no such member."""
+
+    def work() -> Work[bool]:
+        rows = yield query(SET_DISABLED, workspace_id, staff_id, at)
+        if at is not None:
+            yield from _end(workspace_id, staff_id)
+        return bool(rows)
+
+    return await store.transact(work)
+
+
+async def end_sessions(store: Store, workspace_id: str, staff_id: str) -> None:
+    await store.write(END_SESSIONS_OF, workspace_id, staff_id)
 
 
 async def set_password(store: Store, workspace_id: str, staff_id: str, password_hash: str) -> bool:
@@ -154,7 +177,7 @@ async def insert_session(store: Store, staff: Staff, secret_hash: str, now: int)
 
 async def find_session(store: Store, workspace_id: str, secret_hash: str) -> StaffSession | None:
     rows = await store.read(FIND_SESSION, workspace_id, secret_hash)
-    return StaffSession(_from_row(rows[0]), rows[0][8], rows[0][9]) if rows else None
+    return StaffSession(_from_row(rows[0]), *rows[0][_WIDTH:]) if rows else None
 
 
 async def touch_session(store: Store, workspace_id: str, secret_hash: str, now: int) -> None:
@@ -207,4 +230,4 @@ def _end(workspace_id: str, staff_id: str) -> Work[None]:
 
 def _from_row(row: Row) -> Staff:
     staff = Staff(row[0], row[1], row[2], row[3], Role(row[4]), row[5])
-    return msgspec.structs.replace(staff, has_password=bool(row[6]), signed_in_at=row[7])
+    return msgspec.structs.replace(staff, has_password=bool(row[6]), signed_in_at=row[7], disabled_at=row[8])

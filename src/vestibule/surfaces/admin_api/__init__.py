@@ -17,7 +17,18 @@ from vestibule.errors import (
 )
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
-from vestibule.surfaces.admin_api import auth_endpoint, oversight, people, providers, responding, threads, workspaces
+from vestibule.surfaces.admin_api import (
+    auth_endpoint,
+    oversight,
+    people,
+    providers,
+    queues,
+    responding,
+    staff,
+    threads,
+    webhooks,
+    workspaces,
+)
 from vestibule.surfaces.admin_api.seat import PREFIX
 
 _ADMIN_KEY = Security(
@@ -39,6 +50,9 @@ def surface(runtime: Runtime, _runner: Runner) -> Surface:
         *providers.routes(runtime),
         *auth_endpoint.routes(runtime),
         *responding.routes(runtime),
+        *queues.routes(runtime),
+        *webhooks.routes(runtime),
+        *staff.routes(runtime),
         *people.routes(runtime),
         *threads.routes(runtime),
         *oversight.routes(runtime),

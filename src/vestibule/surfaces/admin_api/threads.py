@@ -13,13 +13,7 @@ from vestibule.edge.http import Reply
 from vestibule.edge.operation import Answer, Operation, Parameter
 from vestibule.edge.parameters import choice, cursor, cursor_of, number
 from vestibule.edge.surface import Route
-from vestibule.errors import (
-    ConversationClosed,
-    IdempotencyKeyReused,
-    InvalidField,
-    NotFound,
-    RequestUnderWay,
-)
+from vestibule.errors import ConversationClosed, InvalidField, NotFound
 from vestibule.model.conversation import Status
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
@@ -123,7 +117,6 @@ def _id(seat: Seat) -> str:
 
 
 _OF_ONE = (doc.WORKSPACE_ID, doc.CONVERSATION_ID)
-_ONCE = (InvalidField, IdempotencyKeyReused, RequestUnderWay)
 _LIST = Operation(
     name="listConversations",
     summary="List a workspace's conversations",
@@ -157,7 +150,7 @@ _SAY = Operation(
     parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
     request=NewReply,
     answers=(Answer(status=201, about="The message.", type=shapes.Message),),
-    errors=(NotFound, ConversationClosed, *_ONCE),
+    errors=(NotFound, ConversationClosed, *doc.ONCE),
 )
 _ASSIGN = Operation(
     name="assignConversation",
@@ -165,12 +158,12 @@ _ASSIGN = Operation(
     parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
     request=Assignment,
     answers=(Answer(about="The conversation.", type=shapes.Conversation),),
-    errors=(NotFound, ConversationClosed, *_ONCE),
+    errors=(NotFound, ConversationClosed, *doc.ONCE),
 )
 _RESOLVE = Operation(
     name="resolveConversation",
     summary="Close a conversation as resolved, and ask for a rating",
     parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
     answers=(Answer(about="The conversation.", type=shapes.Conversation),),
-    errors=(NotFound, *_ONCE),
+    errors=(NotFound, *doc.ONCE),
 )

@@ -3,7 +3,6 @@ write for each other."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from vestibule.conversations.neutralise import neutralise
@@ -12,6 +11,7 @@ from vestibule.model.auth_endpoint import AuthEndpointSettings
 from vestibule.model.contact import Contact
 from vestibule.model.conversation import Attachment, Message, Sender
 from vestibule.model.workspace import Workspace
+from vestibule.times import rfc3339
 
 Json = dict[str, Any]
 
@@ -34,8 +34,8 @@ def bot_of(workspace: Workspace, settings: AuthEndpointSettings) -> Json:
         "is_info_collected": True,
         "fields_collected": ["NAME", "EMAIL"],
         "default_country_code": settings.country_code or None,
-        "created_at": _rfc3339(workspace.created_at),
-        "updated_at": _rfc3339(workspace.created_at),
+        "created_at": rfc3339(workspace.created_at),
+        "updated_at": rfc3339(workspace.created_at),
         "deleted_at": None,
     }
 
@@ -75,13 +75,9 @@ def message_of(message: Message, reader: Visitor, bot_name: str) -> Json:
         "trust": message.trust.value,
         "sending_status": "sent",
         "unsent": False,
-        "created_at": _rfc3339(message.sent_at),
+        "created_at": rfc3339(message.sent_at),
     }
 
 
 def _media(item: Attachment) -> Json:
     return {"url": item.url, "type": item.type, "name": item.name}
-
-
-def _rfc3339(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
