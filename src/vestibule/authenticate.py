@@ -10,6 +10,7 @@ import msgspec
 from vestibule import metrics
 from vestibule.errors import InvalidGrant, InvalidProviderToken, WorkspaceDisabled
 from vestibule.identity.matching import Decision, Outcome
+from vestibule.ids import new_id
 from vestibule.limits import Allowance
 from vestibule.model.claims import Method, VerifiedClaims
 from vestibule.model.contact import Contact
@@ -31,10 +32,11 @@ class Caller(msgspec.Struct, frozen=True):
 
 class Authenticated(msgspec.Struct, frozen=True):
     """A visitor who is proven: their contact, what became of it, and the token that stands for them, for `life`
-    seconds."""
+    seconds; under `token_id` it can be ended."""
 
     contact: Contact
     token: str
+    token_id: str
     life: int
     outcome: Outcome
     fields: dict[str, str]
@@ -55,7 +57,7 @@ async def authenticate(
     Raises what `prove` does, and NoSigningKey. No token exists unless the contact is stored.
     """
     claims, decision = await prove(runtime, method, credential)
-    subject = claims.subject
+    subject, token_id = claims.subject, new_id()
     life = runtime.contact_tokens.life(claims.token_until)
     token = runtime.contact_tokens.issue(
         claims.workspace_id,
@@ -63,9 +65,10 @@ async def authenticate(
         method=claims.method,
         auth_time_ms=claims.authenticated_at,
         life=life,
+        token_id=token_id,
         session=session_of(subject.issuer, subject.session) if subject is not None else None,
     )
-    return Authenticated(decision.contact, token, life, decision.outcome, decision.fields)
+    return Authenticated(decision.contact, token, token_id, life, decision.outcome, decision.fields)
 
 
 async def prove(
@@ -99,13 +102,14 @@ async def redeem(
         workspace_id, pending.contact_id, pending.created_at, session=session
     ):
         raise InvalidGrant(detail="its contact is gone or signed out", step="contact")
-    life = runtime.contact_tokens.life()
+    life, token_id = runtime.contact_tokens.life(), new_id()
     token = runtime.contact_tokens.issue(
         workspace_id,
         contact.id,
         method=Method.TOKEN_EXCHANGE,
         auth_time_ms=pending.auth_time,
         life=life,
+        token_id=token_id,
         session=session,
     )
-    return Authenticated(contact, token, life, Outcome.UNCHANGED, {})
+    return Authenticated(contact, token, token_id, life, Outcome.UNCHANGED, {})

@@ -17,6 +17,7 @@ from tests.fixtures.admin import Admin
 from tests.fixtures.conformance import CHECKS, examples
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.native import Client
+from tests.fixtures.widget import claims_of
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.settings import Settings
@@ -68,6 +69,7 @@ def known(own: Workspace) -> dict[str, Any]:
         "provider_id": provider,
         "action_name": "look",
         "queue_key": "sales",
+        "token_id": claims_of(token)["jti"],
         "webhook_id": admin.do("POST", "webhooks", {"url": "https://api.example.com/events"})["id"],
         "staff_id": admin.do("POST", "staff", {"email": f"ada.{own.id}@example.com"})["member"]["id"],
     }

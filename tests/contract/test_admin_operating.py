@@ -9,6 +9,7 @@ import pytest
 
 from tests.fixtures.admin import Admin, refused
 from tests.fixtures.front_door import Workspace
+from tests.fixtures.native import Client
 from tests.fixtures.staff import PASSWORD, signed_in
 from vestibule.clock import now_ms
 from vestibule.ids import new_id
@@ -175,6 +176,15 @@ class TestStaff:
         assert grace.sign_in().status_code == 401
         assert cli("staff", "enable", grace.id, "-w", workspace.id)["disabled_at"] is None
         assert grace.sign_in().status_code == 303
+
+
+def test_a_chat_is_given_to_a_member_of_staff(workspace: Workspace, admin: Admin) -> None:
+    chat = Client(workspace, workspace.sign_in()[0]).start()
+    member = admin.do("POST", "staff", {"email": f"grace.{workspace.id}@example.com", "name": "Grace"})["member"]
+    taken = admin.do("POST", f"conversations/{chat}/assign", {"staff_id": member["id"]})
+    assert (taken["assignee"], taken["handed_off"]) == ("Grace", True)
+    for nobody in (new_id(), "\u0000", workspace.id):
+        refused(admin.call("POST", f"conversations/{chat}/assign", {"staff_id": nobody}), 404, "not_found")
 
 
 class TestWebhooks:

@@ -6,7 +6,7 @@ from vestibule import errors
 from vestibule.clock import now_ms
 from vestibule.edge.client_address import client_address, truncated
 from vestibule.edge.http import Request
-from vestibule.model.audit import INSTALLATION, REFUSED, AuditEntry, AuditKind
+from vestibule.model.audit import INSTALLATION, ISSUED, REFUSED, AuditEntry, AuditKind
 from vestibule.settings import Network
 
 AUTHENTICATE = "authenticate"
@@ -40,7 +40,7 @@ def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | 
         kind=AuditKind.ADMINISTRATION if of_staff else AuditKind.AUTHENTICATION,
         action=DASHBOARD if of_staff else AUTHENTICATE if request.proves else PRESENT,
         actor=f"staff:{facts['staff']}" if "staff" in facts else "",
-        outcome=REFUSED if refusal is not None else str(facts.get("outcome", "issued")),
+        outcome=REFUSED if refusal is not None else str(facts.get("outcome", ISSUED)),
         at=now_ms(),
         method=request.proves or _credential(refusal),
         code=refusal.code if refusal is not None else "",
@@ -51,6 +51,7 @@ def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | 
         provider_id=str(facts.get("provider", "")),
         origin=_origin(request),
         request_id=request.scope.get("vestibule.request_id", ""),
+        target=str(facts.get("token_id", "")),
         contact_id=str(facts["contact"]) if "contact" in facts else None,
         address=truncated(client_address(request, trusted)) or None,
     )

@@ -9,6 +9,7 @@ from vestibule.auth_endpoint.question import Question
 from vestibule.auth_endpoint.user_token import usable
 from vestibule.authenticate import Caller, authenticate, guard
 from vestibule.conversations.admission import admit_page, admit_unverified
+from vestibule.edge.arrivals import note_proven, note_unproven
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Request
 from vestibule.errors import (
@@ -21,7 +22,7 @@ from vestibule.errors import (
 )
 from vestibule.identity import profile_rules as rules
 from vestibule.ids import new_id
-from vestibule.model.auth_endpoint import AuthEndpointSettings, Fallback
+from vestibule.model.auth_endpoint import Fallback
 from vestibule.model.claims import Method
 from vestibule.model.contact import Contact
 from vestibule.model.workspace import Workspace
@@ -80,26 +81,22 @@ async def sign_in(
     try:
         done = await authenticate(runtime, runtime.auth_endpoint, question)
     except (AuthBadResponse, AuthIdentityMissing, AuthUnavailable, AuthTimeout) as error:
-        guest = _guest(runtime, workspace.id, settings)
-        if guest is None:
+        if settings.fallback is not Fallback.GUEST or settings.required_login:
             raise
-        request.facts |= {"method": "unverified", "contact": guest.contact_id}
+        guest = _guest(runtime, request, workspace.id)
         request.facts |= {"code": error.code, "step": error.step, "detail": error.detail}
         return guest
-    noted = {name: fate for name, fate in done.fields.items() if fate not in {"accepted", "cleared"}}
-    if noted:
-        request.facts["fields"] = "; ".join(f"{name} {fate}" for name, fate in noted.items())
-    request.facts |= {"method": "auth_endpoint", "outcome": done.outcome.value, "contact": done.contact.id}
+    note_proven(request, Method.AUTH_ENDPOINT, done)
     return SignedIn(done.token, done.life, done.contact.id, done.contact)
 
 
-def _guest(runtime: Runtime, workspace_id: str, settings: AuthEndpointSettings) -> SignedIn | None:
+def _guest(runtime: Runtime, request: Request, workspace_id: str) -> SignedIn:
     """A visitor of whom nothing is known: where it could not be told who it is, where the workspace wants that, and
     never where login is required."""
-    if settings.fallback is not Fallback.GUEST or settings.required_login:
-        return None
-    contact_id = new_id()
-    return SignedIn(runtime.contact_tokens.issue_unverified(workspace_id, contact_id, None), None, contact_id, None)
+    contact_id, token_id = new_id(), new_id()
+    token = runtime.contact_tokens.issue_unverified(workspace_id, contact_id, None, token_id=token_id)
+    note_unproven(request, contact_id, token_id)
+    return SignedIn(token, None, contact_id, None)
 
 
 def _said(fields: PageFields | None) -> dict[str, str]:

@@ -40,6 +40,13 @@ CLEAR = statement(
     RETURNING {_COLUMNS}
     """,
 )
+OF_CONTACT = statement(
+    "attached_identities.of_contact",
+    f"""
+    SELECT {_COLUMNS} FROM attached_identities
+    WHERE workspace_id = $1 AND contact_id = $2 AND cleared_at IS NULL AND expires_at > $3 ORDER BY created_at
+    """,
+)
 PURGE = statement(
     "attached_identities.purge", "DELETE FROM attached_identities WHERE expires_at < $1 RETURNING workspace_id"
 )
@@ -70,6 +77,11 @@ def put(row: AttachedRow) -> Query:
 async def find(store: Store, workspace_id: str, conversation_id: str, holder: str) -> AttachedRow | None:
     rows = await store.read(FIND, workspace_id, conversation_id, holder)
     return AttachedRow(*rows[0]) if rows else None
+
+
+async def of_contact(store: Store, workspace_id: str, contact_id: str, now: int) -> list[AttachedRow]:
+    """In which conversations somebody is the contact at this moment."""
+    return [AttachedRow(*row) for row in await store.read(OF_CONTACT, workspace_id, contact_id, now)]
 
 
 def clear(workspace_id: str, conversation_id: str, holder_or_token: str, now: int) -> Query:

@@ -20,20 +20,32 @@ SINCE = statement(
     "token_endings.since",
     "SELECT workspace_id, contact_id, token_id, issued_before FROM token_endings WHERE created_at >= $1",
 )
+OF_CONTACT = statement(
+    "token_endings.of_contact",
+    """
+    SELECT workspace_id, contact_id, token_id, issued_before FROM token_endings
+    WHERE workspace_id = $1 AND contact_id = $2
+    """,
+)
 # A token that had an end of its own is over by it, so it needs no other. A contact's ending stays: an unverified
-# visitor's token has none.
+# visitor's token has none. So does that of one such token.
 PURGE = statement(
-    "token_endings.purge", "DELETE FROM token_endings WHERE created_at < $1 AND token_id <> '' RETURNING workspace_id"
+    "token_endings.purge",
+    """
+    DELETE FROM token_endings WHERE created_at < $1 AND token_id <> '' AND issued_before <> $2 RETURNING workspace_id
+    """,
 )
 # In place of a token's id, where no id that is made here can be: every token of a contact who is verified, each of
 # which has an end of its own; those of them that came of no known session of a provider; and what stands before a
 # session's name, of whatever contact.
 EVERYWHERE, NO_SESSION, SESSION = "*", "-", "sid:"
+# In place of a time, with one token's id: the token has no end of its own, so this one stays.
+FOR_EVER = 2**53
 
 
 class Ending(msgspec.Struct, frozen=True):
     """`token_id` empty, EVERYWHERE or NO_SESSION: such tokens of the contact as were issued before `issued_before`
-    (epoch ms). After SESSION it names a session, and no contact."""
+    (epoch ms). After SESSION it names a session, and no contact. Otherwise it is one token, whenever it was issued."""
 
     workspace_id: str
     contact_id: str
@@ -54,6 +66,10 @@ async def list_since(store: Store, created_at: int) -> list[Ending]:
     return [Ending(*row) for row in await store.read(SINCE, created_at)]
 
 
+async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[Ending]:
+    return [Ending(*row) for row in await store.read(OF_CONTACT, workspace_id, contact_id)]
+
+
 async def purge(store: Store, before: int) -> int:
     """Deletes the endings of tokens with an end of their own that were noted before a moment; how many."""
-    return len(await store.write(PURGE, before))
+    return len(await store.write(PURGE, before, FOR_EVER))

@@ -19,6 +19,7 @@ from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import (
     auth_endpoint,
+    belongings,
     oversight,
     people,
     providers,
@@ -54,6 +55,7 @@ def surface(runtime: Runtime, _runner: Runner) -> Surface:
         *webhooks.routes(runtime),
         *staff.routes(runtime),
         *people.routes(runtime),
+        *belongings.routes(runtime),
         *threads.routes(runtime),
         *oversight.routes(runtime),
     ]

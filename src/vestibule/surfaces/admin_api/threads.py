@@ -8,12 +8,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from vestibule.administration import conversations
+from vestibule.administration import conversations, staff
 from vestibule.edge.http import Reply
 from vestibule.edge.operation import Answer, Operation, Parameter
 from vestibule.edge.parameters import choice, cursor, cursor_of, number
 from vestibule.edge.surface import Route
 from vestibule.errors import ConversationClosed, InvalidField, NotFound
+from vestibule.ids import is_id
 from vestibule.model.conversation import Status
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
@@ -40,9 +41,10 @@ class MessageList(msgspec.Struct, frozen=True):
 
 
 class Assignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who answers, as the visitor reads it."""
+    """Who answers: a member of staff, whose name the visitor reads, or a name."""
 
     name: StaffName = "Team"
+    staff_id: shapes.Uuid | None = None
 
 
 class NewReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,8 +105,12 @@ async def _reply(seat: Seat) -> Reply:
 
 
 async def _assign(seat: Seat) -> Reply:
-    wanted = seat.read(_ASSIGNMENT)
-    taken = await conversations.take(seat.desk, seat.workspace_id, _id(seat), name=wanted.name)
+    wanted, name = seat.read(_ASSIGNMENT), ""
+    if wanted.staff_id is not None:
+        if not is_id(wanted.staff_id):
+            raise NotFound("There is no such member of staff.")
+        name = (await staff.get(seat.desk, seat.workspace_id, wanted.staff_id)).name
+    taken = await conversations.take(seat.desk, seat.workspace_id, _id(seat), name=name or wanted.name)
     return answer(200, shapes.conversation_of(taken))
 
 
