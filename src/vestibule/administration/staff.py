@@ -23,9 +23,7 @@ async def add(desk: Desk, workspace_id: str, *, email: str, name: str, role: str
     """A new member, who cannot sign in before they have a password. Raises NotFound, InvalidField, AlreadyExists."""
     await workspaces.get(desk, workspace_id)
     key = email_key(email.strip())
-    name = name.strip() or email.partition("@")[0]
-    if len(name) > _LONGEST_NAME or not name.isprintable():
-        raise InvalidField("name", f"must have 1 to {_LONGEST_NAME} printable characters")
+    name = checked_name(name.strip() or email.partition("@")[0])
     made = Staff(workspace_id, new_id(), email.strip(), name, _role(role), now_ms())
     try:
         await rows.insert(desk.store, made, key)
@@ -54,6 +52,14 @@ async def set_role(desk: Desk, workspace_id: str, staff_id: str, role: str) -> S
     known, wanted = await get(desk, workspace_id, staff_id), _role(role)
     await rows.set_role(desk.store, workspace_id, staff_id, wanted)
     await desk.record("staff.role", workspace_id, staff_id, detail=f"{known.role} to {wanted}")
+    return await get(desk, workspace_id, staff_id)
+
+
+async def set_name(desk: Desk, workspace_id: str, staff_id: str, name: str) -> Staff:
+    """What visitors see from the next reply on. Raises NotFound, InvalidField."""
+    await get(desk, workspace_id, staff_id)
+    await rows.set_name(desk.store, workspace_id, staff_id, checked_name(name.strip()))
+    await desk.record("staff.name", workspace_id, staff_id)
     return await get(desk, workspace_id, staff_id)
 
 
@@ -118,6 +124,13 @@ async def remove(desk: Desk, workspace_id: str, staff_id: str) -> Staff:
     await rows.delete(desk.store, known, email_key(known.email))
     await desk.record("staff.remove", workspace_id, staff_id)
     return known
+
+
+def checked_name(name: str) -> str:
+    """Raises InvalidField."""
+    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise InvalidField("name", f"must have 1 to {_LONGEST_NAME} printable characters")
+    return name
 
 
 def _role(text: str) -> Role:

@@ -124,16 +124,21 @@ async def visitor_sessions(desk: Desk, workspace_id: str) -> VisitorSessionSetti
 async def allow_addresses(desk: Desk, workspace_id: str, addresses: Sequence[str]) -> VisitorSessionSettings:
     """Lets only these have visitor sessions, or everybody if there are none. Raises NotFound, InvalidField."""
     await get(desk, workspace_id)
+    settings = VisitorSessionSettings(networks_of(addresses))
+    await workspace_settings.put(desk.store, desk.sealer, workspace_id, VISITOR_SESSIONS, settings)
+    await desk.record("workspace.visitor_addresses", workspace_id)
+    return settings
+
+
+def networks_of(addresses: Sequence[str]) -> tuple[str, ...]:
+    """As they are kept. Raises InvalidField."""
     try:
         networks = tuple(str(ipaddress.ip_network(address.strip())) for address in addresses)
     except ValueError:
         raise InvalidField("address", "must be an address or a CIDR network, without host bits") from None
     if len(networks) > _MOST_ADDRESSES:
         raise InvalidField("address", f"must be given at most {_MOST_ADDRESSES} times")
-    settings = VisitorSessionSettings(networks)
-    await workspace_settings.put(desk.store, desk.sealer, workspace_id, VISITOR_SESSIONS, settings)
-    await desk.record("workspace.visitor_addresses", workspace_id)
-    return settings
+    return networks
 
 
 def names_changed(before: msgspec.Struct, after: msgspec.Struct) -> str:

@@ -22,6 +22,7 @@ def set_(
     workspace: InWorkspace,
     endpoint_id: Annotated[str | None, typer.Option("--id", help="The endpoint to change; without: a new one.")] = None,
     url: Annotated[str | None, typer.Option(help="Where to send events.")] = None,
+    name: Annotated[str | None, typer.Option(help="What a workspace's file knows it by.")] = None,
     event: Annotated[
         list[EventKind] | None, typer.Option(help="What to send. Repeatable; replaces all. A new one has every event.")
     ] = None,
@@ -39,7 +40,9 @@ def set_(
     async def act(desk: Desk) -> Changed:
         if endpoint_id is None:
             given_names = names or EventNames.VESTIBULE
-            return await webhooks.add(desk, workspace, url or "", events=event or (), names=given_names)
+            return await webhooks.add(
+                desk, workspace, url or "", events=event or (), names=given_names, name=name or ""
+            )
         return await webhooks.change(
             desk,
             workspace,
@@ -47,6 +50,7 @@ def set_(
             url=url,
             events=event or (),
             names=names,
+            name=name,
             new_signing_secret=rotate_secret,
             one_secret=forget_old_secret,
         )
@@ -66,7 +70,7 @@ def list_(workspace: InWorkspace, as_json: Json = False) -> None:
     found = at_the_desk(lambda desk: webhooks.list_all(desk, workspace), as_json=as_json)
     shown = [{**_shown(each.endpoint), "waiting": each.waiting, "dead": each.dead} for each in found]
     empty = "No webhook yet. Make one: vestibule webhook set --workspace ID --url URL"
-    print_list(shown, ("id", "url", "names", "events", "waiting", "dead"), as_json=as_json, empty=empty)
+    print_list(shown, ("id", "name", "url", "names", "events", "waiting", "dead"), as_json=as_json, empty=empty)
 
 
 @app.command("remove")
@@ -118,6 +122,7 @@ def _shown(endpoint: WebhookEndpoint) -> dict[str, Any]:
     return {
         "id": endpoint.id,
         "workspace_id": endpoint.workspace_id,
+        "name": endpoint.name,
         "url": webhooks.shown_url(endpoint.url),
         "events": list(endpoint.events),
         "names": endpoint.names.value,

@@ -122,7 +122,9 @@ File = Annotated[Path, typer.Argument(help="The TOML file that declares it.")]
 Which = Annotated[
     str | None, typer.Option("--workspace", "-w", help="The workspace's id, if the file has no customer_id.")
 ]
-Prune = Annotated[bool, typer.Option("--prune", help="Remove providers and actions that the file does not mention.")]
+Prune = Annotated[
+    bool, typer.Option("--prune", help="Remove what the file does not mention; staff are disabled, API keys stay.")
+]
 
 
 @app.command("apply")

@@ -42,6 +42,7 @@ SET_ROLE = statement("staff.set_role", "UPDATE staff SET role = $3 WHERE workspa
 SET_PASSWORD = statement(
     "staff.set_password", "UPDATE staff SET password_hash = $3 WHERE workspace_id = $1 AND id = $2 RETURNING id"
 )
+SET_NAME = statement("staff.set_name", "UPDATE staff SET name = $3 WHERE workspace_id = $1 AND id = $2 RETURNING id")
 SET_DISABLED = statement(
     "staff.set_disabled", "UPDATE staff SET disabled_at = $3 WHERE workspace_id = $1 AND id = $2 RETURNING id"
 )
@@ -129,6 +130,10 @@ async def is_anybody(store: Store) -> bool:
 
 async def set_role(store: Store, workspace_id: str, staff_id: str, role: Role) -> bool:
     return bool(await store.write(SET_ROLE, workspace_id, staff_id, role.value))
+
+
+async def set_name(store: Store, workspace_id: str, staff_id: str, name: str) -> None:
+    await store.write(SET_NAME, workspace_id, staff_id, name)
 
 
 async def set_disabled(store: Store, workspace_id: str, staff_id: str, at: int | None) -> bool:

@@ -131,11 +131,12 @@ class _Sealed(msgspec.Struct, frozen=True):
     url: str
     secrets: tuple[str, ...]
     names: EventNames
+    name: str = ""
 
 
 async def put(store: Store, sealer: Sealer, endpoint: WebhookEndpoint) -> None:
     """Makes the endpoint, or writes over it."""
-    text = to_json(_Sealed(endpoint.url, endpoint.secrets, endpoint.names))
+    text = to_json(_Sealed(endpoint.url, endpoint.secrets, endpoint.names, endpoint.name))
     sealed = sealer.seal(text, sealing_context(endpoint.workspace_id, endpoint.id))
     events = f",{','.join(endpoint.events)},"
     await store.write(SET, endpoint.workspace_id, endpoint.id, sealed, events, endpoint.created_at)
@@ -246,7 +247,7 @@ def _delivery(row: Row) -> Delivery:
 def _endpoint(sealer: Sealer, row: Row) -> WebhookEndpoint:
     sealed = from_json(sealer.unseal(row[2], sealing_context(row[0], row[1])), _Sealed)
     events = tuple(EventKind(name) for name in row[3].strip(",").split(","))
-    return WebhookEndpoint(row[0], row[1], sealed.url, sealed.secrets, events, sealed.names, row[4])
+    return WebhookEndpoint(row[0], row[1], sealed.url, sealed.secrets, events, sealed.names, row[4], sealed.name)
 
 
 def sealing_context(workspace_id: str, endpoint_id: str) -> str:

@@ -13,7 +13,7 @@ from vestibule.administration.desk import Desk
 from vestibule.edge.http import Reply
 from vestibule.edge.operation import Answer, Operation, Parameter
 from vestibule.edge.surface import Route
-from vestibule.errors import AlreadyExists, Conflict, NotFound, StaleEdit
+from vestibule.errors import AlreadyExists, Conflict, InvalidField, NotFound, StaleEdit
 from vestibule.model import staff as stored
 from vestibule.model.staff import Role
 from vestibule.runtime import Runtime
@@ -57,6 +57,7 @@ class NewStaffMember(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class StaffChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is absent stays. Who is disabled is signed out at once, and cannot sign in."""
 
+    name: Annotated[str, Meta(min_length=1, max_length=100)] | UnsetType = UNSET
     role: Role | UnsetType = UNSET
     disabled: bool | UnsetType = UNSET
 
@@ -105,6 +106,8 @@ async def _read(seat: Seat) -> Reply:
 async def _change(seat: Seat) -> Reply:
     wanted = seat.read(_CHANGE)
     desk = await seat.editing(_member(seat))
+    if wanted.name is not UNSET:
+        await staff.set_name(desk, seat.workspace_id, _id(seat), wanted.name)
     if wanted.role is not UNSET:
         await staff.set_role(desk, seat.workspace_id, _id(seat), wanted.role)
     if wanted.disabled is not UNSET:
@@ -177,11 +180,11 @@ _READ = Operation(
 )
 _EDIT = Operation(
     name="changeStaff",
-    summary="Change what somebody may do, or disable them",
+    summary="Change somebody's name or role, or disable them",
     parameters=(*_OF_ONE, doc.IF_MATCH),
     request=StaffChange,
     answers=doc.one(StaffMember, "The member as they are now."),
-    errors=(NotFound, StaleEdit),
+    errors=(NotFound, InvalidField, StaleEdit),
 )
 _REMOVE = Operation(
     name="removeStaff",

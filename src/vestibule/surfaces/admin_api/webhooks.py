@@ -16,7 +16,7 @@ from vestibule.edge.http import Reply
 from vestibule.edge.operation import Answer, Operation, Parameter
 from vestibule.edge.parameters import choice, cursor, cursor_of, number
 from vestibule.edge.surface import Route
-from vestibule.errors import CannotUnseal, Conflict, InvalidField, NotFound, StaleEdit
+from vestibule.errors import AlreadyExists, CannotUnseal, Conflict, InvalidField, NotFound, StaleEdit
 from vestibule.ids import is_id
 from vestibule.model.webhook import EventKind, EventNames, WebhookEndpoint
 from vestibule.runtime import Runtime
@@ -30,6 +30,7 @@ _ALL = f"{WORKSPACE}/webhooks"
 _ONE = f"{_ALL}/{{webhook_id}}"
 _STATES = (WAITING, DEAD)
 Events = Annotated[tuple[EventKind, ...], Meta(min_length=1)]
+WebhookName = Annotated[str, Meta(max_length=100)]
 Address = Annotated[str, Meta(min_length=1, max_length=2048)]
 
 
@@ -38,6 +39,7 @@ class Webhook(msgspec.Struct, frozen=True):
     sign; `waiting` and `dead` are how many events were not delivered yet, and are not tried any more."""
 
     id: shapes.Uuid
+    name: str
     address: str
     events: tuple[EventKind, ...]
     names: EventNames
@@ -55,11 +57,13 @@ class WebhookPage(msgspec.Struct, frozen=True):
 
 
 class NewWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`events` absent: all. `names` are whose event names and body are sent."""
+    """`events` absent: all. `names` are whose event names and body are sent; `name` is what the workspace's file knows
+    it by."""
 
     url: Address
     events: Events | UnsetType = UNSET
     names: EventNames = EventNames.VESTIBULE
+    name: WebhookName = ""
 
     def __repr__(self) -> str:
         return "NewWebhook(…)"
@@ -72,6 +76,7 @@ class WebhookChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: Address | UnsetType = UNSET
     events: Events | UnsetType = UNSET
     names: EventNames | UnsetType = UNSET
+    name: WebhookName | UnsetType = UNSET
     rotate_secret: bool = False
     forget_old_secret: bool = False
 
@@ -144,7 +149,9 @@ async def _list(seat: Seat) -> Reply:
 async def _add(seat: Seat) -> Reply:
     wanted = seat.read(_NEW)
     events = wanted.events or ()
-    done = await webhooks.add(seat.desk, seat.workspace_id, wanted.url, events=events, names=wanted.names)
+    done = await webhooks.add(
+        seat.desk, seat.workspace_id, wanted.url, events=events, names=wanted.names, name=wanted.name
+    )
     return made(seat, _with_secret(Listed(done.endpoint, 0, 0), done.secret), f"webhooks/{done.endpoint.id}")
 
 
@@ -162,6 +169,7 @@ async def _change(seat: Seat) -> Reply:
         url=wanted.url or None,
         events=wanted.events or (),
         names=wanted.names or None,
+        name=None if wanted.name is UNSET else wanted.name,
         new_signing_secret=wanted.rotate_secret,
         one_secret=wanted.forget_old_secret,
     )
@@ -220,6 +228,7 @@ def _shape_of(found: Listed) -> Webhook:
     endpoint_ = found.endpoint
     return Webhook(
         id=endpoint_.id,
+        name=endpoint_.name,
         address=webhooks.shown_url(endpoint_.url),
         events=endpoint_.events,
         names=endpoint_.names,
@@ -267,7 +276,7 @@ _ADD = Operation(
     parameters=(doc.WORKSPACE_ID, doc.IDEMPOTENCY_KEY),
     request=NewWebhook,
     answers=doc.added(ChangedWebhook, "The endpoint, with the secret that signs what is sent to it."),
-    errors=(NotFound, Conflict, CannotUnseal, *doc.ONCE),
+    errors=(NotFound, Conflict, AlreadyExists, CannotUnseal, *doc.ONCE),
 )
 _READ = Operation(
     name="getWebhook",
@@ -283,7 +292,7 @@ _EDIT = Operation(
     parameters=(*_OF_ONE, doc.IF_MATCH),
     request=WebhookChange,
     answers=doc.one(ChangedWebhook, "The endpoint as it is now, with its secret if that was made."),
-    errors=(NotFound, InvalidField, StaleEdit, CannotUnseal),
+    errors=(NotFound, InvalidField, AlreadyExists, StaleEdit, CannotUnseal),
 )
 _REMOVE = Operation(
     name="removeWebhook",
