@@ -32,14 +32,14 @@ class Caller(msgspec.Struct, frozen=True):
 
 class Authenticated(msgspec.Struct, frozen=True):
     """A visitor who is proven: their contact, what became of it, and the token that stands for them, for `life`
-    seconds. Under `token_id` it can be ended."""
+    seconds; under `token_id` it can be ended."""
 
     contact: Contact
     token: str
+    token_id: str
     life: int
     outcome: Outcome
     fields: dict[str, str]
-    token_id: str
 
 
 async def guard(runtime: Runtime, caller: Caller) -> Allowance:
@@ -57,8 +57,8 @@ async def authenticate(
     Raises what `prove` does, and NoSigningKey. No token exists unless the contact is stored.
     """
     claims, decision = await prove(runtime, method, credential)
-    subject = claims.subject
-    life, token_id = runtime.contact_tokens.life(claims.token_until), new_id()
+    subject, token_id = claims.subject, new_id()
+    life = runtime.contact_tokens.life(claims.token_until)
     token = runtime.contact_tokens.issue(
         claims.workspace_id,
         decision.contact.id,
@@ -68,7 +68,7 @@ async def authenticate(
         token_id=token_id,
         session=session_of(subject.issuer, subject.session) if subject is not None else None,
     )
-    return Authenticated(decision.contact, token, life, decision.outcome, decision.fields, token_id)
+    return Authenticated(decision.contact, token, token_id, life, decision.outcome, decision.fields)
 
 
 async def prove(
@@ -112,4 +112,4 @@ async def redeem(
         token_id=token_id,
         session=session,
     )
-    return Authenticated(contact, token, life, Outcome.UNCHANGED, {}, token_id)
+    return Authenticated(contact, token, token_id, life, Outcome.UNCHANGED, {})

@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from vestibule.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from vestibule.sealing import new_secret_key, parse_secret_key
+from vestibule.times import read_span
 
 PREFIX = "VESTIBULE_"
 CONFIG_FILE = "vestibule.toml"
-_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
-_UNITS = {"ms": 1, "s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 _MOST_WAITS = 20
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
@@ -61,20 +59,20 @@ def _whole(low: int, high: int) -> Callable[[object], int]:
 
 def _duration(low: str, high: str) -> Callable[[object], int]:
     def parse(value: object) -> int:
-        match = _DURATION.fullmatch(str(value).strip())
-        milliseconds = int(match[1]) * _UNITS[match[2]] if match else -1
-        if not _parse_duration(low) <= milliseconds <= _parse_duration(high):
+        milliseconds = read_span(str(value).strip())
+        if milliseconds is None or not _span(low) <= milliseconds <= _span(high):
             raise ValueError(f"must be a duration from {low} to {high}, such as 90s, 15m or 24h")
         return milliseconds
 
     return parse
 
 
-def _parse_duration(text: str) -> int:
-    match = _DURATION.fullmatch(text)
-    if match is None:
+def _span(text: str) -> int:
+    """Of a bound of ours."""
+    found = read_span(text)
+    if found is None:
         raise ValueError(text)
-    return int(match[1]) * _UNITS[match[2]]
+    return found
 
 
 def _boolean(value: object) -> bool:
@@ -205,7 +203,10 @@ class Settings:
     unverified_retention: int = _setting(
         _duration("1m", "3650d"), "90d", "An unverified contact is purged when nothing was written for this long."
     )
-    purge_interval: int = _setting(_duration("1s", "1d"), "5m", "How often expired unverified contacts are purged.")
+    conversation_retention: int = _setting(
+        _duration("0s", "3650d"), "0s", "How long a closed conversation is kept; 0s: as long as its contact."
+    )
+    purge_interval: int = _setting(_duration("1s", "1d"), "5m", "How often what is kept too long is purged.")
     audit_retention: int = _setting(
         _duration("1s", "3650d"), "400d", "How long the audit and the counts of authentications are kept."
     )

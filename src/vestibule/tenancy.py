@@ -9,8 +9,9 @@ from vestibule.model.auth_endpoint import AuthEndpointSettings
 from vestibule.model.identity_provider import IdentityProvider
 from vestibule.model.responder import ResponderSettings, WidgetSettings
 from vestibule.model.visitor_session import VisitorSessionSettings
-from vestibule.model.workspace import Workspace
+from vestibule.model.workspace import KeptFor, Retention, Workspace
 from vestibule.sealing import Sealer
+from vestibule.settings import Settings
 from vestibule.storage import identity_providers, workspace_settings
 from vestibule.storage import workspaces as rows
 from vestibule.storage.store import Store
@@ -24,6 +25,19 @@ RESPONDER = "responder"
 WIDGET = "widget"
 VISITOR_SESSIONS = "visitor_sessions"
 AUTH_ENDPOINT = "auth_endpoint"
+
+
+def kept_for(settings: Settings, own: Retention) -> KeptFor:
+    """How long a workspace's things are kept: its own times, the installation's where it has none."""
+    return KeptFor(
+        _either(own.unverified_contacts, settings.unverified_retention),
+        _either(own.closed_conversations, settings.conversation_retention),
+        _either(own.audit, settings.audit_retention),
+    )
+
+
+def _either(own: int | None, default: int) -> int:
+    return default if own is None else own
 
 
 class Tenancy:

@@ -10,7 +10,6 @@ import asyncio
 import functools
 import logging
 import random
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -25,6 +24,7 @@ from vestibule.sealing import Sealer
 from vestibule.storage import webhooks as rows
 from vestibule.storage.store import Store
 from vestibule.storage.webhooks import Delivery
+from vestibule.times import rfc3339
 
 _LOOK_SECONDS = 1.0
 _AT_ONCE = 4
@@ -175,7 +175,7 @@ def message_id(event: WebhookEvent) -> str:
 
 def body_of(event: WebhookEvent, names: EventNames) -> bytes:
     """The same on every try."""
-    at = datetime.fromtimestamp(event.at / SECOND_MS, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = rfc3339(event.at)
     body: dict[str, Any]
     if names is EventNames.OPENCX:
         body = {

@@ -17,6 +17,7 @@ from tests.fixtures.admin import Admin
 from tests.fixtures.conformance import CHECKS, examples
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.native import Client
+from tests.fixtures.widget import claims_of
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.settings import Settings
@@ -59,6 +60,7 @@ def known(own: Workspace) -> dict[str, Any]:
     provider = admin.do("POST", "identity-providers", body)["id"]
     action = {"name": "look", "method": "GET", "url_template": "https://api.example.com/orders"}
     admin.do("PUT", "actions/look", action)
+    admin.do("PUT", "queues/sales", {"name": "Sales"})
     return {
         "workspace_id": own.id,
         "contact_id": contact_id,
@@ -66,6 +68,10 @@ def known(own: Workspace) -> dict[str, Any]:
         "key_id": own.key_id,
         "provider_id": provider,
         "action_name": "look",
+        "queue_key": "sales",
+        "token_id": claims_of(token)["jti"],
+        "webhook_id": admin.do("POST", "webhooks", {"url": "https://api.example.com/events"})["id"],
+        "staff_id": admin.do("POST", "staff", {"email": f"ada.{own.id}@example.com"})["member"]["id"],
     }
 
 
@@ -113,12 +119,14 @@ class TestTheDescription:
             (name, member)
             for name, schema in description["components"]["schemas"].items()
             for member in schema.get("properties", {})
-            if member in {"api_key", "new_secret", "client_secret", "shared_secret", "secret"}
+            if member in {"api_key", "new_secret", "client_secret", "shared_secret", "secret", "link"}
         }
         assert shown == {
             ("NewApiKey", "api_key"),
             ("AuthEndpoint", "new_secret"),
             ("Responder", "new_secret"),
+            ("ChangedWebhook", "secret"),
+            ("Invitation", "link"),
             # Only ever sent to us:
             ("ClientCredentials", "client_secret"),
             ("ProviderBody", "shared_secret"),

@@ -175,7 +175,9 @@ class TestChanges:
             "action_variables.change",
             "contact.export",
             "contact.merge",
+            "contact.merge.into",
             "contact.unmerge",
+            "contact.unmerge.into",
             "contact.sign_out",
             "contact.erase",
         ]

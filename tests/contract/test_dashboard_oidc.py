@@ -304,7 +304,7 @@ def test_who_is_disabled_stays_out(away: Away, workspace: Workspace) -> None:
     desk = away.installation.desk
     visit = Visit(away)
     assert came_in(visit.come_back(visit.code(email=email, sub=subject)))
-    away.installation.run(staff.enable(desk, workspace.id, member.id, enabled=False))
+    away.installation.run(staff.set_disabled(desk, workspace.id, member.id, disabled=True))
     assert visit.http.get("/dashboard").headers["location"] == "/dashboard/sign-in"
     again = Visit(away)
     turned_away(again, again.come_back(again.code(email=email, sub=subject)), "disabled")

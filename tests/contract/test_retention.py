@@ -17,6 +17,7 @@ from tests.fixtures.front_door import Installation, Workspace, refused
 from tests.fixtures.responding import RESPONDING_SETTINGS, answered_by_bot, cli, cli_refuses, eventually
 from tests.fixtures.server import RunningServer
 from tests.fixtures.widget import Device, anonymous, claiming, reply, verified
+from vestibule.administration import audit
 from vestibule.cli import app
 from vestibule.clock import DAY_MS, now_ms
 
@@ -157,6 +158,79 @@ class TestPurge:
         settings = {name: value for name, value in responding.server.settings.items() if name != "VESTIBULE_INSTANCE"}
         with RunningServer({**settings, "VESTIBULE_PURGE_INTERVAL": "1s"}, tmp_path):
             eventually(lambda: set(counts(shop_front).values()) == {0})
+
+
+class TestAWorkspaceSOwn:
+    """Each workspace may say how long it keeps what it has."""
+
+    def test_a_shorter_time_counts_for_who_is_there_already(self, shop_front: Workspace) -> None:
+        other = shop_front.installation.workspace()
+        mine, theirs = anonymous(shop_front), anonymous(other)
+        for device in (mine, theirs):
+            chat(device)
+            let_expire(device, quiet_for=40 * DAY_MS)
+        assert cli(shop_front, "retention", "purge")["contacts"] == 0
+        cli(shop_front, "workspace", "retention", shop_front.id, "--unverified-contacts", "30d")
+        assert cli(shop_front, "retention", "purge")["contacts"] == 1
+        assert (counts(shop_front)["messages"], counts(other)["messages"]) == (0, 1)
+
+    def test_a_longer_one_keeps_them_and_taking_it_back_lets_them_go(self, shop_front: Workspace) -> None:
+        device = anonymous(shop_front)
+        chat(device)
+        let_expire(device)
+        cli(shop_front, "workspace", "retention", shop_front.id, "--unverified-contacts", "365d")
+        assert cli(shop_front, "retention", "purge")["contacts"] == 0
+        cli(shop_front, "workspace", "retention", shop_front.id)
+        assert cli(shop_front, "retention", "purge")["contacts"] == 1
+
+    def test_who_comes_from_then_on_has_it_from_the_first_message(self, shop_front: Workspace) -> None:
+        cli(shop_front, "workspace", "retention", shop_front.id, "--unverified-contacts", "2d")
+
+        def life() -> int:
+            device = anonymous(shop_front)
+            chat(device)
+            sql = "SELECT expires_at FROM contacts WHERE workspace_id = $1 AND id = $2"
+            [(expires_at,)] = shop_front.installation.rows(sql, shop_front.id, device.contact_id)
+            return int(expires_at) - now_ms()
+
+        # Workers know within two seconds.
+        eventually(lambda: life() <= 2 * DAY_MS)
+
+    def test_closed_conversations_go_and_open_ones_stay(self, shop_front: Workspace) -> None:
+        ada = verified(shop_front)
+        closed, fresh, still_open = chat(ada), chat(ada), chat(ada)
+        url = upload(ada)
+        file = {"id": "a", "name": "dot.png", "size": 1, "type": "image/png", "url": url}
+        ada.say(closed, attachments=[file])
+        for each in (closed, fresh):
+            assert ada.resolve(each).status_code == 200
+        sql = "UPDATE conversations SET updated_at = $3 WHERE workspace_id = $1 AND id = $2"
+        for each in (closed, still_open):
+            shop_front.installation.rows(sql, shop_front.id, each, now_ms() - 31 * DAY_MS)
+        assert cli(shop_front, "retention", "purge")["conversations"] == 0, "kept as long as the contact"
+        cli(shop_front, "workspace", "retention", shop_front.id, "--closed-conversations", "30d")
+        tried = cli(shop_front, "retention", "purge", "--dry-run")
+        assert (tried["contacts"], tried["conversations"]) == (0, 1)
+        done = cli(shop_front, "retention", "purge")
+        assert done == {"dry_run": False, "contacts": 0, "conversations": 1, "files": 1, "kept": 0}
+        assert sorted(ada.listed()) == sorted([fresh, still_open])
+        assert shop_front.installation.http.get(url).status_code == 404
+        assert counts(shop_front)["contacts"] == 1
+        refused(ada.poll(closed), 404, "not_found")
+
+    def test_the_audit_of_one_is_cut_and_still_whole(self, shop_front: Workspace) -> None:
+        other, installation = shop_front.installation.workspace(), shop_front.installation
+        for each in (shop_front, other):
+            each.sign_in()
+            cli(each, "audit", "tail", "-w", each.id)
+        cli(shop_front, "workspace", "retention", shop_front.id, "--audit", "1s")
+        time.sleep(1.5)
+        installation.run(audit.purge(installation.desk))
+        left = [entry["action"] for entry in cli(shop_front, "audit", "tail", "-w", shop_front.id)["items"]]
+        assert "audit.purge" in " ".join(left)
+        assert "authenticate" not in left
+        assert "authenticate" in [e["action"] for e in cli(other, "audit", "tail", "-w", other.id)["items"]]
+        assert cli(shop_front, "audit", "verify", "-w", shop_front.id)["whole"]
 
 
 class TestErase:

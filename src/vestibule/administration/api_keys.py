@@ -72,8 +72,7 @@ async def _make(
     unknown = sorted(set(scopes) - set(Scope))
     if unknown or not scopes:
         raise InvalidField("scope", f"must be one or more of {', '.join(Scope)}")
-    if len(name) > _LONGEST_NAME or (name and not name.isprintable()):
-        raise InvalidField("name", f"must have at most {_LONGEST_NAME} printable characters")
+    name = _checked_name(name)
     secret = generate(workspace_id)
     now = now_ms()
     key = ApiKey(
@@ -109,6 +108,27 @@ async def rotate(desk: Desk, workspace_id: str, key_id: str, *, overlap_ms: int)
     return made
 
 
+async def settings(desk: Desk, workspace_id: str, key_id: str) -> tuple[str, RateLimits]:
+    """What of a key may be changed: its name and limits. Raises NotFound."""
+    found = await rows.settings(desk.store, workspace_id, key_id)
+    if found is None:
+        raise NotFound("There is no such API key.")
+    return found
+
+
+async def change(
+    desk: Desk, workspace_id: str, key_id: str, *, name: str | None = None, rate_limits: RateLimits | None = None
+) -> None:
+    """Changes what is given; limits hold on every worker within 5 s. Raises NotFound, InvalidField."""
+    known = await settings(desk, workspace_id, key_id)
+    wanted = (known[0] if name is None else _checked_name(name), known[1] if rate_limits is None else rate_limits)
+    if wanted == known:
+        return
+    await rows.set_settings(desk.store, workspace_id, key_id, *wanted)
+    names = [each for each, differs in (("name", name), ("rate_limits", rate_limits)) if differs is not None]
+    await desk.record("api_key.change", workspace_id, key_id, detail=", ".join(names))
+
+
 async def revoke(desk: Desk, workspace_id: str, key_id: str) -> ApiKey:
     """Ends a key now; every worker refuses it within 5 s. Raises NotFound."""
     if await rows.end(desk.store, workspace_id, key_id, now_ms()) is None:
@@ -131,6 +151,12 @@ async def report(desk: Desk, workspace_id: str) -> list[KeyReport]:
     keys = await rows.list_all(desk.store, workspace_id)
     successors = {key.replaces: key for key in keys if key.replaces is not None}
     return [_report(key, successors.get(key.id), now_ms()) for key in keys]
+
+
+def _checked_name(name: str) -> str:
+    if len(name) > _LONGEST_NAME or (name and not name.isprintable()):
+        raise InvalidField("name", f"must have at most {_LONGEST_NAME} printable characters")
+    return name
 
 
 def _report(key: ApiKey, successor: ApiKey | None, now: int) -> KeyReport:

@@ -6,7 +6,6 @@ import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 import msgspec
 
@@ -22,6 +21,8 @@ from vestibule.storage import authentication_counts as counts
 from vestibule.storage import unverified_counts
 from vestibule.storage.audit import SCANNED, AuditFilter
 from vestibule.storage.store import Work
+from vestibule.tenancy import kept_for
+from vestibule.times import rfc3339
 
 LARGEST_PAGE = 500
 _PIECE = 1_000
@@ -153,12 +154,13 @@ async def verify(desk: Desk, workspace_id: str, *, noted: str | None = None) -> 
 
 
 async def purge(desk: Desk) -> int:
-    """Deletes what is older than `audit_retention`, up to a day later than it might; how many entries. The chain tells
-    of it, and so does not read as cut."""
-    retention = desk.settings.audit_retention
-    before = now_ms() - retention
+    """Deletes what is older than a workspace keeps its audit, up to a day later than it might; how many entries. The
+    chain tells of it, and so does not read as cut."""
+    kept = {INSTALLATION: desk.settings.audit_retention}
+    kept |= {each.id: kept_for(desk.settings, each.retention).audit for each in await workspaces.list_all(desk)}
     total = 0
-    for workspace_id in [INSTALLATION, *(workspace.id for workspace in await workspaces.list_all(desk))]:
+    for workspace_id, retention in kept.items():
+        before = now_ms() - retention
         await _breathe()
         # Seldom, for each purge is an entry itself.
         if not await _has_older(desk, workspace_id, before - min(DAY_MS, retention // 10)):
@@ -172,8 +174,8 @@ async def purge(desk: Desk) -> int:
 def shown(stored: StoredEntry) -> Shown:
     entry = stored.entry
     members = {name: getattr(entry, name) for name in Shown.__struct_fields__ if hasattr(entry, name)}
-    time = datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return Shown(**{**members, "seq": stored.seq, "time": time, "kind": entry.kind.value, "erased": stored.erased})
+    members |= {"seq": stored.seq, "time": rfc3339(entry.at), "kind": entry.kind.value, "erased": stored.erased}
+    return Shown(**members)
 
 
 def csv_header() -> str:

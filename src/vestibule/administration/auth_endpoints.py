@@ -68,6 +68,24 @@ async def change(
     return Changed(changed, made)
 
 
+async def replace(desk: Desk, workspace_id: str, wanted: AuthEndpointSettings) -> Changed:
+    """Sets everything at once; without secrets the known ones stay, or one is made. Raises NotFound, InvalidField,
+    InvalidDeclaration."""
+    known = await read(desk, workspace_id)
+    secrets = wanted.secrets or known.secrets
+    made = None if secrets else new_secret()
+    wanted = msgspec.structs.replace(
+        wanted, secrets=secrets or (made or "",), domains=rules.normalised_domains(wanted.domains)
+    )
+    problems = rules.problems(wanted, desk.settings.private_hosts)
+    if problems:
+        raise InvalidDeclaration(problems)
+    if wanted != known:
+        await workspace_settings.put(desk.store, desk.sealer, workspace_id, AUTH_ENDPOINT, wanted)
+        await desk.record("auth_endpoint.set", workspace_id, detail=workspaces.names_changed(known, wanted))
+    return Changed(wanted, made)
+
+
 async def remove(desk: Desk, workspace_id: str) -> AuthEndpointSettings:
     """Forgets everything that was set, required login and domains as well. The contacts it proved stay. Raises
     NotFound."""

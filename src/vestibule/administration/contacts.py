@@ -13,11 +13,13 @@ from vestibule.errors import Conflict, ContactBusy, InvalidField, NotFound
 from vestibule.identity import profile_rules
 from vestibule.identity.email import email_key
 from vestibule.identity.phone import phone_key
+from vestibule.model.audit import AuditEntry
 from vestibule.model.claims import CustomData, Method
 from vestibule.model.contact import Contact, Provenance
 from vestibule.model.conversation import Conversation, Message, StoredFile
 from vestibule.model.webhook import contact_unmerged
 from vestibule.storage import (
+    audit,
     contact_search,
     conversation_lists,
     erasure,
@@ -28,8 +30,13 @@ from vestibule.storage import (
 )
 from vestibule.storage import conversations as threads
 from vestibule.storage.contact_search import Trust
+from vestibule.storage.provider_identities import ProviderIdentities
 from vestibule.storage.store import Work
 from vestibule.storage.token_endings import Ending
+
+_OTHER_SIDE = ".into"
+_MERGES = {action + side for action in ("contact.merge", "contact.unmerge") for side in ("", _OTHER_SIDE)}
+_LOOKED_AT = 1_000
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -37,6 +44,25 @@ class Held(msgspec.Struct, frozen=True):
 
     conversations: list[tuple[Conversation, list[Message]]]
     files: list[StoredFile]
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """A key that finds a contact. `kind` is email, phone, external_id or provider, which has an `issuer`."""
+
+    kind: str
+    value: str
+    issuer: str | None
+    contact_id: str
+
+
+class MergeNote(msgspec.Struct, frozen=True):
+    """That a contact was merged into another one, or parted from it."""
+
+    contact_id: str
+    into: str
+    undone: bool
+    at: int
+    actor: str
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -146,6 +172,17 @@ async def export_all(desk: Desk, workspace_id: str, contact_id: str) -> list[tup
     return found
 
 
+async def identities(desk: Desk, workspace_id: str, contact_id: str) -> list[Identity]:
+    """The verified keys that find a person, of the contact and of those merged into it. Raises NotFound."""
+    subjects, found = ProviderIdentities(desk.store, desk.contacts), []
+    for each in await export(desk, workspace_id, contact_id):
+        keys = {"email": each.email_key, "phone": each.phone_key, "external_id": each.external_id}
+        found += [Identity(kind, value, None, each.id) for kind, value in keys.items() if value is not None]
+        proven = await subjects.list_of(workspace_id, each.id)
+        found += [Identity("provider", subject, issuer, each.id) for issuer, subject in proven]
+    return found
+
+
 async def held(desk: Desk, contact: Contact) -> Held:
     """The chats and files of one contact."""
     found = await threads.of_contact(desk.store, contact.workspace_id, contact.id)
@@ -198,7 +235,7 @@ async def merge(desk: Desk, workspace_id: str, contact_id: str, into_id: str) ->
         raise Conflict("Others are merged into this contact; unmerge them first.")
     if contact_id == into_id or not await desk.contacts.merge(workspace_id, contact_id, into_id, now_ms()):
         raise Conflict("Both must be different contacts that are not merged into another one.")
-    await desk.record("contact.merge", workspace_id, into_id, contact_id=contact_id)
+    await _record_both(desk, "contact.merge", workspace_id, contact_id, into_id)
     return await get(desk, workspace_id, contact_id)
 
 
@@ -208,8 +245,29 @@ async def unmerge(desk: Desk, workspace_id: str, contact_id: str) -> Contact:
     if contact.merged_into is None:
         raise Conflict("This contact is not merged into another one.")
     parted = await _part(desk, contact, contact.merged_into)
-    await desk.record("contact.unmerge", workspace_id, contact.merged_into, contact_id=contact_id)
+    await _record_both(desk, "contact.unmerge", workspace_id, contact_id, contact.merged_into)
     return parted
+
+
+async def merges(desk: Desk, workspace_id: str, contact_id: str) -> list[MergeNote]:
+    """Who was merged into the contact, or it into whom, and parted again; the latest first, as far as the audit goes
+    back. Raises NotFound."""
+    await get(desk, workspace_id, contact_id)
+    await desk.audit.flush()
+    found = await audit.of_contact(desk.store, workspace_id, contact_id, before=2**62, most=_LOOKED_AT)
+    return [_merge_of(stored.entry, contact_id) for stored in found if stored.entry.action in _MERGES]
+
+
+async def _record_both(desk: Desk, action: str, workspace_id: str, contact_id: str, into_id: str) -> None:
+    """An entry of each, so that either's history has it: the audit is searched by contact."""
+    await desk.record(action, workspace_id, into_id, contact_id=contact_id)
+    await desk.record(action + _OTHER_SIDE, workspace_id, contact_id, contact_id=into_id)
+
+
+def _merge_of(entry: AuditEntry, contact_id: str) -> MergeNote:
+    action, other_side, _ = entry.action.partition(_OTHER_SIDE)
+    people = (entry.target, contact_id) if other_side else (contact_id, entry.target)
+    return MergeNote(*people, undone=action == "contact.unmerge", at=entry.at, actor=entry.actor)
 
 
 def _check(contact: Contact, given: dict[str, object]) -> None:

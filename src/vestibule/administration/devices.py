@@ -1,6 +1,7 @@
-"""Lists the tokens that stand for a person, as the audit knows of their issue, and ends one; it must not see a token.
+"""Shows which tokens a person holds, and ends one of them; it must not see a token.
 
-A token is good by its signature and stored nowhere. What the audit keeps of its issue is its id, which opens nothing.
+No list of tokens is kept: the audit says which were issued, to whom and when, and a token's own life says how long it
+is good. Those of before the audit's beginning are ended with all others (`contacts.sign_out`).
 """
 
 from __future__ import annotations
@@ -11,107 +12,102 @@ from vestibule.administration import contacts
 from vestibule.administration.desk import Desk
 from vestibule.clock import now_ms
 from vestibule.errors import NotFound
-from vestibule.ids import is_id
-from vestibule.model.audit import REFUSED, AuditKind, StoredEntry
+from vestibule.model.audit import AuditEntry, AuditKind
 from vestibule.model.claims import Method
-from vestibule.model.contact import Contact
-from vestibule.storage import attached_identities, refresh_tokens, token_endings
-from vestibule.storage import audit as entries
+from vestibule.storage import attached_identities, audit, refresh_tokens, token_endings
 from vestibule.storage.attached_identities import AttachedRow
 from vestibule.storage.store import Work
-from vestibule.storage.token_endings import EVERYWHERE, LASTING, Ending
+from vestibule.storage.token_endings import EVERYWHERE, FOR_EVER, Ending
 
-# Of each contact that the person is; who signs in more often than this within an hour is found in the audit.
-MOST = 100
+_LOOKED_AT = 1_000
 
 
 class Device(msgspec.Struct, frozen=True):
-    """One token. `until` None: it has no end of its own. `conversation_id`: it was given for that chat alone. Page and
-    network are by the browser's word, and empty where it said none."""
+    """A token that was issued and not ended, and so a browser or app that holds it. `ends_at` is when it is over by
+    itself at the latest; None: never. `conversation_id`: it was issued for this conversation. Times are epoch
+    milliseconds; `address` is a network."""
 
     token_id: str
     contact_id: str
     method: str
     issued_at: int
-    until: int | None
-    origin: str = ""
-    address: str = ""
-    conversation_id: str = ""
+    ends_at: int | None
+    origin: str
+    address: str | None
+    conversation_id: str | None = None
 
 
-async def list_of(desk: Desk, workspace_id: str, contact_id: str) -> list[Device]:
-    """Every token of a person that may still be good, the latest first. Raises NotFound."""
+async def list_all(desk: Desk, workspace_id: str, contact_id: str) -> list[Device]:
+    """Those of the contact and of whom was merged into it, the latest first. What a sign-out at an identity provider
+    has ended is not known here. Raises NotFound."""
+    await desk.audit.flush()
     found: list[Device] = []
-    for contact in await contacts.export(desk, workspace_id, contact_id):
-        found += await _of_one(desk, contact)
-    return sorted(found, key=lambda device: -device.issued_at)
+    for person in await contacts.export(desk, workspace_id, contact_id):
+        ended = await token_endings.of_contact(desk.store, workspace_id, person.id)
+        found += [device for device in await _issued(desk, workspace_id, person.id) if not _is_ended(device, ended)]
+    return sorted(found, key=lambda device: device.issued_at, reverse=True)
 
 
-async def end(desk: Desk, workspace_id: str, contact_id: str, token_id: str) -> None:
-    """Ends one token; every worker refuses it within 5 s. Raises NotFound."""
-    for device in await list_of(desk, workspace_id, contact_id):
-        if device.token_id == token_id:
-            break
-    else:
-        raise NotFound("There is no such token.")
-    now = now_ms()
-    ending = Ending(workspace_id, device.contact_id, token_id, now if device.until is not None else LASTING)
+async def end(desk: Desk, workspace_id: str, contact_id: str, token_id: str) -> Device:
+    """Every worker refuses it within 5 s. Raises NotFound."""
+    held = {device.token_id: device for device in await list_all(desk, workspace_id, contact_id)}
+    if token_id not in held:
+        raise NotFound("This contact has no such token.")
+    device, now = held[token_id], now_ms()
 
     def work() -> Work[None]:
-        yield token_endings.insert_query(ending, now)
-        # Whoever acts as the person in one chat does so no more, and who renews their session is refused.
-        if device.conversation_id:
+        # The end of a token without one must outlive the sweep of those that are over anyway.
+        until = FOR_EVER if device.ends_at is None else now
+        yield token_endings.insert_query(Ending(workspace_id, device.contact_id, token_id, until), now)
+        if device.ends_at is None:
+            yield refresh_tokens.end(workspace_id, token_id)  # a visitor session's id is its token's
+        if device.conversation_id is not None:
             yield attached_identities.clear(workspace_id, device.conversation_id, token_id, now)
-        if token_id == device.contact_id:
-            yield refresh_tokens.end(workspace_id, token_id)
 
     await desk.store.transact(work)
     await desk.record("contact.end_token", workspace_id, token_id, contact_id=device.contact_id)
+    return device
 
 
-async def _of_one(desk: Desk, contact: Contact) -> list[Device]:
-    workspace_id, now = contact.workspace_id, now_ms()
-    endings = await token_endings.of_contact(desk.store, workspace_id, contact.id)
-    ended = {ending.token_id for ending in endings}
-    everywhere = max((each.issued_before for each in endings if each.token_id in {"", EVERYWHERE}), default=0)
-    issued = await entries.of_contact(desk.store, workspace_id, contact.id, before=2**62, most=MOST)
-    attached = await attached_identities.of_contact(desk.store, workspace_id, contact.id, now=now, most=MOST)
-    known = [_issued(desk, each) for each in issued if _is_issue(each)] + [_attached(each) for each in attached]
-    unique = {device.token_id: device for device in reversed(known)}
-    return [
-        device
-        for device in unique.values()
-        if device.token_id not in ended
-        and device.issued_at >= everywhere
-        and (device.until is None or device.until > now)
-    ]
+async def _issued(desk: Desk, workspace_id: str, contact_id: str) -> list[Device]:
+    now = now_ms()
+    entries = await audit.of_contact(desk.store, workspace_id, contact_id, before=2**62, most=_LOOKED_AT)
+    devices: dict[str, Device] = {}
+    for stored in entries:
+        entry = stored.entry
+        if entry.kind is AuditKind.AUTHENTICATION and entry.target:
+            devices.setdefault(entry.target, _of_entry(entry, contact_id, desk.settings.contact_token_lifetime))
+    for row in await attached_identities.of_contact(desk.store, workspace_id, contact_id, now):
+        devices[row.token_id] = _of_row(row)
+    return [device for device in devices.values() if device.ends_at is None or device.ends_at > now]
 
 
-def _is_issue(stored: StoredEntry) -> bool:
-    entry = stored.entry
-    return entry.kind is AuditKind.AUTHENTICATION and entry.outcome != REFUSED and is_id(entry.token_id)
-
-
-def _issued(desk: Desk, stored: StoredEntry) -> Device:
-    entry = stored.entry
-    proven = entry.method != Method.UNVERIFIED
+def _of_entry(entry: AuditEntry, contact_id: str, lifetime: int) -> Device:
+    endless = entry.method == Method.UNVERIFIED
     return Device(
-        token_id=entry.token_id,
-        contact_id=entry.contact_id or "",
+        token_id=entry.target,
+        contact_id=contact_id,
         method=entry.method,
         issued_at=entry.at,
-        until=entry.at + desk.settings.contact_token_lifetime if proven else None,
+        ends_at=None if endless else entry.at + lifetime,
         origin=entry.origin,
-        address=entry.address or "",
+        address=entry.address,
     )
 
 
-def _attached(row: AttachedRow) -> Device:
+def _of_row(row: AttachedRow) -> Device:
     return Device(
         token_id=row.token_id,
         contact_id=row.contact_id,
         method=Method.TOKEN_EXCHANGE.value,
         issued_at=row.created_at,
-        until=row.expires_at,
+        ends_at=row.expires_at,
+        origin="",
+        address=None,
         conversation_id=row.conversation_id,
     )
+
+
+def _is_ended(device: Device, endings: list[Ending]) -> bool:
+    everywhere = [ending.issued_before for ending in endings if ending.token_id in {"", EVERYWHERE}]
+    return device.token_id in {ending.token_id for ending in endings} or device.issued_at < max(everywhere, default=0)

@@ -22,15 +22,8 @@ _HOURS_FORM = "must look like `mon-fri 09:00-17:00` or `sat,sun 22:00-06:00`"
 
 async def put(desk: Desk, workspace_id: str, key: str, settings: QueueSettings) -> Queue:
     """Makes the queue, or writes over it. Raises NotFound, InvalidField, Conflict."""
-    if KEY.fullmatch(key) is None:
-        raise InvalidField("key", "must have 1 to 64 letters, digits, `.`, `_` or `-`")
-    name = settings.name
-    if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
-        raise InvalidField("name", f"must have 1 to {_LONGEST_NAME} printable characters")
-    if len(settings.hours) > _MOST_HOURS:
-        raise InvalidField("hours", f"must be given at most {_MOST_HOURS} times")
-    if settings.time_zone not in zoneinfo.available_timezones():
-        raise InvalidField("time_zone", "must be a zone that this machine knows, such as Europe/Oslo")
+    for problem in problems_of(key, settings):
+        raise problem
     others = await list_all(desk, workspace_id)
     if len(others) >= MOST_QUEUES and key not in {other.key for other in others}:
         raise Conflict(f"A workspace has at most {MOST_QUEUES} queues.")
@@ -40,10 +33,33 @@ async def put(desk: Desk, workspace_id: str, key: str, settings: QueueSettings) 
     return queue
 
 
+def problems_of(key: str, settings: QueueSettings) -> list[InvalidField]:
+    """Everything that keeps a queue from being kept."""
+    problems, name = [], settings.name
+    if KEY.fullmatch(key) is None:
+        problems.append(InvalidField("key", "must have 1 to 64 letters, digits, `.`, `_` or `-`"))
+    if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
+        problems.append(InvalidField("name", f"must have 1 to {_LONGEST_NAME} printable characters"))
+    if len(settings.hours) > _MOST_HOURS:
+        problems.append(InvalidField("hours", f"must be given at most {_MOST_HOURS} times"))
+    if settings.time_zone not in zoneinfo.available_timezones():
+        problems.append(InvalidField("time_zone", "must be a zone that this machine knows, such as Europe/Oslo"))
+    return problems
+
+
 async def list_all(desk: Desk, workspace_id: str) -> list[Queue]:
     """By their keys. Raises NotFound."""
     await workspaces.get(desk, workspace_id)
     return await rows.list_all(desk.store, workspace_id)
+
+
+async def get(desk: Desk, workspace_id: str, key: str) -> Queue:
+    """Raises NotFound."""
+    await workspaces.get(desk, workspace_id)
+    found = await rows.find(desk.store, workspace_id, key)
+    if found is None:
+        raise NotFound("There is no such queue.")
+    return found
 
 
 async def remove(desk: Desk, workspace_id: str, key: str) -> None:

@@ -1,4 +1,5 @@
-"""Forgets unverified contacts whose time is over, with everything of theirs; it must not touch a verified one.
+"""Forgets unverified contacts whose time is over, with everything of theirs, and conversations that were closed long
+ago; it must not touch a verified contact.
 
 Their tokens are not ended: the widget keeps them for ever and would never ask for another (contracts/opencx.md section
 0.6). Who comes back is a visitor without a past.
@@ -12,15 +13,17 @@ import random
 
 import msgspec
 
-from vestibule.administration import audit
+from vestibule.administration import audit, workspaces
 from vestibule.administration.desk import Desk
 from vestibule.clock import SECOND_MS, now_ms
-from vestibule.conversations.files import delete_files_of
+from vestibule.conversations.files import delete_attached, delete_files_of
 from vestibule.errors import VestibuleError
 from vestibule.model.audit import INSTALLATION
-from vestibule.storage import erasure
+from vestibule.model.workspace import Retention
+from vestibule.storage import conversations, erasure
 from vestibule.storage.erasure import Expired
 from vestibule.storage.store import Work
+from vestibule.tenancy import kept_for
 
 _BATCH = 50
 # Between two batches, so that visitors' own writes find their turn.
@@ -30,7 +33,8 @@ _log = logging.getLogger(__name__)
 
 
 class Purged(msgspec.Struct, frozen=True):
-    """What was forgotten. `kept`: contacts whose time would be over, but somebody has written since."""
+    """What was forgotten; conversations with their contacts, or because they were closed long ago. `kept`: contacts
+    whose time would be over, but somebody has written since."""
 
     contacts: int = 0
     conversations: int = 0
@@ -47,14 +51,19 @@ class Purged(msgspec.Struct, frozen=True):
 
 
 async def purge(desk: Desk, *, dry_run: bool = False) -> Purged:
-    """Forgets everybody whose time is over now; a dry run only counts them. Raises StorageUnavailable."""
+    """Forgets everything whose time is over now; a dry run only counts. Raises StorageUnavailable."""
     now = now_ms()
+    kept = {each.id: kept_for(desk.settings, each.retention) for each in await workspaces.list_all(desk)}
     total, last = Purged(), None
     while batch := await erasure.expired(desk.store, now, last, _BATCH):
         for found in batch:
-            total += await _purge_one(desk, found, now, dry_run=dry_run)
+            own = kept.get(found.workspace_id, kept_for(desk.settings, Retention()))
+            total += await _purge_one(desk, found, now, own.unverified_contacts, dry_run=dry_run)
         last = batch[-1]
         await asyncio.sleep(0 if dry_run else _BREATH_SECONDS)
+    for workspace_id, own in kept.items():
+        if own.closed_conversations:
+            total += await _purge_closed(desk, workspace_id, now - own.closed_conversations, dry_run=dry_run)
     return total
 
 
@@ -71,16 +80,37 @@ async def run(desk: Desk) -> None:
         except Exception:
             _log.exception("purging failed unexpectedly")
         else:
-            if purged.contacts:
-                await desk.record("retention.purge", INSTALLATION, detail=f"{purged.contacts} contacts")
+            if purged.contacts or purged.conversations:
+                detail = f"{purged.contacts} contacts, {purged.conversations} conversations"
+                await desk.record("retention.purge", INSTALLATION, detail=detail)
                 _log.info("purged %s contacts with %s conversations", purged.contacts, purged.conversations)
 
 
-async def _purge_one(desk: Desk, found: Expired, now: int, *, dry_run: bool) -> Purged:
+async def _purge_closed(desk: Desk, workspace_id: str, before: int, *, dry_run: bool) -> Purged:
+    total, last = Purged(), None
+    while batch := await erasure.closed(desk.store, workspace_id, before, last, _BATCH):
+        for _, conversation_id in batch:
+            total += (
+                Purged(conversations=1) if dry_run else await _purge_chat(desk, workspace_id, conversation_id, before)
+            )
+        last = batch[-1]
+        await asyncio.sleep(0 if dry_run else _BREATH_SECONDS)
+    return total
+
+
+async def _purge_chat(desk: Desk, workspace_id: str, conversation_id: str, before: int) -> Purged:
+    history = await conversations.history(desk.store, workspace_id, conversation_id)
+    links = [attachment.url for message in history for attachment in message.attachments]
+    # Files first, as above: what is cut short is found again.
+    files = await delete_attached(desk.store, desk.files, workspace_id, links)
+    done = await desk.store.transact(lambda: erasure.erase_closed(workspace_id, conversation_id, before))
+    return Purged(conversations=int(done), files=files)
+
+
+async def _purge_one(desk: Desk, found: Expired, now: int, retention: int, *, dry_run: bool) -> Purged:
     workspace_id, contact_id = found.workspace_id, found.contact_id
     people = [contact_id, *(other.id for other in await desk.contacts.merged_into(workspace_id, contact_id))]
     active = max([await erasure.last_activity(desk.store, workspace_id, person) for person in people])
-    retention = desk.settings.unverified_retention
     if active + retention > now:
         # A reply of ours does not wind the visitor's clock, and is a reason to keep what it replies to.
         if not dry_run:

@@ -34,9 +34,7 @@ async def add(desk: Desk, workspace_id: str, *, email: str, name: str, role: str
 def made(workspace_id: str, email: str, name: str, role: Role) -> tuple[Staff, str]:
     """A new member, who is not kept yet, and the key of their e-mail. Raises InvalidField."""
     key = email_key(email.strip())
-    name = name.strip() or email.partition("@")[0]
-    if len(name) > _LONGEST_NAME or not name.isprintable():
-        raise InvalidField("name", f"must have 1 to {_LONGEST_NAME} printable characters")
+    name = checked_name(name.strip() or email.partition("@")[0])
     return Staff(workspace_id, new_id(), email.strip(), name, role, now_ms()), key
 
 
@@ -62,6 +60,32 @@ async def set_role(desk: Desk, workspace_id: str, staff_id: str, role: str) -> S
     return await get(desk, workspace_id, staff_id)
 
 
+async def set_name(desk: Desk, workspace_id: str, staff_id: str, name: str) -> Staff:
+    """What visitors see from the next reply on. Raises NotFound, InvalidField."""
+    await get(desk, workspace_id, staff_id)
+    await rows.set_name(desk.store, workspace_id, staff_id, checked_name(name.strip()))
+    await desk.record("staff.name", workspace_id, staff_id)
+    return await get(desk, workspace_id, staff_id)
+
+
+async def set_disabled(desk: Desk, workspace_id: str, staff_id: str, *, disabled: bool) -> Staff:
+    """Shuts a member out at once, or lets them in again with the password that they had. Raises NotFound."""
+    known = await get(desk, workspace_id, staff_id)
+    if disabled == (known.disabled_at is not None):
+        return known
+    await rows.set_disabled(desk.store, workspace_id, staff_id, now_ms() if disabled else None)
+    await desk.record("staff.disable" if disabled else "staff.enable", workspace_id, staff_id)
+    return await get(desk, workspace_id, staff_id)
+
+
+async def end_sessions(desk: Desk, workspace_id: str, staff_id: str) -> Staff:
+    """Signs a member out everywhere. Raises NotFound."""
+    known = await get(desk, workspace_id, staff_id)
+    await rows.end_sessions(desk.store, workspace_id, staff_id)
+    await desk.record("staff.end_sessions", workspace_id, staff_id)
+    return known
+
+
 async def set_password(desk: Desk, workspace_id: str, staff_id: str, password: str) -> Staff:
     """Signs them out everywhere. Raises NotFound, InvalidField."""
     await get(desk, workspace_id, staff_id)
@@ -74,7 +98,7 @@ async def make_link(desk: Desk, workspace_id: str, staff_id: str) -> str:
     """The address at which they choose a password, once, within a day. Raises NotFound, Conflict."""
     known = await get(desk, workspace_id, staff_id)
     if known.disabled_at is not None:
-        raise Conflict("This member is disabled: enable them first.")
+        raise Conflict("This member is disabled; enable them first.")
     secret = generate(workspace_id, LINK)
     await rows.insert_link(desk.store, known, secret.secret_hash, now_ms() + LINK_LIFETIME_MS)
     await desk.record("staff.link", workspace_id, staff_id)
@@ -97,15 +121,6 @@ async def follow_link(desk: Desk, passwords: Passwords, link: str, password: str
         raise InvalidLink(step="link")
     await desk.record("staff.password", member.workspace_id, member.id, detail="by link")
     return member
-
-
-async def enable(desk: Desk, workspace_id: str, staff_id: str, *, enabled: bool) -> Staff:
-    """Shuts somebody out at once, or lets them in again with the password they had. Raises NotFound."""
-    known = await get(desk, workspace_id, staff_id)
-    if enabled != (known.disabled_at is None):
-        await rows.set_disabled(desk.store, workspace_id, staff_id, None if enabled else now_ms())
-        await desk.record("staff.enable" if enabled else "staff.disable", workspace_id, staff_id)
-    return await get(desk, workspace_id, staff_id)
 
 
 async def require_other_owner(desk: Desk, workspace_id: str, staff_id: str) -> None:
@@ -140,6 +155,13 @@ async def remove(desk: Desk, workspace_id: str, staff_id: str) -> Staff:
     await rows.delete(desk.store, known, email_key(known.email))
     await desk.record("staff.remove", workspace_id, staff_id)
     return known
+
+
+def checked_name(name: str) -> str:
+    """Raises InvalidField."""
+    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise InvalidField("name", f"must have 1 to {_LONGEST_NAME} printable characters")
+    return name
 
 
 def _role(text: str) -> Role:

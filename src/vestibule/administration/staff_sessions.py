@@ -49,6 +49,8 @@ async def find(desk: Desk, text: str, *, active: bool = True) -> Staff:
     found = await rows.find_session(desk.store, workspace_id, hashed)
     if found is None or now - found.created_at > LONGEST_MS or now - found.last_used_at > IDLE_MS:
         raise NotSignedIn(step="session")
+    if found.staff.disabled_at is not None:
+        raise NotSignedIn(step="session")
     if active and now - found.last_used_at > MINUTE_MS:
         with contextlib.suppress(StorageUnavailable):
             await rows.touch_session(desk.store, workspace_id, hashed, now)

@@ -10,16 +10,19 @@ import msgspec
 from vestibule.administration import workspaces
 from vestibule.administration.desk import Desk
 from vestibule.clock import now_ms
-from vestibule.errors import Conflict, InvalidField, NotFound, UpstreamForbidden
+from vestibule.errors import AlreadyExists, Conflict, InvalidField, NotFound, UpstreamForbidden
 from vestibule.ids import new_id
 from vestibule.model.webhook import EventKind, EventNames, WebhookEndpoint
 from vestibule.outbound.address_guard import parse_url
-from vestibule.outbound.standard_webhooks import new_secret
+from vestibule.outbound.standard_webhooks import new_secret, secret_bytes
 from vestibule.storage import webhooks as rows
-from vestibule.storage.webhooks import DeadLetter
+from vestibule.storage.webhooks import Undelivered
 
 MOST_ENDPOINTS = 20
+WAITING, DEAD = "waiting", "dead"
 _LONGEST_URL = 2048
+_LONGEST_NAME = 100
+_MOST_SECRETS = 2
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -47,19 +50,30 @@ async def add(
     *,
     events: Sequence[EventKind] = (),
     names: EventNames = EventNames.VESTIBULE,
+    name: str = "",
+    secrets: tuple[str, ...] = (),
 ) -> Changed:
-    """A new endpoint with a secret of its own, for these events; none given: all. Raises NotFound, InvalidField,
-    Conflict."""
+    """A new endpoint with a secret of its own, unless one is given, for these events; none given: all. Raises NotFound,
+    InvalidField, Conflict, AlreadyExists."""
     await workspaces.get(desk, workspace_id)
-    if len(await rows.list_all(desk.store, desk.sealer, workspace_id)) >= MOST_ENDPOINTS:
+    others = await rows.list_all(desk.store, desk.sealer, workspace_id)
+    if len(others) >= MOST_ENDPOINTS:
         raise Conflict(f"A workspace has at most {MOST_ENDPOINTS} webhook endpoints.")
-    secret = new_secret()
+    made = None if secrets else new_secret()
     endpoint = WebhookEndpoint(
-        workspace_id, new_id(), _checked(desk, url), (secret,), _ordered(events or EventKind), names, now_ms()
+        workspace_id=workspace_id,
+        id=new_id(),
+        url=url,
+        secrets=secrets or (made or "",),
+        events=_ordered(events or EventKind),
+        names=names,
+        created_at=now_ms(),
+        name=name,
     )
+    _check(desk, endpoint, others)
     await rows.put(desk.store, desk.sealer, endpoint)
     await desk.record("webhook.set", workspace_id, endpoint.id, detail="new")
-    return Changed(endpoint, secret)
+    return Changed(endpoint, made)
 
 
 async def change(
@@ -70,22 +84,27 @@ async def change(
     url: str | None = None,
     events: Sequence[EventKind] = (),
     names: EventNames | None = None,
+    name: str | None = None,
+    secrets: tuple[str, ...] = (),
     new_signing_secret: bool = False,
     one_secret: bool = False,
 ) -> Changed:
     """Changes what is given; events that wait go where the endpoint leads by then. `new_signing_secret` signs with a
-    fresh one beside the current one; `one_secret` forgets all but the newest. Raises NotFound, InvalidField."""
+    fresh one beside the current one; `one_secret` forgets all but the newest. Raises NotFound, InvalidField,
+    AlreadyExists."""
     known = await get(desk, workspace_id, endpoint_id)
     made = new_secret() if new_signing_secret else None
-    secrets = ((made,) if made is not None else ()) + known.secrets
+    secrets = ((made,) if made is not None else ()) + (secrets or known.secrets)
     changed = msgspec.structs.replace(
         known,
-        url=_checked(desk, url) if url is not None else known.url,
+        url=url if url is not None else known.url,
+        name=name if name is not None else known.name,
         events=_ordered(events) if events else known.events,
         names=names or known.names,
         # The one before goes on signing as well, until the receiver has changed to the new one.
         secrets=secrets[: 1 if one_secret else 2],
     )
+    _check(desk, changed, await rows.list_all(desk.store, desk.sealer, workspace_id))
     await rows.put(desk.store, desk.sealer, changed)
     await desk.record("webhook.set", workspace_id, endpoint_id, detail=workspaces.names_changed(known, changed))
     return Changed(changed, made)
@@ -102,8 +121,11 @@ async def get(desk: Desk, workspace_id: str, endpoint_id: str) -> WebhookEndpoin
 async def list_all(desk: Desk, workspace_id: str) -> list[Listed]:
     """The oldest first. Raises NotFound, CannotUnseal."""
     await workspaces.get(desk, workspace_id)
-    endpoints = await rows.list_all(desk.store, desk.sealer, workspace_id)
-    return [Listed(each, *await rows.count(desk.store, workspace_id, each.id)) for each in endpoints]
+    return [await counted(desk, each) for each in await rows.list_all(desk.store, desk.sealer, workspace_id)]
+
+
+async def counted(desk: Desk, endpoint: WebhookEndpoint) -> Listed:
+    return Listed(endpoint, *await rows.count(desk.store, endpoint.workspace_id, endpoint.id))
 
 
 async def remove(desk: Desk, workspace_id: str, endpoint_id: str) -> None:
@@ -113,10 +135,13 @@ async def remove(desk: Desk, workspace_id: str, endpoint_id: str) -> None:
     await desk.record("webhook.remove", workspace_id, endpoint_id)
 
 
-async def dead_letters(desk: Desk, workspace_id: str, endpoint_id: str, *, most: int = 50) -> list[DeadLetter]:
-    """The oldest first. Raises NotFound."""
+async def undelivered(
+    desk: Desk, workspace_id: str, endpoint_id: str, *, state: str = "", after: str = "", most: int = 50
+) -> list[Undelivered]:
+    """What waits and what is dead, or only one of them (`WAITING`, `DEAD`); the oldest first, those after an event.
+    Raises NotFound."""
     await get(desk, workspace_id, endpoint_id)
-    return await rows.dead(desk.store, workspace_id, endpoint_id, most)
+    return await rows.undelivered(desk.store, workspace_id, endpoint_id, after=after, state=state, most=most)
 
 
 async def replay(desk: Desk, workspace_id: str, endpoint_id: str, event_id: str = "") -> int:
@@ -136,14 +161,32 @@ def shown_url(url: str) -> str:
     return f"{address}?…" if question_mark else address
 
 
-def _checked(desk: Desk, url: str) -> str:
+def problems_of(desk: Desk, *, url: str, name: str, secrets: tuple[str, ...]) -> list[InvalidField]:
+    """Everything that keeps an endpoint from being kept; none repeats a secret."""
+    problems = []
     if len(url) > _LONGEST_URL:
-        raise InvalidField("url", f"must be at most {_LONGEST_URL} characters")
+        problems.append(InvalidField("url", f"must be at most {_LONGEST_URL} characters"))
     try:
         parse_url(url, desk.settings.private_hosts)
     except UpstreamForbidden as error:
-        raise InvalidField("url", f"may not be called: {error.detail}") from None
-    return url
+        problems.append(InvalidField("url", f"may not be called: {error.detail}"))
+    if len(name) > _LONGEST_NAME or (name and not name.isprintable()):
+        problems.append(InvalidField("name", f"must have at most {_LONGEST_NAME} printable characters"))
+    if len(secrets) > _MOST_SECRETS:
+        problems.append(InvalidField("secrets", "must be one, or two while they are changed"))
+    for secret in secrets:
+        try:
+            secret_bytes(secret)
+        except ValueError:
+            problems.append(InvalidField("secrets", "must be whsec_ and base64"))
+    return problems
+
+
+def _check(desk: Desk, endpoint: WebhookEndpoint, others: Sequence[WebhookEndpoint]) -> None:
+    for problem in problems_of(desk, url=endpoint.url, name=endpoint.name, secrets=endpoint.secrets):
+        raise problem
+    if endpoint.name and any(each.name == endpoint.name and each.id != endpoint.id for each in others):
+        raise AlreadyExists("There is a webhook endpoint of this name already.")
 
 
 def _ordered(events: Sequence[EventKind] | type[EventKind]) -> tuple[EventKind, ...]:

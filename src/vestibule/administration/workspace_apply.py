@@ -1,43 +1,32 @@
 """Makes a workspace what a file declares, tells what that would change, and writes down one that is there; it must not
 read a file.
 
-What is declared and what is there are brought into one form, a tree of plain values. Their difference is what `diff`
+What is declared and what is there are brought into one form (`workspace_tree.py`). Their difference is what `diff`
 shows and what `apply` does, so that applying twice cannot change anything the second time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
-from vestibule.administration import (
-    actions,
-    api_keys,
-    enforcement,
-    identity_providers,
-    provider_rules,
-    responders,
-    workspaces,
-)
-from vestibule.administration.api_keys import KeyState
+from vestibule.administration import actions, auth_endpoints, enforcement, provider_rules, responders, workspaces
+from vestibule.administration import workspace_changes as changes
+from vestibule.administration import workspace_tree as trees
 from vestibule.administration.desk import Desk
 from vestibule.administration.toml_places import toml
+from vestibule.administration.workspace_changes import Made
 from vestibule.administration.workspace_file import Declared
-from vestibule.clock import SECOND_MS
+from vestibule.administration.workspace_tree import Tree
 from vestibule.errors import Conflict, InvalidDeclaration
-from vestibule.model.action import ActionDeclaration
 from vestibule.model.auth_endpoint import Enforcement
 from vestibule.model.identity_provider import IdentityProvider, ProviderSettings
-from vestibule.model.responder import WidgetSettings
 from vestibule.model.workspace import Workspace
-from vestibule.responder import action_desk
-from vestibule.storage.json_columns import to_json
 
+T = TypeVar("T")
 SECRET = "(secret)"  # noqa: S105 - what is shown in the place of one
-_SECRET_MEMBERS = frozenset({"api_key", "secrets", "shared_secret", "client_secret"})
-Tree = dict[str, Any]
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -63,10 +52,11 @@ class Outcome(msgspec.Struct, frozen=True):
 async def apply(
     desk: Desk, declared: Declared, *, workspace_id: str | None = None, prune: bool = False, dry_run: bool = False
 ) -> Outcome:
-    """Makes what is declared of a workspace true; `prune` removes providers and actions that a section does not
-    mention, and never an API key. Raises NotFound, Conflict, InvalidDeclaration, InvalidField, CannotUnseal."""
+    """Makes what is declared of a workspace true; `prune` removes what a section does not mention, but disables staff,
+    and leaves API keys. Raises NotFound, Conflict, InvalidDeclaration, InvalidField, CannotUnseal,
+    AlreadyExists."""
     workspace = await _find(desk, declared, workspace_id)
-    before = await _tree(desk, workspace) if workspace is not None else {}
+    before = await trees.tree_of(desk, workspace) if workspace is not None else {}
     after, kept = _wanted(before, declared, prune=prune)
     differences = [*_differences("", before, after)]
     _refuse_clashes(declared)
@@ -91,16 +81,9 @@ async def export(desk: Desk, workspace_id: str) -> str:
     """The workspace as a file that declares it; a reference stands for each secret. Raises NotFound, Conflict,
     CannotUnseal."""
     workspace = await workspaces.get(desk, workspace_id)
-    tree = await _tree(desk, workspace)
-    tree["workspace"] = {"customer_id": workspace.customer_id, **tree["workspace"]}
-    for section in ("identity_providers", "api_keys", "actions"):
-        if section in tree:
-            tree[section] = [{"name": name, **each} for name, each in tree[section].items()]
-    if "responder" in tree:
-        tree["responder"] = _for_a_file(tree["responder"])
-    tree.pop("provider_order", None)
+    tree = await trees.tree_of(desk, workspace)
     try:
-        return toml({name: _referring(name, value) for name, value in tree.items() if value})
+        return toml(trees.for_a_file(tree, workspace.customer_id))
     except ValueError:
         raise Conflict("An action's schema has a null in it, which TOML cannot write.") from None
 
@@ -120,41 +103,6 @@ async def _find(desk: Desk, declared: Declared, workspace_id: str | None) -> Wor
     return known
 
 
-async def _tree(desk: Desk, workspace: Workspace) -> Tree:
-    """What is there."""
-    providers = await identity_providers.list_all(desk, workspace.id)
-    policy = await actions.policy(desk, workspace.id)
-    variables = await action_desk.variables_of(desk.store, desk.sealer, workspace.id)
-    declared = {
-        action.name: {
-            **_action(action),
-            **({"form": True} if action.name in policy.forms else {}),
-        }
-        for action in await actions.list_all(desk, workspace.id)
-    }
-    keys = {
-        report.key.name: {"scopes": list(report.key.scopes), "rate_limits": _plain(report.key.rate_limits)}
-        for report in await api_keys.report(desk, workspace.id)
-        if report.state is KeyState.ACTIVE and report.key.name
-    }
-    return {
-        "workspace": {
-            "name": workspace.name,
-            "disabled": workspace.disabled_at is not None,
-            "enforcement": (await enforcement.read(desk, workspace.id)).value,
-        },
-        "rate_limits": _plain(workspace.rate_limits),
-        "widget": _widget(await responders.read_widget(desk, workspace.id)),
-        "responder": _plain(await responders.read(desk, workspace.id)),
-        "identity_providers": {provider.name: _provider(provider) for provider in providers},
-        "provider_order": [provider.name for provider in providers],
-        "api_keys": keys,
-        "policy": {name: value for name, value in _plain(policy).items() if name != "forms"},
-        "variables": _plain(variables),
-        "actions": declared,
-    }
-
-
 def _wanted(before: Tree, declared: Declared, *, prune: bool) -> tuple[Tree, list[str]]:
     """What shall be there, and what is kept although the file does not mention it."""
     after = dict(before)
@@ -164,33 +112,66 @@ def _wanted(before: Tree, declared: Declared, *, prune: bool) -> tuple[Tree, lis
     given = {"name": table.name or None, "disabled": table.disabled, "enforcement": table.enforcement}
     after["workspace"] = known | {name: value for name, value in given.items() if value is not None}
     if declared.rate_limits is not None:
-        after["rate_limits"] = _plain(declared.rate_limits)
+        after["rate_limits"] = trees.plain(declared.rate_limits)
+    if declared.retention is not None:
+        after["retention"] = trees.retention(declared.retention)
     if declared.widget is not None:
-        after["widget"] = _widget(declared.widget)
+        after["widget"] = trees.widget(declared.widget)
+    if declared.visitor_sessions is not None:
+        addresses = declared.visitor_sessions
+        after["visitor_sessions"] = {"allowed_addresses": list(addresses)} if addresses else {}
     if declared.responder is not None:
-        after["responder"] = _plain(declared.responder)
-        secrets = before.get("responder", {}).get("secrets")
-        if not declared.responder.secrets and secrets:
-            after["responder"]["secrets"] = secrets
-    if declared.providers is not None:
-        known = before.get("identity_providers", {})
-        mine = {settings.name: _provider(settings) for settings in declared.providers}
-        others = {} if prune else {name: each for name, each in known.items() if name not in mine}
-        after["identity_providers"] = {**mine, **others}
-        kept += [f"identity_providers.{name}" for name in others]
-        after["provider_order"] = _order(before.get("provider_order", []), [*mine], [*others])
+        after["responder"] = _with_secrets(trees.plain(declared.responder), before.get("responder"))
+    if declared.auth_endpoint is not None:
+        after["auth_endpoint"] = _with_secrets(trees.auth_endpoint(declared.auth_endpoint), before.get("auth_endpoint"))
+    _want_arrays(before, after, kept, declared, prune=prune)
     if declared.api_keys:
         known = before.get("api_keys", {})
         # One in being is not changed: whoever holds it would not know.
-        fresh = {
-            table.name: {"scopes": sorted(table.scopes), "rate_limits": _plain(table.rate_limits)}
-            for table in declared.api_keys
-            if table.name not in known
-        }
+        fresh = {table.name: trees.api_key(table) for table in declared.api_keys if table.name not in known}
         after["api_keys"] = {**known, **fresh}
     if declared.actions is not None:
         _want_actions(before, after, kept, declared, prune=prune)
     return after, kept
+
+
+def _with_secrets(wanted: Tree, known: Tree | None) -> Tree:
+    """Those that sign stay, where the file names none."""
+    secrets = (known or {}).get("secrets")
+    return {**wanted, "secrets": secrets} if secrets and "secrets" not in wanted else wanted
+
+
+def _want_arrays(before: Tree, after: Tree, kept: list[str], declared: Declared, *, prune: bool) -> None:
+    def want(section: str, tables: Sequence[T] | None, name: Callable[[T], str], tree: Callable[[T], Tree]) -> None:
+        if tables is None:
+            return
+        known = before.get(section, {})
+        mine = {name(table): tree(table) for table in tables}
+        others = {} if prune else {name: each for name, each in known.items() if name not in mine}
+        after[section] = {**mine, **others}
+        kept.extend(f"{section}.{name}" for name in others)
+
+    hooks, members = before.get("webhooks", {}), before.get("staff", {})
+    want(
+        "identity_providers",
+        declared.providers,
+        lambda settings: settings.name,
+        lambda settings: trees.nameless(settings, ProviderSettings),
+    )
+    if declared.providers is not None:
+        mine = [settings.name for settings in declared.providers]
+        others = [name for name in after["identity_providers"] if name not in mine]
+        after["provider_order"] = changes.order_of(before.get("provider_order", []), mine, others)
+    want("queues", declared.queues, lambda table: table.key, lambda table: trees.queue(table.settings))
+    want(
+        "webhooks",
+        declared.webhooks,
+        lambda table: table.name,
+        lambda table: _with_secrets(trees.webhook(table), hooks.get(table.name)),
+    )
+    want("staff", declared.staff, lambda table: table.key, lambda table: trees.member(table, members.get(table.key)))
+    if declared.staff is not None and prune:
+        after["staff"] = {key: {**each, "disabled": True} for key, each in members.items()} | after["staff"]
 
 
 def _want_actions(before: Tree, after: Tree, kept: list[str], declared: Declared, *, prune: bool) -> None:
@@ -198,34 +179,40 @@ def _want_actions(before: Tree, after: Tree, kept: list[str], declared: Declared
     if wanted is None:
         return
     known = before.get("actions", {})
-    mine = {
-        action.name: {**_action(action), **({"form": True} if action.name in wanted.forms else {})}
-        for action in wanted.actions
-    }
+    mine = {action.name: trees.action(action, form=action.name in wanted.forms) for action in wanted.actions}
     others = {} if prune else {name: each for name, each in known.items() if name not in mine}
     after["actions"] = {**mine, **others}
     kept += [f"actions.{name}" for name in others]
     if wanted.policy is not None or prune:
-        after["policy"] = _plain(wanted.policy) if wanted.policy is not None else {}
+        after["policy"] = trees.plain(wanted.policy) if wanted.policy is not None else {}
     if wanted.variables is not None or prune:
-        after["variables"] = _plain(wanted.variables) if wanted.variables is not None else {}
+        after["variables"] = trees.plain(wanted.variables) if wanted.variables is not None else {}
 
 
-def _order(known: list[str], mine: list[str], others: list[str]) -> list[str]:
-    """The file's order on the places that its providers have; those that it does not mention stay where they are."""
-    rest = iter(mine)
-    placed = [name if name in others else next(rest, None) for name in known if name in mine or name in others]
-    return [*(name for name in placed if name is not None), *rest]
+async def _carry_out(desk: Desk, workspace: Workspace, declared: Declared, *, prune: bool) -> Made:
+    made = await _change_settings(desk, workspace, declared)
+    if declared.providers is not None:
+        await changes.put_providers(desk, workspace.id, declared.providers, prune=prune)
+    if declared.queues is not None:
+        await changes.put_queues(desk, workspace.id, declared.queues, prune=prune)
+    if declared.webhooks is not None:
+        made |= await changes.put_webhooks(desk, workspace.id, declared.webhooks, prune=prune)
+    if declared.staff is not None:
+        made |= await changes.put_staff(desk, workspace.id, declared.staff, prune=prune)
+    if declared.actions is not None:
+        await actions.apply(desk, workspace.id, declared.actions, prune=prune)
+    return made | await changes.put_api_keys(desk, workspace.id, declared.api_keys)
 
 
-async def _carry_out(desk: Desk, workspace: Workspace, declared: Declared, *, prune: bool) -> dict[str, str]:
-    made: dict[str, str] = {}
+async def _change_settings(desk: Desk, workspace: Workspace, declared: Declared) -> Made:
+    made: Made = {}
     await workspaces.change(
         desk,
         workspace.id,
         name=declared.workspace.name or None,
         disabled=declared.workspace.disabled,
         rate_limits=declared.rate_limits,
+        retention=declared.retention,
     )
     if declared.workspace.enforcement is not None:
         await enforcement.change(desk, workspace.id, declared.workspace.enforcement)
@@ -239,53 +226,20 @@ async def _carry_out(desk: Desk, workspace: Workspace, declared: Declared, *, pr
             modes=widget.modes,
             allowed_origins=widget.allowed_origins,
         )
+    if declared.visitor_sessions is not None:
+        known = await workspaces.visitor_sessions(desk, workspace.id)
+        if known.allowed_addresses != declared.visitor_sessions:
+            await workspaces.allow_addresses(desk, workspace.id, declared.visitor_sessions)
     if declared.responder is not None:
         _, secret = await responders.replace(desk, workspace.id, declared.responder)
         if secret is not None:
             made["responder.secrets"] = secret
-    if declared.providers is not None:
-        await _put_providers(desk, workspace.id, declared.providers, prune=prune)
-    if declared.actions is not None:
-        await actions.apply(desk, workspace.id, declared.actions, prune=prune)
-    known = {report.key.name for report in await api_keys.report(desk, workspace.id) if report.state is KeyState.ACTIVE}
-    for table in declared.api_keys:
-        if table.name not in known:
-            _, new = await api_keys.create(
-                desk,
-                workspace.id,
-                scopes=tuple(table.scopes),
-                name=table.name,
-                lifetime_ms=table.lifetime_ms,
-                rate_limits=table.rate_limits,
-            )
-            made[f"api_keys.{table.name}"] = new.text
+    if declared.auth_endpoint is not None:
+        wanted = declared.auth_endpoint.at(await enforcement.read(desk, workspace.id))
+        set_up = await auth_endpoints.replace(desk, workspace.id, wanted)
+        if set_up.secret is not None:
+            made["auth_endpoint.secrets"] = set_up.secret
     return made
-
-
-async def _put_providers(desk: Desk, workspace_id: str, wanted: tuple[ProviderSettings, ...], *, prune: bool) -> None:
-    known = {provider.name: provider for provider in await identity_providers.list_all(desk, workspace_id)}
-    names = {settings.name for settings in wanted}
-    if prune:  # first, so that one that goes cannot stand in the way of one that comes
-        for name in known.keys() - names:
-            await identity_providers.remove(desk, workspace_id, known[name].id)
-    for settings in wanted:
-        found = known.get(settings.name)
-        if found is None:
-            await identity_providers.add(desk, workspace_id, settings)
-        elif _provider(found) != _provider(settings):
-            await identity_providers.replace(desk, _placed(found, settings, found.position))
-    now = await identity_providers.list_all(desk, workspace_id)
-    by_name = {provider.name: provider for provider in now}
-    others = [provider.name for provider in now if provider.name not in names]
-    order = _order([provider.name for provider in now], [settings.name for settings in wanted], others)
-    for provider, name in zip(now, order, strict=True):
-        if by_name[name].position != provider.position:
-            await identity_providers.replace(desk, _placed(by_name[name], by_name[name], provider.position))
-
-
-def _placed(known: IdentityProvider, settings: ProviderSettings, position: int) -> IdentityProvider:
-    members = {name: getattr(settings, name) for name in ProviderSettings.__struct_fields__}
-    return IdentityProvider(workspace_id=known.workspace_id, id=known.id, position=position, **members)
 
 
 def _refuse_clashes(declared: Declared) -> None:
@@ -312,57 +266,5 @@ def _differences(place: str, before: Any, after: Any) -> Iterator[Difference]:
         yield Difference(place, _masked(place, before), _masked(place, after))
 
 
-def _is_secret(place: str) -> bool:
-    return place.startswith("variables.") or not _SECRET_MEMBERS.isdisjoint(place.split("."))
-
-
 def _masked(place: str, value: Any) -> Any:
-    return SECRET if value is not None and _is_secret(place) else value
-
-
-def _plain(value: msgspec.Struct) -> Tree:
-    """Without what has its default, so that absent and default are one. A list and a tuple are one as well."""
-    tree: Tree = msgspec.json.decode(to_json(value))
-    return tree
-
-
-def _widget(settings: WidgetSettings) -> Tree:
-    tree = _plain(settings)
-    if "modes" in tree:
-        tree["modes"] = [{name: value for name, value in mode.items() if value is not None} for mode in tree["modes"]]
-    return tree
-
-
-def _provider(settings: ProviderSettings) -> Tree:
-    members = {name: getattr(settings, name) for name in ProviderSettings.__struct_fields__}
-    tree = _plain(ProviderSettings(**members))
-    tree.pop("name", None)
-    return tree
-
-
-def _action(action: ActionDeclaration) -> Tree:
-    members = {name: getattr(action, name) for name in ActionDeclaration.__struct_fields__}
-    tree = _plain(ActionDeclaration(**members))
-    tree.pop("name", None)
-    return tree
-
-
-def _for_a_file(responder: Tree) -> Tree:
-    tree = dict(responder)
-    timeout = tree.pop("timeout_ms", None)
-    if timeout is not None:
-        tree["timeout"] = f"{timeout // SECOND_MS}s" if timeout % SECOND_MS == 0 else f"{timeout}ms"
-    # The secrets that sign stay where they are: a file need not name them.
-    tree.pop("secrets", None)
-    return tree
-
-
-def _referring(place: str, value: Any) -> Any:
-    """With a reference in the place of each secret, under a name to set."""
-    if isinstance(value, Mapping):
-        return {name: _referring(f"{place}.{name}", each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_referring(f"{place}.{index}", each) for index, each in enumerate(value)]
-    if isinstance(value, str) and _is_secret(place) and not place.startswith("api_keys."):
-        return {"env": "".join(character if character.isalnum() else "_" for character in place).upper()}
-    return value
+    return SECRET if value is not None and trees.is_secret(place, value) else value

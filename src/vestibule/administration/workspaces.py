@@ -9,20 +9,23 @@ from collections.abc import Sequence
 import msgspec
 
 from vestibule.administration.desk import Desk
-from vestibule.clock import now_ms
+from vestibule.clock import DAY_MS, MINUTE_MS, SECOND_MS, now_ms
 from vestibule.errors import AlreadyExists, InvalidField, NotFound
 from vestibule.ids import new_id, random_base62
 from vestibule.model.visitor_session import VisitorSessionSettings
-from vestibule.model.workspace import RateLimits, Workspace
+from vestibule.model.workspace import RateLimits, Retention, Workspace
 from vestibule.storage import workspace_settings
 from vestibule.storage import workspaces as rows
 from vestibule.storage.store import UniqueViolation
-from vestibule.tenancy import VISITOR_SESSIONS
+from vestibule.tenancy import VISITOR_SESSIONS, kept_for
 
 # Puzzel's seed: 1 to 25 characters. Letters, digits and a few separators: it stands in a path.
 _CUSTOMER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,24}")
 _LONGEST_NAME = 200
 _MOST_ADDRESSES = 100
+# As the settings of the same names for the installation.
+_SHORTEST_RETENTION = {"unverified_contacts": MINUTE_MS, "closed_conversations": 0, "audit": SECOND_MS}
+LONGEST_RETENTION = 3650 * DAY_MS
 
 
 def made(name: str, customer_id: str | None = None) -> Workspace:
@@ -74,8 +77,9 @@ async def change(
     name: str | None = None,
     rate_limits: RateLimits | None = None,
     disabled: bool | None = None,
+    retention: Retention | None = None,
 ) -> Workspace:
-    """Changes what is given. Raises NotFound, InvalidField."""
+    """Changes what is given. A shorter retention counts for what is there as well. Raises NotFound, InvalidField."""
     known = await get(desk, workspace_id)
     changed = known
     if name is not None:
@@ -84,10 +88,24 @@ async def change(
         changed = msgspec.structs.replace(changed, rate_limits=rate_limits)
     if disabled is not None and disabled != (known.disabled_at is not None):
         changed = msgspec.structs.replace(changed, disabled_at=now_ms() if disabled else None)
+    if retention is not None:
+        for problem in retention_problems(retention):
+            raise problem
+        changed = msgspec.structs.replace(changed, retention=retention)
     if changed != known:
-        await rows.update(desk.store, changed)
+        before, after = (kept_for(desk.settings, each.retention).unverified_contacts for each in (known, changed))
+        await rows.update(desk.store, changed, later_ms=after - before)
         await desk.record("workspace.change", workspace_id, detail=names_changed(known, changed))
     return changed
+
+
+def retention_problems(retention: Retention) -> list[InvalidField]:
+    """Everything that keeps it from being kept."""
+    return [
+        InvalidField(f"retention.{name}", f"must be from {shortest // SECOND_MS} to {LONGEST_RETENTION // SECOND_MS} s")
+        for name, shortest in _SHORTEST_RETENTION.items()
+        if (value := getattr(retention, name)) is not None and not shortest <= value <= LONGEST_RETENTION
+    ]
 
 
 async def rotate_widget_token(desk: Desk, workspace_id: str) -> Workspace:
@@ -111,16 +129,21 @@ async def visitor_sessions(desk: Desk, workspace_id: str) -> VisitorSessionSetti
 async def allow_addresses(desk: Desk, workspace_id: str, addresses: Sequence[str]) -> VisitorSessionSettings:
     """Lets only these have visitor sessions, or everybody if there are none. Raises NotFound, InvalidField."""
     await get(desk, workspace_id)
+    settings = VisitorSessionSettings(networks_of(addresses))
+    await workspace_settings.put(desk.store, desk.sealer, workspace_id, VISITOR_SESSIONS, settings)
+    await desk.record("workspace.visitor_addresses", workspace_id)
+    return settings
+
+
+def networks_of(addresses: Sequence[str]) -> tuple[str, ...]:
+    """As they are kept. Raises InvalidField."""
     try:
         networks = tuple(str(ipaddress.ip_network(address.strip())) for address in addresses)
     except ValueError:
         raise InvalidField("address", "must be an address or a CIDR network, without host bits") from None
     if len(networks) > _MOST_ADDRESSES:
         raise InvalidField("address", f"must be given at most {_MOST_ADDRESSES} times")
-    settings = VisitorSessionSettings(networks)
-    await workspace_settings.put(desk.store, desk.sealer, workspace_id, VISITOR_SESSIONS, settings)
-    await desk.record("workspace.visitor_addresses", workspace_id)
-    return settings
+    return networks
 
 
 def names_changed(before: msgspec.Struct, after: msgspec.Struct) -> str:

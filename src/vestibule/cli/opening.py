@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import getpass
 import os
-import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, NoReturn, TypeVar
@@ -15,20 +14,18 @@ import typer
 
 from vestibule.administration.desk import Desk, open_desk
 from vestibule.cli.output import print_json
-from vestibule.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from vestibule.errors import VestibuleError
 from vestibule.model.audit import Actor
 from vestibule.sealing import Sealer
 from vestibule.server.serve import prepare
 from vestibule.settings import InvalidSettings, Settings, read_settings
 from vestibule.storage.opening import WrongSchema
+from vestibule.times import read_span
 
 T = TypeVar("T")
 # Options that many commands have.
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 InWorkspace = Annotated[str, typer.Option("--workspace", "-w", help="The workspace's id.")]
-_DURATION = re.compile(r"([0-9]{1,6})([smhd])")
-_UNITS = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 
 
 def at_the_desk(action: Callable[[Desk], Awaitable[T]], *, as_json: bool) -> T:
@@ -76,7 +73,7 @@ def fail(code: str, message: str, *, as_json: bool, exit_code: int = 1) -> NoRet
 
 def duration(text: str, *, as_json: bool) -> int:
     """Milliseconds of `90s`, `15m`, `24h` or `30d`."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
+    found = read_span(text)
+    if found is None:
         fail("invalid_option", "a duration is a number and s, m, h or d, such as 24h", as_json=as_json, exit_code=2)
-    return int(match[1]) * _UNITS[match[2]]
+    return found

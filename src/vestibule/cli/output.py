@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
+
+from vestibule import times
 
 Value = str | int | float | bool | None | Sequence["Value"] | Mapping[str, "Value"]
 
 
 def rfc3339(milliseconds: int | None) -> str | None:
     """A stored time as people and JSON readers expect it, in UTC."""
-    if milliseconds is None:
-        return None
-    text = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
+    return times.rfc3339(milliseconds) if milliseconds is not None else None
 
 
 def print_json(value: Mapping[str, Value]) -> None:

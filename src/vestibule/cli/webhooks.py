@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from vestibule.administration import webhooks
@@ -23,6 +22,7 @@ def set_(
     workspace: InWorkspace,
     endpoint_id: Annotated[str | None, typer.Option("--id", help="The endpoint to change; without: a new one.")] = None,
     url: Annotated[str | None, typer.Option(help="Where to send events.")] = None,
+    name: Annotated[str | None, typer.Option(help="What a workspace's file knows it by.")] = None,
     event: Annotated[
         list[EventKind] | None, typer.Option(help="What to send. Repeatable; replaces all. A new one has every event.")
     ] = None,
@@ -40,7 +40,9 @@ def set_(
     async def act(desk: Desk) -> Changed:
         if endpoint_id is None:
             given_names = names or EventNames.VESTIBULE
-            return await webhooks.add(desk, workspace, url or "", events=event or (), names=given_names)
+            return await webhooks.add(
+                desk, workspace, url or "", events=event or (), names=given_names, name=name or ""
+            )
         return await webhooks.change(
             desk,
             workspace,
@@ -48,6 +50,7 @@ def set_(
             url=url,
             events=event or (),
             names=names,
+            name=name,
             new_signing_secret=rotate_secret,
             one_secret=forget_old_secret,
         )
@@ -67,7 +70,7 @@ def list_(workspace: InWorkspace, as_json: Json = False) -> None:
     found = at_the_desk(lambda desk: webhooks.list_all(desk, workspace), as_json=as_json)
     shown = [{**_shown(each.endpoint), "waiting": each.waiting, "dead": each.dead} for each in found]
     empty = "No webhook yet. Make one: vestibule webhook set --workspace ID --url URL"
-    print_list(shown, ("id", "url", "names", "events", "waiting", "dead"), as_json=as_json, empty=empty)
+    print_list(shown, ("id", "name", "url", "names", "events", "waiting", "dead"), as_json=as_json, empty=empty)
 
 
 @app.command("remove")
@@ -85,9 +88,19 @@ def dead(
     as_json: Json = False,
 ) -> None:
     """List an endpoint's dead letters: events that every try has failed to deliver."""
-    found = at_the_desk(lambda desk: webhooks.dead_letters(desk, workspace, endpoint_id, most=limit), as_json=as_json)
+    found = at_the_desk(
+        lambda desk: webhooks.undelivered(desk, workspace, endpoint_id, state=webhooks.DEAD, most=limit),
+        as_json=as_json,
+    )
     shown: list[dict[str, Any]] = [
-        {**msgspec.structs.asdict(letter), "at": rfc3339(letter.at), "died_at": rfc3339(letter.died_at)}
+        {
+            "id": letter.id,
+            "kind": letter.kind,
+            "at": rfc3339(letter.at),
+            "attempts": letter.attempts,
+            "died_at": rfc3339(letter.died_at),
+            "problem": letter.problem,
+        }
         for letter in found
     ]
     print_list(shown, ("id", "kind", "at", "died_at", "problem"), as_json=as_json, empty="No dead letter.")
@@ -109,6 +122,7 @@ def _shown(endpoint: WebhookEndpoint) -> dict[str, Any]:
     return {
         "id": endpoint.id,
         "workspace_id": endpoint.workspace_id,
+        "name": endpoint.name,
         "url": webhooks.shown_url(endpoint.url),
         "events": list(endpoint.events),
         "names": endpoint.names.value,

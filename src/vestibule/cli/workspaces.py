@@ -14,10 +14,11 @@ from vestibule.administration import workspace_apply, workspaces
 from vestibule.administration.desk import Desk
 from vestibule.administration.workspace_apply import Outcome
 from vestibule.administration.workspace_file import read_workspace_file
-from vestibule.cli.opening import Json, at_the_desk, fail
+from vestibule.cli.opening import Json, at_the_desk, duration, fail
 from vestibule.cli.output import Value, print_list, print_result, rfc3339
 from vestibule.model.visitor_session import VisitorSessionSettings
-from vestibule.model.workspace import RateLimits, Workspace
+from vestibule.model.workspace import RateLimits, Retention, Workspace
+from vestibule.times import span_text
 
 app = typer.Typer(help="Customers' tenancies.", no_args_is_help=True)
 
@@ -63,6 +64,26 @@ def limit(
     print_result(_shown(changed), as_json=as_json)
 
 
+@app.command("retention")
+def retention(
+    workspace_id: str,
+    unverified_contacts: Annotated[
+        str | None, typer.Option(help="Of unverified contacts, since somebody wrote; such as 30d.")
+    ] = None,
+    closed_conversations: Annotated[
+        str | None, typer.Option(help="Of closed conversations; 0s: as long as the contact.")
+    ] = None,
+    audit: Annotated[str | None, typer.Option(help="Of the audit and the counts.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say how long a workspace keeps what it has; what is left out goes back to the installation's."""
+    given = {"unverified_contacts": unverified_contacts, "closed_conversations": closed_conversations, "audit": audit}
+    spans = {name: duration(text, as_json=as_json) for name, text in given.items() if text is not None}
+    wanted = Retention(**spans)
+    changed = at_the_desk(lambda desk: workspaces.change(desk, workspace_id, retention=wanted), as_json=as_json)
+    print_result(_shown(changed), as_json=as_json)
+
+
 @app.command("addresses")
 def addresses(
     workspace_id: str,
@@ -101,7 +122,9 @@ File = Annotated[Path, typer.Argument(help="The TOML file that declares it.")]
 Which = Annotated[
     str | None, typer.Option("--workspace", "-w", help="The workspace's id, if the file has no customer_id.")
 ]
-Prune = Annotated[bool, typer.Option("--prune", help="Remove providers and actions that the file does not mention.")]
+Prune = Annotated[
+    bool, typer.Option("--prune", help="Remove what the file does not mention; staff are disabled, API keys stay.")
+]
 
 
 @app.command("apply")
@@ -161,6 +184,10 @@ def _shown(workspace: Workspace) -> dict[str, Value]:
         "customer_id": workspace.customer_id,
         "widget_token": workspace.widget_token,
         "rate_limits": {"standard": workspace.rate_limits.standard, "streaming": workspace.rate_limits.streaming},
+        "retention": {
+            name: span_text(value) if (value := getattr(workspace.retention, name)) is not None else None
+            for name in Retention.__struct_fields__
+        },
         "created_at": rfc3339(workspace.created_at),
         "disabled_at": rfc3339(workspace.disabled_at),
     }

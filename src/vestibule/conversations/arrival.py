@@ -24,8 +24,8 @@ class Arrived(msgspec.Struct, frozen=True):
     writes."""
 
     token: str
-    contact_id: str
     token_id: str
+    contact_id: str
 
     def __repr__(self) -> str:
         return f"Arrived({self.contact_id})"
@@ -42,13 +42,12 @@ async def admit(runtime: Runtime, workspace_id: str, address: str, origins: Sequ
 async def arrive(runtime: Runtime, workspace_id: str, said: Said) -> Arrived:
     """Lets in who was admitted. Stores nothing, unless what was said is too large to travel in the token. Raises
     NoSigningKey, StorageUnavailable."""
-    contact_id = new_id()
+    contact_id, token_id = new_id(), new_id()
     if said.email is not None:
         contact_id = unverified_contact_id(await runtime.unverified_secret.get(), workspace_id, said.email)
     carried: Said | None = said if said != Said() else None
     if len(_ENCODER.encode(said)) > _LONGEST_SAID:
         await remember_said(runtime, workspace_id, contact_id, said)
         carried = None
-    token_id = new_id()
     token = runtime.contact_tokens.issue_unverified(workspace_id, contact_id, carried, token_id=token_id)
-    return Arrived(token, contact_id, token_id)
+    return Arrived(token, token_id, contact_id)

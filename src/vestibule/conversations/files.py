@@ -131,6 +131,16 @@ async def delete_files_of(store: Store, files: FileStore, workspace_id: str, con
     return len(found)
 
 
+async def delete_attached(store: Store, files: FileStore, workspace_id: str, links: Sequence[str]) -> int:
+    """Forgets the uploads that these links lead to; how many they were."""
+    matches = [match for link in links if (match := _LINK.search(link)) is not None and match[1] == workspace_id]
+    deleted = 0
+    for file_id in {match[2] for match in matches}:
+        await files.delete(workspace_id, file_id)
+        deleted += await rows.delete(store, workspace_id, file_id)
+    return deleted
+
+
 async def _own_file(runtime: Runtime, author: Visitor, link: str) -> Kept | None:
     base = runtime.settings.public_url
     match = _LINK.fullmatch(link, len(base)) if link.startswith(base) and len(link) <= LONGEST_LINK else None

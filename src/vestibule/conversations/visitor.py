@@ -11,7 +11,9 @@ from vestibule.errors import InvalidContactToken, WorkspaceDisabled
 from vestibule.model.claims import CustomData, Method
 from vestibule.model.contact import Contact, Provenance
 from vestibule.model.conversation import Trust
+from vestibule.model.workspace import Retention
 from vestibule.runtime import Runtime
+from vestibule.tenancy import kept_for
 from vestibule.tokens.contact_token import ContactClaims, Said
 
 # An unverified contact's clock is wound again only when this much of it has run down, so not at every message.
@@ -89,7 +91,7 @@ async def ensure_contact(runtime: Runtime, visitor: Visitor) -> Contact:
         # Whatever the surface has looked at: what runs later, or by another way, does not write either.
         await admit_unverified(runtime, visitor.workspace_id, Reason.WRITE, {})
     found = await runtime.contacts.find_leading(visitor.workspace_id, visitor.contact_id)
-    retention = runtime.settings.unverified_retention
+    retention = await _retention(runtime, visitor.workspace_id)
     if found is None:
         if visitor.verified:
             raise InvalidContactToken(detail="its contact is gone", step="contact")
@@ -97,11 +99,17 @@ async def ensure_contact(runtime: Runtime, visitor: Visitor) -> Contact:
         await runtime.contacts.insert(fresh)
         return fresh
     if not found.verified and found.expires_at is not None:
-        found = await _renew(runtime, visitor, found)
+        found = await _renew(runtime, visitor, found, retention)
         until = now_ms() + retention
         if found.expires_at is not None and found.expires_at < until - retention // _WIND_SHARE:
             await runtime.contacts.extend(found.workspace_id, found.id, until, until - retention // _WIND_SHARE)
     return found
+
+
+async def _retention(runtime: Runtime, workspace_id: str) -> int:
+    workspace = await runtime.tenancy.by_id(workspace_id)
+    own = workspace.retention if workspace is not None else Retention()
+    return kept_for(runtime.settings, own).unverified_contacts
 
 
 def _of(visitor: Visitor, retention_ms: int) -> Contact:
@@ -115,9 +123,9 @@ def _of(visitor: Visitor, retention_ms: int) -> Contact:
     )
 
 
-async def _renew(runtime: Runtime, visitor: Visitor, found: Contact) -> Contact:
+async def _renew(runtime: Runtime, visitor: Visitor, found: Contact, retention_ms: int) -> Contact:
     """The contact with what its visitor's page said last: a page that names its visitor does so on every load."""
-    said = _of(visitor, runtime.settings.unverified_retention)
+    said = _of(visitor, retention_ms)
     newer = {
         name: getattr(said, name)
         for name, origin in said.provenance.items()
@@ -136,7 +144,7 @@ async def remember_said(runtime: Runtime, workspace_id: str, contact_id: str, sa
     """Stores claims that are too large to travel in a token."""
     now = now_ms()
     found = await runtime.contacts.find(workspace_id, contact_id)
-    retention = runtime.settings.unverified_retention
+    retention = await _retention(runtime, workspace_id)
     fresh = unverified_contact(workspace_id, contact_id, said, retention_ms=retention, now=now)
     if found is None:
         await runtime.contacts.insert(fresh)

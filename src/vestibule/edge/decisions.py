@@ -7,7 +7,7 @@ from vestibule.clock import now_ms
 from vestibule.conversations.admission import REASON, STEP, Reason
 from vestibule.edge.client_address import client_address, truncated
 from vestibule.edge.http import Request
-from vestibule.model.audit import INSTALLATION, REFUSED, AuditEntry, AuditKind
+from vestibule.model.audit import INSTALLATION, ISSUED, REFUSED, AuditEntry, AuditKind
 from vestibule.model.auth_endpoint import Enforcement
 from vestibule.model.claims import Method
 from vestibule.settings import Network
@@ -55,7 +55,7 @@ def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | 
         kind=AuditKind.ADMINISTRATION if of_staff else AuditKind.AUTHENTICATION,
         action=DASHBOARD if of_staff else AUTHENTICATE if request.proves else PRESENT,
         actor=f"staff:{facts['staff']}" if "staff" in facts else "",
-        outcome=REFUSED if refusal is not None else WARNED if warned else str(facts.get("outcome", "issued")),
+        outcome=REFUSED if refusal is not None else WARNED if warned else str(facts.get("outcome", ISSUED)),
         at=now_ms(),
         method=_method(request),
         code=refusal.code if refusal is not None else errors.LoginRequired.code if warned else "",
@@ -66,7 +66,7 @@ def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | 
         provider_id=str(facts.get("provider") or (refusal.provider_id if refusal is not None else "")),
         origin=origin_of(request),
         request_id=request.scope.get("vestibule.request_id", ""),
-        token_id=str(facts.get("token_id", "")),
+        target=str(facts.get("token_id", "")),
         contact_id=str(facts["contact"]) if "contact" in facts else None,
         address=truncated(client_address(request, trusted)) or None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 import msgspec
@@ -61,11 +61,6 @@ def moment(request: Request, name: str) -> int | None:
     if not 0 <= milliseconds <= _BEYOND:
         raise InvalidField(name, "must be a time of RFC 3339, such as 2026-11-21T14:55:16Z")
     return milliseconds
-
-
-def rfc3339(milliseconds: int) -> str:
-    """A stored time as JSON readers expect it, in UTC."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def cursor_of(place: object) -> str:

@@ -9,6 +9,7 @@ from vestibule.auth_endpoint.question import Question
 from vestibule.auth_endpoint.user_token import usable
 from vestibule.authenticate import Caller, authenticate, guard
 from vestibule.conversations.admission import Reason, admit_page, admit_unverified
+from vestibule.edge.arrivals import note_proven, note_unproven
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Request
 from vestibule.errors import (
@@ -41,12 +42,11 @@ class PageFields(msgspec.Struct, frozen=True):
 
 
 class SignedIn(msgspec.Struct, frozen=True):
-    """`life` is in seconds; None, as is the contact, for a guest. Under `token_id` the token can be ended."""
+    """`life` is in seconds; None, as is the contact, for a guest."""
 
     token: str
     life: int | None
     contact_id: str
-    token_id: str
     contact: Contact | None
 
     @property
@@ -85,15 +85,10 @@ async def sign_in(
         guest = await _guest(runtime, workspace.id, settings, request)
         if guest is None:
             raise
-        request.facts |= {"method": "unverified", "contact": guest.contact_id, "token_id": guest.token_id}
         request.facts |= {"code": error.code, "step": error.step, "detail": error.detail}
         return guest
-    noted = {name: fate for name, fate in done.fields.items() if fate not in {"accepted", "cleared"}}
-    if noted:
-        request.facts["fields"] = "; ".join(f"{name} {fate}" for name, fate in noted.items())
-    request.facts |= {"method": "auth_endpoint", "outcome": done.outcome.value, "contact": done.contact.id}
-    request.facts["token_id"] = done.token_id
-    return SignedIn(done.token, done.life, done.contact.id, done.token_id, done.contact)
+    note_proven(request, Method.AUTH_ENDPOINT, done)
+    return SignedIn(done.token, done.life, done.contact.id, done.contact)
 
 
 async def _guest(
@@ -109,7 +104,8 @@ async def _guest(
         return None
     contact_id, token_id = new_id(), new_id()
     token = runtime.contact_tokens.issue_unverified(workspace_id, contact_id, None, token_id=token_id)
-    return SignedIn(token, None, contact_id, token_id, None)
+    note_unproven(request, contact_id, token_id)
+    return SignedIn(token, None, contact_id, None)
 
 
 def _said(fields: PageFields | None) -> dict[str, str]:

@@ -21,7 +21,8 @@ class Role(enum.StrEnum):
 
 
 class Staff(msgspec.Struct, frozen=True):
-    """One member of staff, of one workspace. `has_password` is false until a link was followed or one was set."""
+    """One member of staff, of one workspace. `has_password` is false until a link was followed or one was set. Nobody
+    who was disabled signs in."""
 
     workspace_id: str
     id: str

@@ -33,7 +33,8 @@ class EventNames(enum.StrEnum):
 
 
 class WebhookEndpoint(msgspec.Struct, frozen=True):
-    """`secrets` sign what is sent, the current one first; two while the receiver changes from one to the other."""
+    """`secrets` sign what is sent, the current one first; two while the receiver changes from one to the other. `name`
+    is what a workspace's file knows it by, and may be empty."""
 
     workspace_id: str
     id: str
@@ -42,6 +43,7 @@ class WebhookEndpoint(msgspec.Struct, frozen=True):
     events: tuple[EventKind, ...]
     names: EventNames
     created_at: int
+    name: str = ""
 
     def __repr__(self) -> str:
         return f"WebhookEndpoint({self.id})"

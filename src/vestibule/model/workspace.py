@@ -14,6 +14,23 @@ class RateLimits(msgspec.Struct, frozen=True, omit_defaults=True):
     streaming: int | None = None
 
 
+class Retention(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How long a workspace keeps what it has, in milliseconds; None means the installation's setting. Of unverified
+    contacts since somebody wrote, of closed conversations since they were closed (0: as long as the contact)."""
+
+    unverified_contacts: int | None = None
+    closed_conversations: int | None = None
+    audit: int | None = None
+
+
+class KeptFor(msgspec.Struct, frozen=True):
+    """The same where nothing is left open."""
+
+    unverified_contacts: int
+    closed_conversations: int
+    audit: int
+
+
 class Workspace(msgspec.Struct, frozen=True):
     """One tenancy. `customer_id` is its public short name (Puzzel), `widget_token` what the widget carries."""
 
@@ -24,6 +41,7 @@ class Workspace(msgspec.Struct, frozen=True):
     rate_limits: RateLimits
     created_at: int
     disabled_at: int | None = None
+    retention: Retention = Retention()
 
 
 class Scope(enum.StrEnum):

@@ -13,6 +13,8 @@ _COLUMNS = (
     " k.last_used_at, k.replaces"
 )
 
+_OF_W = ", ".join(f"w.{name.strip()}" for name in workspaces.COLUMNS.split(","))
+
 INSERT = statement(
     "api_keys.insert",
     """
@@ -24,7 +26,7 @@ INSERT = statement(
 FIND_BY_HASH = statement(
     "api_keys.find_by_hash",
     f"""
-    SELECT {_COLUMNS}, w.id, w.name, w.customer_id, w.widget_token, w.rate_limits, w.created_at, w.disabled_at
+    SELECT {_COLUMNS}, {_OF_W}
     FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id
     WHERE k.workspace_id = $1 AND k.secret_hash = $2
     """,
@@ -40,6 +42,13 @@ END = statement(
     UPDATE api_keys SET revoked_at = CASE WHEN revoked_at IS NULL OR revoked_at > $3 THEN $3 ELSE revoked_at END
     WHERE workspace_id = $1 AND id = $2 RETURNING revoked_at
     """,
+)
+SETTINGS = statement(
+    "api_keys.settings", "SELECT id, name, rate_limits FROM api_keys WHERE workspace_id = $1 AND id = $2"
+)
+SET_SETTINGS = statement(
+    "api_keys.set_settings",
+    "UPDATE api_keys SET name = $3, rate_limits = $4 WHERE workspace_id = $1 AND id = $2 RETURNING id",
 )
 TOUCH = statement(
     "api_keys.touch",
@@ -85,6 +94,16 @@ async def end(store: Store, workspace_id: str, key_id: str, at: int) -> int | No
     """Makes the key end at `at` (epoch ms) at the latest; the moment it now ends, or None if there is no such key."""
     rows = await store.write(END, workspace_id, key_id, at)
     return int(rows[0][0]) if rows else None
+
+
+async def settings(store: Store, workspace_id: str, key_id: str) -> tuple[str, RateLimits] | None:
+    """Name and limits: what may be changed, without what its use changes."""
+    rows = await store.read(SETTINGS, workspace_id, key_id)
+    return (str(rows[0][1]), from_json(rows[0][2], RateLimits)) if rows else None
+
+
+async def set_settings(store: Store, workspace_id: str, key_id: str, name: str, limits: RateLimits) -> None:
+    await store.write(SET_SETTINGS, workspace_id, key_id, name, to_json(limits))
 
 
 async def touch(store: Store, workspace_id: str, key_id: str, used_at: int) -> None:

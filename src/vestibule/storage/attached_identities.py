@@ -43,8 +43,8 @@ CLEAR = statement(
 OF_CONTACT = statement(
     "attached_identities.of_contact",
     f"""
-    SELECT {_COLUMNS} FROM attached_identities WHERE workspace_id = $1 AND contact_id = $2 AND cleared_at IS NULL
-        AND expires_at > $3 ORDER BY created_at DESC LIMIT $4
+    SELECT {_COLUMNS} FROM attached_identities
+    WHERE workspace_id = $1 AND contact_id = $2 AND cleared_at IS NULL AND expires_at > $3 ORDER BY created_at
     """,
 )
 PURGE = statement(
@@ -79,9 +79,9 @@ async def find(store: Store, workspace_id: str, conversation_id: str, holder: st
     return AttachedRow(*rows[0]) if rows else None
 
 
-async def of_contact(store: Store, workspace_id: str, contact_id: str, *, now: int, most: int) -> list[AttachedRow]:
-    """Where somebody acts as the contact, the latest first."""
-    return [AttachedRow(*row) for row in await store.read(OF_CONTACT, workspace_id, contact_id, now, most)]
+async def of_contact(store: Store, workspace_id: str, contact_id: str, now: int) -> list[AttachedRow]:
+    """In which conversations somebody is the contact at this moment."""
+    return [AttachedRow(*row) for row in await store.read(OF_CONTACT, workspace_id, contact_id, now)]
 
 
 def clear(workspace_id: str, conversation_id: str, holder_or_token: str, now: int) -> Query:

@@ -1,5 +1,5 @@
-"""Finds contacts whose time is over, and deletes everything of a contact but its files; it must not decide who is
-forgotten."""
+"""Finds contacts and closed conversations whose time is over, and deletes everything of them but files; it must not
+decide what is forgotten."""
 
 from __future__ import annotations
 
@@ -61,6 +61,27 @@ AUDIT = statement(
 )
 
 
+# ($3, $4): the last row of the batch before.
+CLOSED = statement(
+    "erasure.closed",
+    """
+    SELECT updated_at, id FROM conversations
+    WHERE workspace_id = $1 AND updated_at < $2 AND status <> 'open'
+        AND (updated_at > $3 OR (updated_at = $3 AND id > $4))
+    ORDER BY updated_at, id LIMIT $5
+    """,
+)
+CLOSED_CONVERSATION = statement(
+    "erasure.closed_conversation",
+    """
+    DELETE FROM conversations WHERE workspace_id = $1 AND id = $2 AND status <> 'open' AND updated_at < $3 RETURNING id
+    """,
+)
+ATTACHED_IN = statement(
+    "erasure.attached_in", "DELETE FROM attached_identities WHERE workspace_id = $1 AND conversation_id = $2"
+)
+
+
 class Expired(msgspec.Struct, frozen=True):
     expires_at: int
     contact_id: str
@@ -76,6 +97,24 @@ async def expired(store: Store, before: int, after: Expired | None, most: int) -
 async def last_activity(store: Store, workspace_id: str, contact_id: str) -> int:
     """When something last changed in a conversation of the contact; 0 if it has none."""
     return int((await store.read(LAST_ACTIVITY, workspace_id, contact_id))[0][0] or 0)
+
+
+async def closed(
+    store: Store, workspace_id: str, before: int, after: tuple[int, str] | None, most: int
+) -> list[tuple[int, str]]:
+    """Closed conversations in which nothing has changed since `before`: that time and the id, the oldest first."""
+    rows = await store.read(CLOSED, workspace_id, before, *(after or (-1, "")), most)
+    return [(row[0], row[1]) for row in rows]
+
+
+def erase_closed(workspace_id: str, conversation_id: str, before: int) -> Work[bool]:
+    """Deletes a conversation with all that hangs on it; False, and nothing, where it has changed since `before`."""
+    if not (yield query(CLOSED_CONVERSATION, workspace_id, conversation_id, before)):
+        return False
+    yield query(MESSAGES, workspace_id, conversation_id)
+    yield query(JOBS, workspace_id, conversation_id)
+    yield query(ATTACHED_IN, workspace_id, conversation_id)
+    return True
 
 
 def erase_if_expired(workspace_id: str, contact_id: str, before: int) -> Work[int | None]:

@@ -19,6 +19,7 @@ _COLUMNS = (
     "s.workspace_id, s.id, s.email, s.name, s.role, s.created_at, s.password_hash IS NOT NULL, s.signed_in_at,"
     " s.disabled_at"
 )
+_WIDTH = 9
 
 INSERT = statement(
     "staff.insert",
@@ -46,6 +47,10 @@ ANYBODY = statement("staff_emails.anybody", "SELECT email_key FROM staff_emails 
 SET_ROLE = statement("staff.set_role", "UPDATE staff SET role = $3 WHERE workspace_id = $1 AND id = $2 RETURNING id")
 SET_PASSWORD = statement(
     "staff.set_password", "UPDATE staff SET password_hash = $3 WHERE workspace_id = $1 AND id = $2 RETURNING id"
+)
+SET_NAME = statement("staff.set_name", "UPDATE staff SET name = $3 WHERE workspace_id = $1 AND id = $2 RETURNING id")
+SET_DISABLED = statement(
+    "staff.set_disabled", "UPDATE staff SET disabled_at = $3 WHERE workspace_id = $1 AND id = $2 RETURNING id"
 )
 NOTE_SIGN_IN = statement("staff.note_sign_in", "UPDATE staff SET signed_in_at = $3 WHERE workspace_id = $1 AND id = $2")
 DELETE = statement("staff.delete", "DELETE FROM staff WHERE workspace_id = $1 AND id = $2")
@@ -103,9 +108,6 @@ IS_LINK = statement(
     """,
 )
 END_LINKS_OF = statement("staff_links.end_all", "DELETE FROM staff_links WHERE workspace_id = $1 AND staff_id = $2")
-SET_DISABLED = statement(
-    "staff.set_disabled", "UPDATE staff SET disabled_at = $3 WHERE workspace_id = $1 AND id = $2 RETURNING id"
-)
 END_OTHER_SESSIONS = statement(
     "staff_sessions.end_others",
     "DELETE FROM staff_sessions WHERE workspace_id = $1 AND staff_id = $2 AND secret_hash <> $3",
@@ -196,7 +198,7 @@ async def find(store: Store, workspace_id: str, staff_id: str) -> Staff | None:
 async def find_by_email(store: Store, email_key: str) -> tuple[Staff, str | None] | None:
     """With the hash of the password, for whoever is about to check one."""
     rows = await store.read(FIND_BY_EMAIL, INSTALLATION, email_key)
-    return (_from_row(rows[0]), rows[0][9]) if rows else None
+    return (_from_row(rows[0]), rows[0][_WIDTH]) if rows else None
 
 
 async def list_all(store: Store, workspace_id: str) -> list[Staff]:
@@ -209,6 +211,22 @@ async def is_anybody(store: Store) -> bool:
 
 async def set_role(store: Store, workspace_id: str, staff_id: str, role: Role) -> bool:
     return bool(await store.write(SET_ROLE, workspace_id, staff_id, role.value))
+
+
+async def set_name(store: Store, workspace_id: str, staff_id: str, name: str) -> None:
+    await store.write(SET_NAME, workspace_id, staff_id, name)
+
+
+async def set_disabled(store: Store, workspace_id: str, staff_id: str, at: int | None) -> bool:
+    """With a time: ends every session and link. False where there is no such member."""
+
+    def work() -> Work[bool]:
+        rows = yield query(SET_DISABLED, workspace_id, staff_id, at)
+        if at is not None:
+            yield from _end(workspace_id, staff_id)
+        return bool(rows)
+
+    return await store.transact(work)
 
 
 async def set_password(store: Store, workspace_id: str, staff_id: str, password_hash: str) -> bool:
@@ -228,17 +246,6 @@ async def delete(store: Store, staff: Staff, email_key: str) -> None:
         yield query(DELETE_SUBJECTS_OF, INSTALLATION, staff.workspace_id, staff.id)
         yield query(DELETE_EMAIL, INSTALLATION, email_key, staff.id)
         yield query(DELETE, staff.workspace_id, staff.id)
-
-    await store.transact(work)
-
-
-async def set_disabled(store: Store, workspace_id: str, staff_id: str, at: int | None) -> None:
-    """Whoever is disabled has no session and no link."""
-
-    def work() -> Work[None]:
-        yield query(SET_DISABLED, workspace_id, staff_id, at)
-        if at is not None:
-            yield from _end(workspace_id, staff_id)
 
     await store.transact(work)
 
@@ -282,7 +289,7 @@ async def insert_session(store: Store, staff: Staff, secret_hash: str, now: int)
 
 async def find_session(store: Store, workspace_id: str, secret_hash: str) -> StaffSession | None:
     rows = await store.read(FIND_SESSION, workspace_id, secret_hash)
-    return StaffSession(_from_row(rows[0]), rows[0][9], rows[0][10]) if rows else None
+    return StaffSession(_from_row(rows[0]), *rows[0][_WIDTH:]) if rows else None
 
 
 async def touch_session(store: Store, workspace_id: str, secret_hash: str, now: int) -> None:

@@ -20,14 +20,6 @@ SINCE = statement(
     "token_endings.since",
     "SELECT workspace_id, contact_id, token_id, issued_before FROM token_endings WHERE created_at >= $1",
 )
-# A token that had an end of its own is over by it, so it needs no other. A contact's ending stays, and that of a single
-# token without an end: an unverified visitor's.
-PURGE = statement(
-    "token_endings.purge",
-    """
-    DELETE FROM token_endings WHERE created_at < $1 AND token_id <> '' AND issued_before < $2 RETURNING workspace_id
-    """,
-)
 OF_CONTACT = statement(
     "token_endings.of_contact",
     """
@@ -35,17 +27,25 @@ OF_CONTACT = statement(
     WHERE workspace_id = $1 AND contact_id = $2
     """,
 )
-# Of a single token, as the moment before which it was issued: it has no end of its own, so its ending stays.
-LASTING = 2**62
+# A token that had an end of its own is over by it, so it needs no other. A contact's ending stays: an unverified
+# visitor's token has none. So does that of one such token.
+PURGE = statement(
+    "token_endings.purge",
+    """
+    DELETE FROM token_endings WHERE created_at < $1 AND token_id <> '' AND issued_before <> $2 RETURNING workspace_id
+    """,
+)
 # In place of a token's id, where no id that is made here can be: every token of a contact who is verified, each of
 # which has an end of its own; those of them that came of no known session of a provider; and what stands before a
 # session's name, of whatever contact.
 EVERYWHERE, NO_SESSION, SESSION = "*", "-", "sid:"
+# In place of a time, with one token's id: the token has no end of its own, so this one stays.
+FOR_EVER = 2**53
 
 
 class Ending(msgspec.Struct, frozen=True):
     """`token_id` empty, EVERYWHERE or NO_SESSION: such tokens of the contact as were issued before `issued_before`
-    (epoch ms). After SESSION it names a session, and no contact."""
+    (epoch ms). After SESSION it names a session, and no contact. Otherwise it is one token, whenever it was issued."""
 
     workspace_id: str
     contact_id: str
@@ -72,4 +72,4 @@ async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[E
 
 async def purge(store: Store, before: int) -> int:
     """Deletes the endings of tokens with an end of their own that were noted before a moment; how many."""
-    return len(await store.write(PURGE, before, LASTING))
+    return len(await store.write(PURGE, before, FOR_EVER))

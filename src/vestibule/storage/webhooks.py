@@ -80,11 +80,13 @@ FAILED = statement(
     WHERE workspace_id = $1 AND endpoint_id = $2 AND id = $3 AND owner = $4
     """,
 )
-DEAD = statement(
-    "webhooks.dead",
+UNDELIVERED = statement(
+    "webhooks.undelivered",
     """
-    SELECT id, kind, at, attempts, died_at, problem FROM webhook_deliveries
-    WHERE workspace_id = $1 AND endpoint_id = $2 AND died_at IS NOT NULL ORDER BY id LIMIT $3
+    SELECT id, kind, at, attempts, due_at, died_at, problem FROM webhook_deliveries
+    WHERE workspace_id = $1 AND endpoint_id = $2 AND id > $3
+        AND ($4 = '' OR ($4 = 'dead' AND died_at IS NOT NULL) OR ($4 = 'waiting' AND died_at IS NULL))
+    ORDER BY id LIMIT $5
     """,
 )
 COUNT = statement(
@@ -112,14 +114,16 @@ class Delivery(msgspec.Struct, frozen=True):
     attempts: int
 
 
-class DeadLetter(msgspec.Struct, frozen=True):
-    """An event that was not delivered, and is not tried any more. `problem` is what the last try came to."""
+class Undelivered(msgspec.Struct, frozen=True):
+    """An event that was not delivered yet, and is tried again at `due_at`; or a dead letter, which is not tried any
+    more. `problem` is what the last try came to."""
 
     id: str
     kind: str
     at: int
     attempts: int
-    died_at: int
+    due_at: int | None
+    died_at: int | None
     problem: str
 
 
@@ -127,11 +131,12 @@ class _Sealed(msgspec.Struct, frozen=True):
     url: str
     secrets: tuple[str, ...]
     names: EventNames
+    name: str = ""
 
 
 async def put(store: Store, sealer: Sealer, endpoint: WebhookEndpoint) -> None:
     """Makes the endpoint, or writes over it."""
-    text = to_json(_Sealed(endpoint.url, endpoint.secrets, endpoint.names))
+    text = to_json(_Sealed(endpoint.url, endpoint.secrets, endpoint.names, endpoint.name))
     sealed = sealer.seal(text, sealing_context(endpoint.workspace_id, endpoint.id))
     events = f",{','.join(endpoint.events)},"
     await store.write(SET, endpoint.workspace_id, endpoint.id, sealed, events, endpoint.created_at)
@@ -202,9 +207,12 @@ async def failed(store: Store, delivery: Delivery, problem: str, *, due_at: int 
     await store.write(FAILED, *_key(delivery), due_at, died_at, problem)
 
 
-async def dead(store: Store, workspace_id: str, endpoint_id: str, most: int) -> list[DeadLetter]:
-    """The oldest first."""
-    return [DeadLetter(*row) for row in await store.read(DEAD, workspace_id, endpoint_id, most)]
+async def undelivered(
+    store: Store, workspace_id: str, endpoint_id: str, *, after: str, state: str, most: int
+) -> list[Undelivered]:
+    """The oldest first, those after an event; `state` empty, `waiting` or `dead`."""
+    rows = await store.read(UNDELIVERED, workspace_id, endpoint_id, after, state, most)
+    return [Undelivered(*row) for row in rows]
 
 
 async def count(store: Store, workspace_id: str, endpoint_id: str) -> tuple[int, int]:
@@ -239,7 +247,7 @@ def _delivery(row: Row) -> Delivery:
 def _endpoint(sealer: Sealer, row: Row) -> WebhookEndpoint:
     sealed = from_json(sealer.unseal(row[2], sealing_context(row[0], row[1])), _Sealed)
     events = tuple(EventKind(name) for name in row[3].strip(",").split(","))
-    return WebhookEndpoint(row[0], row[1], sealed.url, sealed.secrets, events, sealed.names, row[4])
+    return WebhookEndpoint(row[0], row[1], sealed.url, sealed.secrets, events, sealed.names, row[4], sealed.name)
 
 
 def sealing_context(workspace_id: str, endpoint_id: str) -> str:

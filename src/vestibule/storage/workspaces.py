@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from vestibule.model.workspace import RateLimits, Workspace
+from vestibule.model.workspace import RateLimits, Retention, Workspace
 from vestibule.storage.json_columns import from_json, to_json
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Query, Row, Store, Work, query
 
-_COLUMNS = "id, name, customer_id, widget_token, rate_limits, created_at, disabled_at"
+COLUMNS = "id, name, customer_id, widget_token, rate_limits, created_at, disabled_at, retention"
 
 INSERT = statement(
-    "workspaces.insert", f"INSERT INTO workspaces ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id"
+    "workspaces.insert", f"INSERT INTO workspaces ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id"
 )
-FIND = statement("workspaces.find", f"SELECT {_COLUMNS} FROM workspaces WHERE id = $1")
+FIND = statement("workspaces.find", f"SELECT {COLUMNS} FROM workspaces WHERE id = $1")
 FIND_BY_WIDGET_TOKEN = statement(
-    "workspaces.find_by_widget_token", f"SELECT {_COLUMNS} FROM workspaces WHERE widget_token = $1"
+    "workspaces.find_by_widget_token", f"SELECT {COLUMNS} FROM workspaces WHERE widget_token = $1"
 )
 FIND_BY_CUSTOMER_ID = statement(
-    "workspaces.find_by_customer_id", f"SELECT {_COLUMNS} FROM workspaces WHERE customer_id = $1"
+    "workspaces.find_by_customer_id", f"SELECT {COLUMNS} FROM workspaces WHERE customer_id = $1"
 )
-LIST = statement("workspaces.list", f"SELECT {_COLUMNS} FROM workspaces ORDER BY created_at, id")
+LIST = statement("workspaces.list", f"SELECT {COLUMNS} FROM workspaces ORDER BY created_at, id")
 UPDATE = statement(
     "workspaces.update",
-    "UPDATE workspaces SET name = $2, rate_limits = $3, disabled_at = $4 WHERE id = $1 RETURNING id",
+    "UPDATE workspaces SET name = $2, rate_limits = $3, disabled_at = $4, retention = $5 WHERE id = $1 RETURNING id",
+)
+MOVE_EXPIRY = statement(
+    "workspaces.move_expiry",
+    """
+    UPDATE contacts SET expires_at = expires_at + CAST($2 AS BIGINT)
+    WHERE workspace_id = $1 AND verified = FALSE AND expires_at IS NOT NULL
+    """,
 )
 SET_WIDGET_TOKEN = statement(
     "workspaces.set_widget_token", "UPDATE workspaces SET widget_token = $2 WHERE id = $1 RETURNING id"
@@ -45,6 +52,7 @@ def insertion(workspace: Workspace) -> Query:
         to_json(workspace.rate_limits),
         workspace.created_at,
         workspace.disabled_at,
+        to_json(workspace.retention),
     )
 
 
@@ -71,9 +79,18 @@ async def list_all(store: Store) -> list[Workspace]:
     return [from_row(row) for row in await store.read(LIST)]
 
 
-async def update(store: Store, workspace: Workspace) -> bool:
-    limits = to_json(workspace.rate_limits)
-    return bool(await store.write(UPDATE, workspace.id, workspace.name, limits, workspace.disabled_at))
+async def update(store: Store, workspace: Workspace, *, later_ms: int = 0) -> bool:
+    """`later_ms`: by how much longer (or, negative, shorter) its unverified contacts are kept from now on. All of their
+    clocks move with the setting or none."""
+
+    def work() -> Work[bool]:
+        limits, retention = to_json(workspace.rate_limits), to_json(workspace.retention)
+        rows = yield query(UPDATE, workspace.id, workspace.name, limits, workspace.disabled_at, retention)
+        if later_ms:
+            yield query(MOVE_EXPIRY, workspace.id, later_ms)
+        return bool(rows)
+
+    return await store.transact(work)
 
 
 async def set_widget_token(store: Store, workspace_id: str, token: str) -> bool:
@@ -81,4 +98,5 @@ async def set_widget_token(store: Store, workspace_id: str, token: str) -> bool:
 
 
 def from_row(row: Row) -> Workspace:
-    return Workspace(row[0], row[1], row[2], row[3], from_json(row[4], RateLimits), row[5], row[6])
+    limits, retention = from_json(row[4], RateLimits), from_json(row[7], Retention)
+    return Workspace(row[0], row[1], row[2], row[3], limits, row[5], row[6], retention)

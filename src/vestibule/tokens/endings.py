@@ -13,7 +13,7 @@ from vestibule.errors import InvalidContactToken, StorageUnavailable
 from vestibule.model.claims import Method
 from vestibule.storage import token_endings as rows
 from vestibule.storage.store import Store
-from vestibule.storage.token_endings import EVERYWHERE, LASTING, NO_SESSION, SESSION, Ending
+from vestibule.storage.token_endings import EVERYWHERE, FOR_EVER, NO_SESSION, SESSION, Ending
 from vestibule.tokens.contact_token import ContactClaims
 
 _ASK_EVERY_SECONDS = 2.0
@@ -29,7 +29,7 @@ class TokenEndings:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        # Single tokens, and sessions of providers: when each was noted.
+        # Single tokens, and sessions of providers: when each was noted, or FOR_EVER.
         self._tokens: dict[tuple[str, str], int] = {}
         # By workspace, contact and which of their tokens: before when these were issued.
         self._contacts: dict[tuple[str, str, str], int] = {}
@@ -65,9 +65,9 @@ class TokenEndings:
         """Ends this one token: here at once, for the other processes with their next refresh. Raises
         StorageUnavailable."""
         now = now_ms()
-        noted = now if claims.exp is not None else LASTING
-        await rows.insert(self._store, Ending(claims.org_id, claims.sub, claims.jti, noted), now)
-        self._tokens[claims.org_id, claims.jti] = noted
+        until = now if claims.exp is not None else FOR_EVER
+        await rows.insert(self._store, Ending(claims.org_id, claims.sub, claims.jti, until), now)
+        self._tokens[claims.org_id, claims.jti] = until
 
     async def refresh(self) -> None:
         """Raises StorageUnavailable."""
@@ -77,8 +77,8 @@ class TokenEndings:
                 key = (ending.workspace_id, ending.contact_id, ending.token_id)
                 self._contacts[key] = max(ending.issued_before, self._contacts.get(key, 0))
             else:
-                lasting = ending.issued_before == LASTING
-                self._tokens[ending.workspace_id, ending.token_id] = LASTING if lasting else began
+                kept_from = FOR_EVER if ending.issued_before == FOR_EVER else began
+                self._tokens[ending.workspace_id, ending.token_id] = kept_from
         self._since = began - _OVERLAP_MS
         self._known = True
 

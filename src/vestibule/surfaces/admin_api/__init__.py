@@ -19,12 +19,16 @@ from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import (
     auth_endpoint,
+    belongings,
     enforcement,
     oversight,
     people,
     providers,
+    queues,
     responding,
+    staff,
     threads,
+    webhooks,
     workspaces,
 )
 from vestibule.surfaces.admin_api.seat import PREFIX
@@ -49,7 +53,11 @@ def surface(runtime: Runtime, _runner: Runner) -> Surface:
         *auth_endpoint.routes(runtime),
         *enforcement.routes(runtime),
         *responding.routes(runtime),
+        *queues.routes(runtime),
+        *webhooks.routes(runtime),
+        *staff.routes(runtime),
         *people.routes(runtime),
+        *belongings.routes(runtime),
         *threads.routes(runtime),
         *oversight.routes(runtime),
     ]

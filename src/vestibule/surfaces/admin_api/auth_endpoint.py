@@ -17,18 +17,15 @@ from vestibule.edge.surface import Route
 from vestibule.edge.user_tokens import PageFields
 from vestibule.errors import (
     CannotUnseal,
-    IdempotencyKeyReused,
     InvalidDeclaration,
-    InvalidField,
     NotFound,
-    RequestUnderWay,
     StaleEdit,
 )
 from vestibule.model.auth_endpoint import ExtraField, Fallback, HeaderForm, IdentityMethod
 from vestibule.model.workspace import AdminScope
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
-from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint, gone
 
 _HERE = f"{WORKSPACE}/auth-endpoint"
 
@@ -144,7 +141,7 @@ async def _change(seat: Seat) -> Reply:
 async def _remove(seat: Seat) -> Reply:
     desk = await seat.editing(_view(seat))
     await auth_endpoints.remove(desk, seat.workspace_id)
-    return Reply(204, b"", ((b"cache-control", b"no-store"),))
+    return gone()
 
 
 async def _try_token(seat: Seat) -> Reply:
@@ -182,7 +179,7 @@ _REMOVE = Operation(
     summary="Forget a workspace's auth endpoint, required login and allowed pages as well",
     about="The contacts it proved stay.",
     parameters=(doc.WORKSPACE_ID, doc.IF_MATCH),
-    answers=(Answer(status=204, about="It is gone."),),
+    answers=doc.GONE,
     errors=(NotFound, StaleEdit, CannotUnseal),
 )
 _TRY = Operation(
@@ -192,5 +189,5 @@ _TRY = Operation(
     parameters=(doc.WORKSPACE_ID, doc.IDEMPOTENCY_KEY),
     request=UserTokenToTry,
     answers=(Answer(about="What came of it, also where the token is refused.", type=AuthTrial),),
-    errors=(NotFound, InvalidField, CannotUnseal, IdempotencyKeyReused, RequestUnderWay),
+    errors=(NotFound, CannotUnseal, *doc.ONCE),
 )

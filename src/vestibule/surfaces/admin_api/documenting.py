@@ -1,4 +1,4 @@
-"""Parameters that several operations of the admin API have; no code."""
+"""Parameters, answers and errors that several operations of the admin API have; no code."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from vestibule.edge.operation import Answer, Parameter
+from vestibule.errors import IdempotencyKeyReused, InvalidField, RequestUnderWay
 from vestibule.surfaces.admin_api.shapes import Time, Uuid
 
 PAGE, LARGEST_PAGE = 50, 200
@@ -34,8 +35,16 @@ IDEMPOTENCY_KEY = Parameter(
     type=Annotated[str, Meta(extra_json_schema={"pattern": "^[!-~]{1,255}$"})],
 )
 TAG = {"ETag": "For `If-Match`."}
+GONE = (Answer(status=204, about="It is gone."),)
+# Of whatever takes an Idempotency-Key.
+ONCE = (InvalidField, IdempotencyKeyReused, RequestUnderWay)
 
 
 def one(type_: object, about: str) -> tuple[Answer, ...]:
     """The answer that shows one thing, with its tag."""
     return (Answer(about=about, type=type_, headers=TAG),)
+
+
+def added(type_: object, about: str) -> tuple[Answer, ...]:
+    """The answer that shows what was made."""
+    return (Answer(status=201, about=about, type=type_, headers={"Location": "Its path."}),)

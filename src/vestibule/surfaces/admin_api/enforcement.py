@@ -11,7 +11,7 @@ from vestibule.administration import enforcement
 from vestibule.administration.desk import Desk
 from vestibule.edge.http import Reply
 from vestibule.edge.operation import Answer, Operation
-from vestibule.edge.parameters import moment, rfc3339
+from vestibule.edge.parameters import moment
 from vestibule.edge.surface import Route
 from vestibule.errors import CannotUnseal, InvalidField, NotFound, StaleEdit
 from vestibule.model.auth_endpoint import Enforcement
@@ -19,6 +19,7 @@ from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
 from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint
+from vestibule.times import rfc3339
 
 _HERE = f"{WORKSPACE}/enforcement"
 

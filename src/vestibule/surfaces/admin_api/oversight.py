@@ -14,15 +14,16 @@ from vestibule.administration.retention import Purged
 from vestibule.clock import SECOND_MS
 from vestibule.edge.http import Reply
 from vestibule.edge.operation import Answer, Operation, Parameter
-from vestibule.edge.parameters import choice, cursor, cursor_of, moment, number, rfc3339, text
+from vestibule.edge.parameters import choice, cursor, cursor_of, moment, number, text
 from vestibule.edge.surface import Route
-from vestibule.errors import IdempotencyKeyReused, InvalidField, NotFound, RequestUnderWay
+from vestibule.errors import InvalidField, NotFound
 from vestibule.model.audit import INSTALLATION, AuditKind
 from vestibule.runtime import Runtime
 from vestibule.storage.audit import AuditFilter
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
 from vestibule.surfaces.admin_api.seat import PREFIX, WORKSPACE, Seat, answer, endpoint
+from vestibule.times import rfc3339
 
 _KEYS = f"{PREFIX}/signing-keys"
 # By another name than a conversation's status, which stands in the same document.
@@ -80,6 +81,7 @@ class Installation(msgspec.Struct, frozen=True):
 
     public_url: str
     unverified_retention: int
+    conversation_retention: int
     audit_retention: int
     contact_token_lifetime: int
     user_info_id_lifetime: int
@@ -235,7 +237,6 @@ _FILTERS = (
 )
 _NOTED = Parameter(name="noted_head", location="query", about="The `head` of an earlier proof.")
 _KID = Parameter(name="kid", location="path", about="The signing key.")
-_ONCE = (InvalidField, IdempotencyKeyReused, RequestUnderWay)
 
 
 def _listing(name: str, summary: str, *place: Parameter) -> Operation:
@@ -284,11 +285,11 @@ _SETTINGS = Operation(
 )
 _PURGE_NOW = Operation(
     name="purgeExpired",
-    summary="Delete unverified contacts whose time is over, now",
+    summary="Delete what is kept too long, now: unverified contacts, closed conversations",
     parameters=(doc.IDEMPOTENCY_KEY,),
     request=PurgeRequest,
     answers=(Answer(about="What was forgotten.", type=Purged),),
-    errors=_ONCE,
+    errors=doc.ONCE,
 )
 _LIST_KEYS = Operation(
     name="listSigningKeys",
@@ -300,12 +301,12 @@ _ROTATE = Operation(
     summary="Add a signing key: published now, signing after `signing_key_lead`",
     parameters=(doc.IDEMPOTENCY_KEY,),
     answers=(Answer(status=201, about="The key.", type=SigningKey),),
-    errors=_ONCE,
+    errors=doc.ONCE,
 )
 _RETIRE = Operation(
     name="retireSigningKey",
     summary="Withdraw a signing key at once, with every token that it signed",
     parameters=(_KID, doc.IDEMPOTENCY_KEY),
     answers=(Answer(about="The key.", type=SigningKey),),
-    errors=(NotFound, *_ONCE),
+    errors=(NotFound, *doc.ONCE),
 )

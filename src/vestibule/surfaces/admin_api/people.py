@@ -13,16 +13,7 @@ from vestibule.edge.http import Reply
 from vestibule.edge.operation import Answer, Operation, Parameter
 from vestibule.edge.parameters import choice, cursor, cursor_of, number, text
 from vestibule.edge.surface import Route
-from vestibule.errors import (
-    CannotUnseal,
-    Conflict,
-    ContactBusy,
-    IdempotencyKeyReused,
-    InvalidField,
-    NotFound,
-    RequestUnderWay,
-    StaleEdit,
-)
+from vestibule.errors import CannotUnseal, Conflict, ContactBusy, InvalidField, NotFound, StaleEdit
 from vestibule.model import contact as stored
 from vestibule.runtime import Runtime
 from vestibule.storage import contact_search
@@ -182,7 +173,6 @@ def _exported(contact: stored.Contact, held: Held) -> Exported:
 
 
 _OF_ONE = (doc.WORKSPACE_ID, doc.CONTACT_ID)
-_ONCE = (InvalidField, IdempotencyKeyReused, RequestUnderWay)
 
 
 def _beginning(name: str, about: str) -> Parameter:
@@ -242,14 +232,14 @@ _MERGE_INTO = Operation(
     parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
     request=Merge,
     answers=(Answer(about="The contact that was merged.", type=shapes.Contact),),
-    errors=(NotFound, Conflict, CannotUnseal, *_ONCE),
+    errors=(NotFound, Conflict, CannotUnseal, *doc.ONCE),
 )
 _UNMERGE = Operation(
     name="unmergeContact",
     summary="Undo a merge",
     parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
     answers=(Answer(about="The contact, which stands for itself again.", type=shapes.Contact),),
-    errors=(NotFound, Conflict, ContactBusy, CannotUnseal, *_ONCE),
+    errors=(NotFound, Conflict, ContactBusy, CannotUnseal, *doc.ONCE),
 )
 _SIGN_OUT = Operation(
     name="signOutContact",
@@ -257,5 +247,5 @@ _SIGN_OUT = Operation(
     about="Every worker refuses them within 5 seconds.",
     parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
     answers=(Answer(about="Whose tokens were ended.", type=Receipt),),
-    errors=(NotFound, CannotUnseal, *_ONCE),
+    errors=(NotFound, CannotUnseal, *doc.ONCE),
 )

@@ -17,11 +17,9 @@ from vestibule.edge.surface import Route
 from vestibule.errors import (
     CannotUnseal,
     Conflict,
-    IdempotencyKeyReused,
     InvalidField,
     InvalidRequest,
     NotFound,
-    RequestUnderWay,
     StaleEdit,
 )
 from vestibule.model.identity_provider import ProviderSettings
@@ -29,7 +27,7 @@ from vestibule.model.workspace import AdminScope
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
-from vestibule.surfaces.admin_api.seat import PREFIX, WORKSPACE, Seat, View, answer, endpoint
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint, gone, made
 
 _ALL = f"{WORKSPACE}/identity-providers"
 _ONE = f"{_ALL}/{{provider_id}}"
@@ -81,9 +79,8 @@ async def _list(seat: Seat) -> Reply:
 
 
 async def _add(seat: Seat) -> Reply:
-    made = await identity_providers.add(seat.desk, seat.workspace_id, seat.read(_BODY))
-    path = f"{PREFIX}/workspaces/{seat.workspace_id}/identity-providers/{made.id}"
-    return answer(201, shapes.provider_of(made), (b"location", path.encode()))
+    added = await identity_providers.add(seat.desk, seat.workspace_id, seat.read(_BODY))
+    return made(seat, shapes.provider_of(added), f"identity-providers/{added.id}")
 
 
 async def _read(seat: Seat) -> Reply:
@@ -101,7 +98,7 @@ async def _replace(seat: Seat) -> Reply:
 async def _remove(seat: Seat) -> Reply:
     desk = await seat.editing(_provider(seat))
     await identity_providers.remove(desk, seat.workspace_id, _number(seat))
-    return Reply(204, b"", ((b"cache-control", b"no-store"),))
+    return gone()
 
 
 async def _try_token(seat: Seat) -> Reply:
@@ -134,7 +131,6 @@ def _number(seat: Seat) -> int:
 
 _PROVIDER_ID = Parameter(name="provider_id", location="path", about="The provider's number.", type=int)
 _WRONG = (InvalidRequest, Conflict, CannotUnseal)
-_ONCE = (IdempotencyKeyReused, RequestUnderWay)
 _LIST = Operation(
     name="listIdentityProviders",
     summary="List a workspace's identity providers",
@@ -147,8 +143,8 @@ _ADD = Operation(
     summary="Add an identity provider, last in the order",
     parameters=(doc.WORKSPACE_ID, doc.IDEMPOTENCY_KEY),
     request=ProviderBody,
-    answers=(Answer(status=201, about="The provider.", type=shapes.Provider, headers={"Location": "Its path."}),),
-    errors=(NotFound, *_WRONG, *_ONCE),
+    answers=doc.added(shapes.Provider, "The provider."),
+    errors=(NotFound, *_WRONG, *doc.ONCE),
 )
 _READ = Operation(
     name="getIdentityProvider",
@@ -170,7 +166,7 @@ _REMOVE = Operation(
     summary="Remove an identity provider",
     about="Its number is never given again; the contacts it proved stay.",
     parameters=(doc.WORKSPACE_ID, _PROVIDER_ID, doc.IF_MATCH),
-    answers=(Answer(status=204, about="It is gone."),),
+    answers=doc.GONE,
     errors=(NotFound, StaleEdit, CannotUnseal),
 )
 _TRY = Operation(
@@ -180,5 +176,5 @@ _TRY = Operation(
     parameters=(doc.WORKSPACE_ID, doc.IDEMPOTENCY_KEY),
     request=TokenToTry,
     answers=(Answer(about="What came of it, also where the token is refused.", type=Trial),),
-    errors=(NotFound, CannotUnseal, *_ONCE),
+    errors=(NotFound, CannotUnseal, *doc.ONCE),
 )

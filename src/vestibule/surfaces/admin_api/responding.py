@@ -20,7 +20,7 @@ from vestibule.model.action import Action, ActionDeclaration, ActionPolicy, Vari
 from vestibule.model.responder import Mode, ResponderKind, WidgetSettings
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
-from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint, gone
 
 _RESPONDER = f"{WORKSPACE}/responder"
 _WIDGET = f"{WORKSPACE}/widget"
@@ -172,7 +172,7 @@ async def _put_action(seat: Seat) -> Reply:
 async def _remove_action(seat: Seat) -> Reply:
     desk = await seat.editing(_action(seat))
     await actions.remove(desk, seat.workspace_id, seat.request.params["action_name"])
-    return Reply(204, b"", ((b"cache-control", b"no-store"),))
+    return gone()
 
 
 async def _read_policy(seat: Seat) -> Reply:
@@ -290,7 +290,7 @@ _REMOVE_ACTION = Operation(
     name="removeAction",
     summary="Remove an action",
     parameters=(doc.WORKSPACE_ID, _NAME, doc.IF_MATCH),
-    answers=(Answer(status=204, about="It is gone."),),
+    answers=doc.GONE,
     errors=(NotFound, StaleEdit, CannotUnseal),
 )
 _READ_POLICY = _reading("getActionPolicy", "Show what holds for all actions", ActionPolicy)

@@ -30,7 +30,7 @@ WORKSPACE = f"{PREFIX}/workspaces/{{workspace_id}}"
 # An instruction for a language model, or fifty actions' schemas, are larger than what visitors send.
 LARGEST_BODY = 1_048_576
 _NOT_HERE = "There is no such workspace."
-_IDS = ("workspace_id", "key_id", "contact_id", "conversation_id")
+_IDS = ("workspace_id", "key_id", "contact_id", "conversation_id", "staff_id", "webhook_id", "token_id")
 View = editing.View
 
 
@@ -62,10 +62,12 @@ class Seat:
             return self.desk
         return await editing.desk_for_editing(self.desk, self.workspace_id, view, wanted)
 
-    async def shown(self, view: View, status: int = 200, *extra: Header) -> Reply:
-        """What `view` shows, with the tag to make a change conditional on."""
+    async def shown(self, view: View, *, settings: View | None = None) -> Reply:
+        """What `view` shows, with the tag to make a change conditional on: of `settings`, where what is shown also
+        moves by itself and nobody's change should fail for that."""
         body = editing.ENCODER.encode(await view(self.desk))
-        return json_reply(status, body, (b"etag", entity_tag(body)), *extra)
+        edited = body if settings is None else editing.ENCODER.encode(await settings(self.desk))
+        return json_reply(200, body, (b"etag", entity_tag(edited)))
 
 
 Handler = Callable[[Seat], Awaitable[Reply]]
@@ -73,6 +75,15 @@ Handler = Callable[[Seat], Awaitable[Reply]]
 
 def answer(status: int, value: object, *extra: Header) -> Reply:
     return json_reply(status, editing.ENCODER.encode(value), *extra)
+
+
+def made(seat: Seat, value: object, path: str) -> Reply:
+    """What was made, and where below the workspace it is."""
+    return answer(201, value, (b"location", f"{PREFIX}/workspaces/{seat.workspace_id}/{path}".encode()))
+
+
+def gone() -> Reply:
+    return Reply(204, b"", ((b"cache-control", b"no-store"),))
 
 
 def endpoint(

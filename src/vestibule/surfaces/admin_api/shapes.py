@@ -11,17 +11,20 @@ from msgspec import Meta
 from vestibule.administration import provider_rules
 from vestibule.administration.api_keys import KeyReport, KeyState
 from vestibule.administration.coverage import Coverage as CoverageFound
-from vestibule.edge.parameters import rfc3339
+from vestibule.administration.workspaces import LONGEST_RETENTION
+from vestibule.clock import SECOND_MS
 from vestibule.model import contact as contacts
 from vestibule.model import conversation as threads
 from vestibule.model import workspace as tenancies
 from vestibule.model.claims import CustomData, HttpOverrides, Method
 from vestibule.model.identity_provider import ClaimMapping, ClientAuth, Endpoints, IdentityProvider
+from vestibule.times import rfc3339
 
 Time = Annotated[str, Meta(description="RFC 3339, UTC.", extra_json_schema={"format": "date-time"})]
 Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 # By another name than an action's trust, which stands in the same document.
 MessageTrust = Literal["verified", "unverified", "staff", "system"]
+Seconds = Annotated[int, Meta(ge=0, le=LONGEST_RETENTION // SECOND_MS)]
 PerMinute = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 
 
@@ -32,6 +35,15 @@ class RateLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     streaming: PerMinute | None = None
 
 
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long a workspace keeps what it has, in seconds; null: what holds for everybody. Unverified contacts since
+    somebody wrote, closed conversations since they changed last (0: as long as the contact), the audit."""
+
+    unverified_contacts: Seconds | None = None
+    closed_conversations: Seconds | None = None
+    audit: Seconds | None = None
+
+
 class Workspace(msgspec.Struct, frozen=True):
     """A customer's tenancy. `widget_token` is what its widget carries; it is public."""
 
@@ -40,6 +52,7 @@ class Workspace(msgspec.Struct, frozen=True):
     customer_id: str
     widget_token: str
     rate_limits: RateLimits
+    retention: Retention
     created_at: Time
     disabled_at: Time | None
 
@@ -223,8 +236,22 @@ class Coverage(msgspec.Struct, frozen=True):
     keys: list[KeyUse]
 
 
+_RETENTION = Retention.__struct_fields__
+
+
 def time_of(milliseconds: int | None) -> str | None:
     return rfc3339(milliseconds) if milliseconds is not None else None
+
+
+def retention_from(shown: Retention) -> tenancies.Retention:
+    """As it is stored."""
+    times = {name: getattr(shown, name) for name in _RETENTION}
+    return tenancies.Retention(**{n: None if each is None else each * SECOND_MS for n, each in times.items()})
+
+
+def limits_from(shown: RateLimits) -> tenancies.RateLimits:
+    """As they are stored."""
+    return tenancies.RateLimits(shown.standard, shown.streaming)
 
 
 def limits_of(limits: tenancies.RateLimits) -> RateLimits:
@@ -238,6 +265,7 @@ def workspace_of(found: tenancies.Workspace) -> Workspace:
         customer_id=found.customer_id,
         widget_token=found.widget_token,
         rate_limits=limits_of(found.rate_limits),
+        retention=Retention(**{name: _seconds(getattr(found.retention, name)) for name in _RETENTION}),
         created_at=rfc3339(found.created_at),
         disabled_at=time_of(found.disabled_at),
     )
@@ -369,6 +397,10 @@ def coverage_of(found: CoverageFound) -> Coverage:
             for use in found.keys
         ],
     )
+
+
+def _seconds(milliseconds: int | None) -> int | None:
+    return None if milliseconds is None else milliseconds // SECOND_MS
 
 
 def _names(overrides: HttpOverrides | None) -> dict[str, list[str]]:

@@ -8,18 +8,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from vestibule.administration import conversations
+from vestibule.administration import conversations, staff
 from vestibule.edge.http import Reply
 from vestibule.edge.operation import Answer, Operation, Parameter
 from vestibule.edge.parameters import choice, cursor, cursor_of, number
 from vestibule.edge.surface import Route
-from vestibule.errors import (
-    ConversationClosed,
-    IdempotencyKeyReused,
-    InvalidField,
-    NotFound,
-    RequestUnderWay,
-)
+from vestibule.errors import ConversationClosed, InvalidField, NotFound
+from vestibule.ids import is_id
 from vestibule.model.conversation import Status
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
@@ -46,9 +41,10 @@ class MessageList(msgspec.Struct, frozen=True):
 
 
 class Assignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who answers, as the visitor reads it."""
+    """Who answers: a member of staff, whose name the visitor reads, or a name."""
 
     name: StaffName = "Team"
+    staff_id: shapes.Uuid | None = None
 
 
 class NewReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,8 +105,12 @@ async def _reply(seat: Seat) -> Reply:
 
 
 async def _assign(seat: Seat) -> Reply:
-    wanted = seat.read(_ASSIGNMENT)
-    taken = await conversations.take(seat.desk, seat.workspace_id, _id(seat), name=wanted.name)
+    wanted, name = seat.read(_ASSIGNMENT), ""
+    if wanted.staff_id is not None:
+        if not is_id(wanted.staff_id):
+            raise NotFound("There is no such member of staff.")
+        name = (await staff.get(seat.desk, seat.workspace_id, wanted.staff_id)).name
+    taken = await conversations.take(seat.desk, seat.workspace_id, _id(seat), name=name or wanted.name)
     return answer(200, shapes.conversation_of(taken))
 
 
@@ -123,7 +123,6 @@ def _id(seat: Seat) -> str:
 
 
 _OF_ONE = (doc.WORKSPACE_ID, doc.CONVERSATION_ID)
-_ONCE = (InvalidField, IdempotencyKeyReused, RequestUnderWay)
 _LIST = Operation(
     name="listConversations",
     summary="List a workspace's conversations",
@@ -157,7 +156,7 @@ _SAY = Operation(
     parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
     request=NewReply,
     answers=(Answer(status=201, about="The message.", type=shapes.Message),),
-    errors=(NotFound, ConversationClosed, *_ONCE),
+    errors=(NotFound, ConversationClosed, *doc.ONCE),
 )
 _ASSIGN = Operation(
     name="assignConversation",
@@ -165,12 +164,12 @@ _ASSIGN = Operation(
     parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
     request=Assignment,
     answers=(Answer(about="The conversation.", type=shapes.Conversation),),
-    errors=(NotFound, ConversationClosed, *_ONCE),
+    errors=(NotFound, ConversationClosed, *doc.ONCE),
 )
 _RESOLVE = Operation(
     name="resolveConversation",
     summary="Close a conversation as resolved, and ask for a rating",
     parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
     answers=(Answer(about="The conversation.", type=shapes.Conversation),),
-    errors=(NotFound, *_ONCE),
+    errors=(NotFound, *doc.ONCE),
 )

@@ -13,15 +13,15 @@ from vestibule.administration.desk import Desk
 from vestibule.clock import DAY_MS, SECOND_MS
 from vestibule.edge.http import Reply
 from vestibule.edge.operation import Answer, Operation
-from vestibule.edge.parameters import rfc3339
 from vestibule.edge.surface import Route
-from vestibule.errors import AlreadyExists, IdempotencyKeyReused, InvalidField, NotFound, RequestUnderWay, StaleEdit
+from vestibule.errors import AlreadyExists, InvalidField, NotFound, StaleEdit
 from vestibule.model import workspace as tenancies
 from vestibule.model.workspace import Scope
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
-from vestibule.surfaces.admin_api.seat import PREFIX, WORKSPACE, Seat, View, answer, endpoint
+from vestibule.surfaces.admin_api.seat import PREFIX, WORKSPACE, Seat, View, answer, endpoint, made
+from vestibule.times import rfc3339
 from vestibule.tokens.api_key import NewApiKey
 
 _ALL = f"{PREFIX}/workspaces"
@@ -51,6 +51,7 @@ class WorkspaceChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Name | UnsetType = UNSET
     disabled: bool | UnsetType = UNSET
     rate_limits: shapes.RateLimits | UnsetType = UNSET
+    retention: shapes.Retention | UnsetType = UNSET
 
 
 class ApiKeyPage(msgspec.Struct, frozen=True):
@@ -69,6 +70,13 @@ class ApiKeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate_limits: shapes.RateLimits = shapes.RateLimits()
 
 
+class ApiKeyChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is absent stays. Scopes and end are a key's for good: make another one."""
+
+    name: Annotated[str, Meta(max_length=100)] | UnsetType = UNSET
+    rate_limits: shapes.RateLimits | UnsetType = UNSET
+
+
 class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`overlap`: how long the old key stays good, in seconds."""
 
@@ -78,6 +86,7 @@ class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _NEW = msgspec.json.Decoder(NewWorkspace)
 _CHANGE = msgspec.json.Decoder(WorkspaceChange)
 _KEY_REQUEST = msgspec.json.Decoder(ApiKeyRequest)
+_KEY_CHANGE = msgspec.json.Decoder(ApiKeyChange)
 _ROTATION = msgspec.json.Decoder(Rotation)
 
 
@@ -91,6 +100,7 @@ def routes(runtime: Runtime) -> Sequence[Route]:
         endpoint(runtime, "GET", _KEYS, _list_keys, _LIST_KEYS),
         endpoint(runtime, "POST", _KEYS, _create_key, _CREATE_KEY),
         endpoint(runtime, "GET", _KEY, _read_key, _READ_KEY),
+        endpoint(runtime, "PATCH", _KEY, _edit_key, _EDIT_KEY),
         endpoint(runtime, "POST", f"{_KEY}/rotate", _rotate_key, _ROTATE_KEY),
         endpoint(runtime, "POST", f"{_KEY}/revoke", _revoke_key, _REVOKE_KEY),
     ]
@@ -107,8 +117,8 @@ async def _list(seat: Seat) -> Reply:
 
 async def _create(seat: Seat) -> Reply:
     wanted = seat.read(_NEW)
-    made = await workspaces.create(seat.desk, wanted.name, customer_id=wanted.customer_id)
-    return answer(201, shapes.workspace_of(made), (b"location", f"{_ALL}/{made.id}".encode()))
+    created = await workspaces.create(seat.desk, wanted.name, customer_id=wanted.customer_id)
+    return answer(201, shapes.workspace_of(created), (b"location", f"{_ALL}/{created.id}".encode()))
 
 
 async def _read(seat: Seat) -> Reply:
@@ -124,7 +134,8 @@ async def _edit(seat: Seat) -> Reply:
         seat.workspace_id,
         name=wanted.name or None,
         disabled=None if wanted.disabled is UNSET else wanted.disabled,
-        rate_limits=None if limits is UNSET else tenancies.RateLimits(limits.standard, limits.streaming),
+        rate_limits=None if limits is UNSET else shapes.limits_from(limits),
+        retention=None if wanted.retention is UNSET else shapes.retention_from(wanted.retention),
     )
     return await seat.shown(_workspace(seat))
 
@@ -134,43 +145,71 @@ async def _rotate_widget_token(seat: Seat) -> Reply:
 
 
 async def _list_keys(seat: Seat) -> Reply:
-    return answer(200, ApiKeyPage(await _reports(seat)))
+    reports = await api_keys.report(seat.desk, seat.workspace_id)
+    return answer(200, ApiKeyPage([shapes.api_key_of(report) for report in reports]))
 
 
 async def _create_key(seat: Seat) -> Reply:
     wanted = seat.read(_KEY_REQUEST)
-    made = await api_keys.create(
+    new = await api_keys.create(
         seat.desk,
         seat.workspace_id,
         scopes=wanted.scopes,
         name=wanted.name,
         lifetime_ms=wanted.lifetime * SECOND_MS if wanted.lifetime is not None else None,
-        rate_limits=tenancies.RateLimits(wanted.rate_limits.standard, wanted.rate_limits.streaming),
+        rate_limits=shapes.limits_from(wanted.rate_limits),
     )
-    return _made(seat, made)
+    return _made(seat, new)
 
 
 async def _read_key(seat: Seat) -> Reply:
-    for key in await _reports(seat):
-        if key.id == seat.request.params["key_id"]:
-            return answer(200, key)
-    raise NotFound("There is no such API key.")
+    return await seat.shown(_key(seat), settings=_key_settings(seat))
+
+
+async def _edit_key(seat: Seat) -> Reply:
+    wanted = seat.read(_KEY_CHANGE)
+    desk = await seat.editing(_key_settings(seat))
+    await api_keys.change(
+        desk,
+        seat.workspace_id,
+        _key_id(seat),
+        name=None if wanted.name is UNSET else wanted.name,
+        rate_limits=None if wanted.rate_limits is UNSET else shapes.limits_from(wanted.rate_limits),
+    )
+    return await _read_key(seat)
 
 
 async def _rotate_key(seat: Seat) -> Reply:
     overlap = seat.read(_ROTATION).overlap * SECOND_MS
-    return _made(
-        seat, await api_keys.rotate(seat.desk, seat.workspace_id, seat.request.params["key_id"], overlap_ms=overlap)
-    )
+    return _made(seat, await api_keys.rotate(seat.desk, seat.workspace_id, _key_id(seat), overlap_ms=overlap))
 
 
 async def _revoke_key(seat: Seat) -> Reply:
-    await api_keys.revoke(seat.desk, seat.workspace_id, seat.request.params["key_id"])
-    return await _read_key(seat)
+    await api_keys.revoke(seat.desk, seat.workspace_id, _key_id(seat))
+    return answer(200, await _key(seat)(seat.desk))
 
 
-async def _reports(seat: Seat) -> list[shapes.ApiKey]:
-    return [shapes.api_key_of(report) for report in await api_keys.report(seat.desk, seat.workspace_id)]
+def _key_id(seat: Seat) -> str:
+    return seat.request.params["key_id"]
+
+
+def _key(seat: Seat) -> View:
+    async def view(desk: Desk) -> shapes.ApiKey:
+        for report in await api_keys.report(desk, seat.workspace_id):
+            if report.key.id == _key_id(seat):
+                return shapes.api_key_of(report)
+        raise NotFound("There is no such API key.")
+
+    return view
+
+
+def _key_settings(seat: Seat) -> View:
+    """Without what a key's use changes."""
+
+    async def view(desk: Desk) -> tuple[str, tenancies.RateLimits]:
+        return await api_keys.settings(desk, seat.workspace_id, _key_id(seat))
+
+    return view
 
 
 def _workspace(seat: Seat) -> View:
@@ -180,8 +219,8 @@ def _workspace(seat: Seat) -> View:
     return view
 
 
-def _made(seat: Seat, made: tuple[tenancies.ApiKey, NewApiKey]) -> Reply:
-    key, secret = made
+def _made(seat: Seat, new: tuple[tenancies.ApiKey, NewApiKey]) -> Reply:
+    key, secret = new
     shown = shapes.NewApiKey(
         api_key=secret.text,
         id=key.id,
@@ -192,12 +231,9 @@ def _made(seat: Seat, made: tuple[tenancies.ApiKey, NewApiKey]) -> Reply:
         expires_at=shapes.time_of(key.expires_at),
         replaces=key.replaces,
     )
-    path = f"{PREFIX}/workspaces/{seat.workspace_id}/api-keys/{key.id}"
-    return answer(201, shown, (b"location", path.encode()))
+    return made(seat, shown, f"api-keys/{key.id}")
 
 
-_ONCE = (InvalidField, IdempotencyKeyReused, RequestUnderWay)
-_LOCATION = {"Location": "Its path."}
 _LIST = Operation(
     name="listWorkspaces",
     summary="List the workspaces that the key is good for",
@@ -210,8 +246,8 @@ _CREATE = Operation(
     about="With a key of the installation.",
     parameters=(doc.IDEMPOTENCY_KEY,),
     request=NewWorkspace,
-    answers=(Answer(status=201, about="The workspace.", type=shapes.Workspace, headers=_LOCATION),),
-    errors=(AlreadyExists, *_ONCE),
+    answers=doc.added(shapes.Workspace, "The workspace."),
+    errors=(AlreadyExists, *doc.ONCE),
 )
 _READ = Operation(
     name="getWorkspace",
@@ -222,11 +258,12 @@ _READ = Operation(
 )
 _EDIT = Operation(
     name="changeWorkspace",
-    summary="Change a workspace's name or limits, or disable it",
+    summary="Change a workspace's name, limits or retention, or disable it",
+    about="A shorter retention counts for what is there as well.",
     parameters=(doc.WORKSPACE_ID, doc.IF_MATCH),
     request=WorkspaceChange,
     answers=doc.one(shapes.Workspace, "The workspace as it is now."),
-    errors=(NotFound, StaleEdit),
+    errors=(NotFound, InvalidField, StaleEdit),
 )
 _ROTATE_WIDGET_TOKEN = Operation(
     name="rotateWidgetToken",
@@ -234,7 +271,7 @@ _ROTATE_WIDGET_TOKEN = Operation(
     about="The one before is refused within 5 seconds, so change the pages that carry it.",
     parameters=(doc.WORKSPACE_ID, doc.IDEMPOTENCY_KEY),
     answers=(Answer(about="The workspace.", type=shapes.Workspace),),
-    errors=(NotFound, *_ONCE),
+    errors=(NotFound, *doc.ONCE),
 )
 _LIST_KEYS = Operation(
     name="listApiKeys",
@@ -248,23 +285,31 @@ _CREATE_KEY = Operation(
     summary="Make an API key",
     parameters=(doc.WORKSPACE_ID, doc.IDEMPOTENCY_KEY),
     request=ApiKeyRequest,
-    answers=(Answer(status=201, about="The key, with its text.", type=shapes.NewApiKey, headers=_LOCATION),),
-    errors=(NotFound, *_ONCE),
+    answers=doc.added(shapes.NewApiKey, "The key, with its text."),
+    errors=(NotFound, *doc.ONCE),
 )
 _READ_KEY = Operation(
     name="getApiKey",
     summary="Show an API key",
     parameters=(doc.WORKSPACE_ID, doc.KEY_ID),
-    answers=(Answer(about="The key.", type=shapes.ApiKey),),
+    answers=doc.one(shapes.ApiKey, "The key."),
     errors=(NotFound,),
+)
+_EDIT_KEY = Operation(
+    name="changeApiKey",
+    summary="Change an API key's name or limits",
+    parameters=(doc.WORKSPACE_ID, doc.KEY_ID, doc.IF_MATCH),
+    request=ApiKeyChange,
+    answers=doc.one(shapes.ApiKey, "The key as it is now."),
+    errors=(NotFound, InvalidField, StaleEdit),
 )
 _ROTATE_KEY = Operation(
     name="rotateApiKey",
     summary="Make a key that takes over from another one",
     parameters=(doc.WORKSPACE_ID, doc.KEY_ID, doc.IDEMPOTENCY_KEY),
     request=Rotation,
-    answers=(Answer(status=201, about="The new key, with its text.", type=shapes.NewApiKey, headers=_LOCATION),),
-    errors=(NotFound, *_ONCE),
+    answers=doc.added(shapes.NewApiKey, "The new key, with its text."),
+    errors=(NotFound, *doc.ONCE),
 )
 _REVOKE_KEY = Operation(
     name="revokeApiKey",
@@ -272,5 +317,5 @@ _REVOKE_KEY = Operation(
     about="Every worker refuses it within 5 seconds.",
     parameters=(doc.WORKSPACE_ID, doc.KEY_ID, doc.IDEMPOTENCY_KEY),
     answers=(Answer(about="The key.", type=shapes.ApiKey),),
-    errors=(NotFound, *_ONCE),
+    errors=(NotFound, *doc.ONCE),
 )

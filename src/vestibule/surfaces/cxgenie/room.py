@@ -51,8 +51,8 @@ class Room:
             self._changed.set()
 
     async def follow(self) -> None:
-        """Until the process stops. Raises InvalidContactToken, WorkspaceDisabled, LoginRequired where this reader may not look any
-        more, ClientGone."""
+        """Until the process stops. Raises InvalidContactToken, WorkspaceDisabled, LoginRequired where this reader may
+        not look any more, ClientGone."""
         live, workspace_id = self._runtime.live, self._reader.visitor.workspace_id
         while not live.ended:
             # Only the latest chat changes at once; another is noticed within a second, and waited for from then on.

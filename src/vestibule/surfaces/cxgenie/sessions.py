@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vestibule.auth_endpoint.user_token import usable
-from vestibule.conversations.arrival import admit, arrive
-from vestibule.edge.client_address import address_bucket, client_address
+from vestibule.edge.arrivals import let_in
 from vestibule.edge.http import Reply, Request
 from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
@@ -71,17 +70,11 @@ class Sessions:
 
     async def _guest(self, request: Request, workspace: Workspace, payload: StartSession) -> Reply:
         """A visitor by their own word, as in the app's form."""
-        runtime = self._runtime
         request.proves = Method.UNVERIFIED.value
-        address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
-        await admit(runtime, workspace.id, address, request.headers(b"origin"), request.facts)
         name = _given("name", payload.name, rules.LONGEST_NAME)
         email = _given("email", payload.email, LONGEST_EMAIL)
-        arrived = await arrive(runtime, workspace.id, Said(name=name, email=email))
-        request.facts |= {"method": Method.UNVERIFIED.value, "contact": arrived.contact_id}
-        request.facts["token_id"] = arrived.token_id
-        signed_in = SignedIn(arrived.token, None, arrived.contact_id, arrived.token_id, None)
-        return await self._started(workspace, signed_in, name, email)
+        arrived = await let_in(self._runtime, request, workspace.id, Said(name=name, email=email))
+        return await self._started(workspace, SignedIn(arrived.token, None, arrived.contact_id, None), name, email)
 
     async def _started(
         self, workspace: Workspace, done: SignedIn, name: str | None = None, email: str | None = None

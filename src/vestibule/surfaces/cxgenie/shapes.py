@@ -3,7 +3,6 @@ write for each other."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from vestibule.conversations.neutralise import neutralise
@@ -12,6 +11,7 @@ from vestibule.model.contact import Contact
 from vestibule.model.conversation import Attachment, Message, Sender
 from vestibule.model.workspace import Workspace
 from vestibule.surfaces.cxgenie.reader import Reader
+from vestibule.times import rfc3339
 
 Json = dict[str, Any]
 # What the app calls a reaction is our vote on an answer.
@@ -36,8 +36,8 @@ def bot_of(workspace: Workspace, settings: AuthEndpointSettings) -> Json:
         "is_info_collected": True,
         "fields_collected": ["NAME", "EMAIL"],
         "default_country_code": settings.country_code or None,
-        "created_at": _rfc3339(workspace.created_at),
-        "updated_at": _rfc3339(workspace.created_at),
+        "created_at": rfc3339(workspace.created_at),
+        "updated_at": rfc3339(workspace.created_at),
         "deleted_at": None,
     }
 
@@ -87,7 +87,7 @@ def message_of(message: Message, reader: Reader, bot_name: str) -> Json:
         "trust": message.trust.value,
         "sending_status": "sent",
         "unsent": False,
-        "created_at": _rfc3339(message.sent_at),
+        "created_at": rfc3339(message.sent_at),
     }
 
 
@@ -100,8 +100,8 @@ def reactions_of(message: Message, reader: Reader) -> Json:
                 "value": kind,
                 "customer_id": reader.customer_id,
                 "message_id": message.public_id,
-                "created_at": _rfc3339(message.sent_at),
-                "updated_at": _rfc3339(message.sent_at),
+                "created_at": rfc3339(message.sent_at),
+                "updated_at": rfc3339(message.sent_at),
             }
         ]
         for kind, vote in VOTES.items()
@@ -111,7 +111,3 @@ def reactions_of(message: Message, reader: Reader) -> Json:
 
 def _media(item: Attachment) -> Json:
     return {"url": item.url, "type": item.type, "name": item.name}
-
-
-def _rfc3339(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

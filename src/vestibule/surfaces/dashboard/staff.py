@@ -110,7 +110,7 @@ async def _switch(seat: Seat) -> Reply:
         enabled = bool(seat.text("enabled"))
         if not enabled:
             await _keep_an_owner(desk, seat)
-        await staff.enable(desk, seat.workspace_id, _id(seat), enabled=enabled)
+        await staff.set_disabled(desk, seat.workspace_id, _id(seat), disabled=not enabled)
         return go_to(f"{PREFIX}{_HERE}?done=saved")
 
     return await _save(seat, work)

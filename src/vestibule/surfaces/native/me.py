@@ -11,7 +11,6 @@ from vestibule.conversations.visitor import unverified_contact, visitor_of
 from vestibule.edge.contact_bearer import admit
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.operation import Answer, Operation
-from vestibule.edge.parameters import rfc3339
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidContactToken
 from vestibule.model.claims import CustomData, Method
@@ -19,6 +18,7 @@ from vestibule.model.contact import Contact
 from vestibule.runtime import Runtime
 from vestibule.surfaces.native.caller import claims_of
 from vestibule.surfaces.native.shapes import Time
+from vestibule.times import rfc3339
 from vestibule.tokens.contact_token import ContactClaims
 
 

@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Meta
 
 from vestibule.conversations.visibility import is_internal
-from vestibule.edge.parameters import rfc3339
 from vestibule.model import conversation as stored
 from vestibule.model.claims import CustomData
+from vestibule.times import rfc3339
 
 Time = Annotated[str, Meta(description="RFC 3339, UTC.", extra_json_schema={"format": "date-time"})]
 Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]

@@ -11,6 +11,7 @@ import msgspec
 
 from vestibule.authenticate import Authenticated, Caller, authenticate, guard, redeem
 from vestibule.clock import SECOND_MS
+from vestibule.edge.arrivals import note_proven
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.form import MEDIA_TYPE, read_form
 from vestibule.edge.http import Reply, Request, json_reply
@@ -106,9 +107,7 @@ class Token:
         await guard(runtime, Caller(workspace, "exchange", settings.rate_limit_exchange_workspace))
         made = await grant(workspace, form)
         contact = made.contact
-        request.facts |= {"contact": contact.id, "outcome": made.outcome.value, "token_id": made.token_id}
-        if made.fields:
-            request.facts["fields"] = "; ".join(f"{name} {fate}" for name, fate in made.fields.items())
+        note_proven(request, Method.TOKEN_EXCHANGE, made)
         runtime.rate_limiter.take_here(workspace.id, f"exchange:{contact.id}", settings.rate_limit_exchange_contact)
         answer = IssuedToken(
             access_token=made.token,

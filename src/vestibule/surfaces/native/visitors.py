@@ -9,8 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from vestibule.conversations.arrival import admit, arrive
-from vestibule.edge.client_address import address_bucket, client_address
+from vestibule.edge.arrivals import let_in
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.operation import Answer, Operation, Parameter
 from vestibule.edge.origins import require_origin
@@ -99,12 +98,7 @@ class Visitors:
         runtime = self._runtime
         payload = await read_body(runtime, request, self._new)
         workspace = await self._workspace(request, payload.widget_token)
-        said = _said(payload)
-        address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
-        await admit(runtime, workspace.id, address, request.headers(b"origin"), request.facts)
-        arrived = await arrive(runtime, workspace.id, said)
-        request.facts |= {"method": Method.UNVERIFIED.value, "contact": arrived.contact_id}
-        request.facts["token_id"] = arrived.token_id
+        arrived = await let_in(runtime, request, workspace.id, _said(payload))
         return json_reply(201, _ENCODER.encode(VisitorToken(arrived.token, VisitorContact(arrived.contact_id))))
 
     async def _workspace(self, request: Request, named: str) -> Workspace:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from vestibule.authenticate import Caller, authenticate, guard
+from vestibule.edge.arrivals import note_proven
 from vestibule.edge.bearer import bearer
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Reply, Request, json_reply
@@ -77,11 +78,7 @@ def routes(runtime: Runtime) -> Sequence[Route]:
         allowance = await guard(runtime, Caller(holder.workspace, f"key:{holder.api_key.id}", limit))
         body = await request.body(most=settings.max_body_bytes, within=settings.body_timeout / 1000)
         done = await authenticate(runtime, method, vouching_of(holder.api_key, decode(body, _PAYLOAD)))
-        noted = {name: fate for name, fate in done.fields.items() if fate not in {"accepted", "cleared"}}
-        if noted:
-            request.facts["fields"] = "; ".join(f"{name} {fate}" for name, fate in noted.items())
-        request.facts |= {"method": method.name.value, "outcome": done.outcome.value, "contact": done.contact.id}
-        request.facts["token_id"] = done.token_id
+        note_proven(request, method.name, done)
         answer = _ENCODER.encode(_Answer(done.token, _Contact(done.contact.id)))
         return json_reply(200, answer, *rate_headers(allowance.limit, allowance.remaining, allowance.reset))
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vestibule.conversations.admission import admit_page
+from vestibule.edge.arrivals import note_unproven
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.form import read_form
 from vestibule.edge.http import Reply, Request, json_reply
@@ -60,7 +61,7 @@ class Connect:
         await self._runtime.rate_limiter.take("", f"connect:{address_bucket(address)}", limit)
         form = await read_form(request, most=_LARGEST_FORM, within=settings.body_timeout / 1000)
         session = await self._grant(request, form, address)
-        request.facts |= {"method": "unverified", "contact": session.visitor_id, "token_id": session.visitor_id}
+        note_unproven(request, session.visitor_id, session.visitor_id)  # the session's id is its token's
         answer = _Answer(
             access_token=session.access_token,
             refresh_token=session.refresh_token,

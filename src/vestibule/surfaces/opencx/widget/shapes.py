@@ -3,7 +3,6 @@ not show what staff write for each other."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from vestibule.conversations.neutralise import neutralise
 from vestibule.conversations.visibility import is_internal
 from vestibule.model.conversation import Conversation, Message, Sender
+from vestibule.times import rfc3339
 
 _NOTHING: dict[str, Any] = {"type": "none"}
 
@@ -76,8 +76,8 @@ def session_of(conversation: Conversation) -> Session:
         id=conversation.id,
         ticketNumber=conversation.ticket_number,
         title=conversation.title,
-        createdAt=_iso(conversation.created_at),
-        updatedAt=_iso(conversation.updated_at),
+        createdAt=rfc3339(conversation.created_at),
+        updatedAt=rfc3339(conversation.updated_at),
         isHandedOff=conversation.handed_off,
         isOpened=conversation.is_open,
         assignee=SessionAssignee(
@@ -108,7 +108,7 @@ def _row(message: Message) -> HistoryRow:
         type=message.type,
         content=Content(text),
         sender=RowSender(message.sender.value, message.sender_name, message.sender_avatar_url),
-        sentAt=_iso(message.sent_at),
+        sentAt=rfc3339(message.sent_at),
         actionCalls=message.action_calls or None,
         attachments=tuple(
             RowAttachment(item.id, item.name, item.size, item.type, item.url) for item in message.attachments
@@ -116,7 +116,3 @@ def _row(message: Message) -> HistoryRow:
         or None,
         systemMessagePayload=payload or _NOTHING,
     )
-
-
-def _iso(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

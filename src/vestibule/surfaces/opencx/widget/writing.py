@@ -8,10 +8,9 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from vestibule.conversations import course
-from vestibule.conversations.arrival import admit, arrive
 from vestibule.conversations.opening import open_conversation
 from vestibule.conversations.start import start_conversation
-from vestibule.edge.client_address import address_bucket, client_address
+from vestibule.edge.arrivals import let_in
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
@@ -92,11 +91,7 @@ class Writing:
         runtime = self._runtime
         workspace = await workspace_of(runtime, request)
         said = _said(await self._body(request, self._create_unverified))
-        address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
-        await admit(runtime, workspace.id, address, request.headers(b"origin"), request.facts)
-        arrived = await arrive(runtime, workspace.id, said)
-        request.facts |= {"method": Method.UNVERIFIED.value, "contact": arrived.contact_id}
-        request.facts["token_id"] = arrived.token_id
+        arrived = await let_in(runtime, request, workspace.id, said)
         return json_reply(200, _ENCODER.encode({"token": arrived.token}))
 
     async def create_session(self, request: Request) -> Reply:
