@@ -20,8 +20,8 @@ from vestibule.errors import InvalidField, NotFound
 from vestibule.model.audit import INSTALLATION, AuditKind
 from vestibule.runtime import Runtime
 from vestibule.storage.audit import AuditFilter
+from vestibule.surfaces.admin_api import coverage_shapes, shapes
 from vestibule.surfaces.admin_api import documenting as doc
-from vestibule.surfaces.admin_api import shapes
 from vestibule.surfaces.admin_api.seat import PREFIX, WORKSPACE, Seat, answer, endpoint
 from vestibule.times import rfc3339
 
@@ -171,7 +171,7 @@ async def _coverage(seat: Seat) -> Reply:
     found = await coverage.coverage(
         seat.desk, seat.workspace_id, since=moment(seat.request, "since"), until=moment(seat.request, "until")
     )
-    return answer(200, shapes.coverage_of(found))
+    return answer(200, coverage_shapes.coverage_of(found))
 
 
 async def _settings(seat: Seat) -> Reply:
@@ -275,7 +275,7 @@ _COVERAGE = Operation(
     name="getCoverage",
     summary="Sum up how visitors were authenticated, and who still uses a replaced key",
     parameters=(doc.WORKSPACE_ID, doc.SINCE, doc.UNTIL),
-    answers=(Answer(about="The last day, if no time is given.", type=shapes.Coverage),),
+    answers=(Answer(about="The last day, if no time is given.", type=coverage_shapes.Coverage),),
     errors=(NotFound, InvalidField),
 )
 _SETTINGS = Operation(

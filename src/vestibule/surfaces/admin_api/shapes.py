@@ -10,7 +10,6 @@ from msgspec import Meta
 
 from vestibule.administration import provider_rules
 from vestibule.administration.api_keys import KeyReport, KeyState
-from vestibule.administration.coverage import Coverage as CoverageFound
 from vestibule.administration.workspaces import LONGEST_RETENTION
 from vestibule.clock import SECOND_MS
 from vestibule.model import contact as contacts
@@ -208,34 +207,6 @@ class Message(msgspec.Struct, frozen=True):
     sent_at: Time
 
 
-class KeyUse(msgspec.Struct, frozen=True):
-    """What came with an API key. `replaced_and_used`: it was replaced, and somebody still calls with it."""
-
-    id: Uuid
-    hint: str
-    name: str
-    state: KeyState
-    succeeded: int
-    refused: int
-    last_hour: Time | None
-    replaced_and_used: bool
-
-
-class Coverage(msgspec.Struct, frozen=True):
-    """Authentications in a span. `verified` of the `issued` tokens stand for a proven contact."""
-
-    since: Time
-    until: Time
-    issued: int
-    verified: int
-    refused: int
-    by_method: dict[str, int]
-    by_outcome: dict[str, int]
-    refusals_by_code: dict[str, int]
-    by_origin: dict[str, int]
-    keys: list[KeyUse]
-
-
 _RETENTION = Retention.__struct_fields__
 
 
@@ -370,33 +341,6 @@ def message_of(found: threads.Message) -> Message:
 
 def _author_of(found: threads.Authorship | None) -> Author | None:
     return Author(found.method, rfc3339(found.at), found.claims) if found is not None else None
-
-
-def coverage_of(found: CoverageFound) -> Coverage:
-    return Coverage(
-        since=rfc3339(found.since),
-        until=rfc3339(found.until),
-        issued=found.issued,
-        verified=found.verified,
-        refused=found.refused,
-        by_method=found.by_method,
-        by_outcome=found.by_outcome,
-        refusals_by_code=found.refusals_by_code,
-        by_origin=found.by_origin,
-        keys=[
-            KeyUse(
-                id=use.key.key.id,
-                hint=use.key.key.hint,
-                name=use.key.key.name,
-                state=use.key.state,
-                succeeded=use.succeeded,
-                refused=use.refused,
-                last_hour=time_of(use.last_hour),
-                replaced_and_used=use.should_have_gone,
-            )
-            for use in found.keys
-        ],
-    )
 
 
 def _seconds(milliseconds: int | None) -> int | None:

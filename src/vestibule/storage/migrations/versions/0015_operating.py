@@ -1,4 +1,4 @@
-"""How long a workspace keeps what it has, and staff who are shut out for a while."""
+"""How long a workspace keeps what it has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ down_revision = "0014"
 STATEMENTS = (
     # JSON, with a member for each time that is not the installation's.
     "ALTER TABLE workspaces ADD COLUMN retention TEXT NOT NULL DEFAULT '{}'",
-    "ALTER TABLE staff ADD COLUMN disabled_at BIGINT",
 )
 
 
