@@ -60,6 +60,7 @@ _LONG_FILES = frozenset(
         "test_hostile_json.py",
         "test_hostile_transport.py",
         "test_native_conversations.py",
+        "test_object_store.py",
         "test_native_identity.py",
         "test_native_me.py",
         "test_native_openapi.py",

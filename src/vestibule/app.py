@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from vestibule import metrics
 from vestibule.administration import expiry, retention
@@ -33,9 +32,8 @@ from vestibule.sealing import Sealer
 from vestibule.settings import Settings
 from vestibule.storage.contacts import Contacts
 from vestibule.storage.device_scopes import DeviceScopes
-from vestibule.storage.file_store import DiskFileStore
 from vestibule.storage.installation import UnverifiedSecret
-from vestibule.storage.opening import open_store
+from vestibule.storage.opening import open_files, open_store
 from vestibule.storage.provider_identities import ProviderIdentities
 from vestibule.tenancy import Tenancy
 from vestibule.tokens.admin_keys import AdminKeys
@@ -85,7 +83,7 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         live=Live(),
         outbound=outbound,
         unverified_secret=unverified_secret,
-        files=DiskFileStore(Path(settings.files_directory)),
+        files=open_files(settings),
         token_exchange=TokenExchange(token_reader),
         provider_sign_out=ProviderSignOut(token_reader),
         pending_identities=PendingIdentities(store, lifetime_ms=settings.user_info_id_lifetime),

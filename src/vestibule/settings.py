@@ -103,6 +103,10 @@ def _web_url(value: object) -> str:
     return url
 
 
+def _web_url_or_none(value: object) -> str:
+    return _web_url(value) if _text(value) else ""
+
+
 def _web_urls(value: object) -> tuple[str, ...]:
     entries = value if isinstance(value, list) else [part for part in _text(value).split(",") if part.strip()]
     return tuple(_web_url(str(entry).strip()) for entry in entries)
@@ -206,6 +210,12 @@ class Settings:
     )
     ca_file: str = _setting(_text, "", "Further certificate authorities for outbound calls, a PEM file.")
     files_directory: str = _setting(_text, "vestibule-files", "Where uploaded files lie.")
+    s3_bucket: str = _setting(_text, "", "A bucket for uploaded files, instead of files_directory.")
+    s3_endpoint: str = _setting(_web_url_or_none, "", "Where the bucket is; empty: with AWS, in s3_region.")
+    s3_region: str = _setting(_text, "us-east-1", "The bucket's region.")
+    s3_access_key_id: str = _setting(_text, "", "Empty: AWS's own variables, or the machine's role.")
+    s3_secret_access_key: str = _setting(_text, "", "Goes with s3_access_key_id.", secret=True)
+    s3_timeout: int = _setting(_duration("100ms", "5m"), "10s", "Time for the bucket to answer, or to go on.")
     max_file_bytes: int = _setting(_whole(1024, 104_857_600), "5242880", "Largest uploaded file.")
     file_link_lifetime: int = _setting(
         _duration("0s", "3650d"), "0s", "How long a link to a file is good; 0s: as long as the file."
