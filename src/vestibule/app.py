@@ -30,6 +30,7 @@ from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.sealing import Sealer
 from vestibule.settings import Settings
+from vestibule.sharing import open_totals, open_wire
 from vestibule.storage.contacts import Contacts
 from vestibule.storage.device_scopes import DeviceScopes
 from vestibule.storage.installation import UnverifiedSecret
@@ -76,11 +77,11 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         contact_tokens=contact_tokens,
         contacts=contacts,
         resolver=Resolver(contacts, ProviderIdentities(store, contacts), unverified_secret),
-        rate_limiter=RateLimiter(store),
+        rate_limiter=RateLimiter(open_totals(settings, store)),
         token_endings=TokenEndings(store),
         device_scopes=DeviceScopes(store),
         sealer=sealer,
-        live=Live(),
+        live=Live(open_wire(settings)),
         outbound=outbound,
         unverified_secret=unverified_secret,
         files=open_files(settings),
@@ -118,6 +119,7 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Run
     tasks = [
         asyncio.create_task(_keep_keys(runtime, sealer)),
         asyncio.create_task(runtime.rate_limiter.run()),
+        asyncio.create_task(runtime.live.run()),
         asyncio.create_task(runtime.api_keys.run()),
         asyncio.create_task(runtime.token_endings.run()),
         asyncio.create_task(runtime.audit.run()),

@@ -95,6 +95,13 @@ def _database_url(value: object) -> str:
     return url
 
 
+def _valkey_url(value: object) -> str:
+    url = _text(value)
+    if url and not url.startswith(("valkey://", "valkeys://", "redis://", "rediss://")):
+        raise ValueError("must be valkey://USER:PASSWORD@HOST:PORT/NUMBER, or valkeys:// for TLS")
+    return url
+
+
 def _web_url(value: object) -> str:
     url = _text(value).rstrip("/")
     parts = urlsplit(url)
@@ -152,6 +159,7 @@ class Settings:
     database_url: str = _setting(_database_url, "sqlite:///vestibule.db", "Where everything is kept.", secret=True)
     database_connections: int = _setting(_whole(1, 200), "8", "PostgreSQL connections per worker, at the most.")
     database_timeout: int = _setting(_duration("100ms", "60s"), "5s", "After this a database call answers 503.")
+    valkey_url: str = _setting(_valkey_url, "", "Valkey or Redis, for rate limits and live events.", secret=True)
     auto_migrate: bool = _setting(_boolean, "true", "Bring the schema up to date on start.")
     secret_keys: tuple[bytes, ...] = _setting(
         _secret_keys, "", "Keys that seal values at rest, comma-separated: the first seals, all open.", secret=True

@@ -19,6 +19,7 @@ from vestibule.model.workspace import Workspace
 from vestibule.responder.overrides import recommended_locks
 from vestibule.settings import unknown_variables
 from vestibule.storage import installation
+from vestibule.storage.rate_totals import DatabaseTotals
 from vestibule.storage.signing_keys import list_all, sealing_context
 from vestibule.tokens.signing_keys import Status, status_of
 
@@ -47,6 +48,7 @@ async def check_up(desk: Desk) -> list[Finding]:
         _variables(),
         _secret_backup(desk),
         _private_hosts(desk),
+        await _valkey(desk),
         await _bucket(desk) if desk.settings.s3_bucket else _files_directory(desk),
         *await _api_keys(desk),
         *await _of_each_workspace(desk),
@@ -108,6 +110,21 @@ def _files_directory(desk: Desk) -> Finding:
         message = f"{directory} is another place for each directory that a server or a command is started in."
         return Finding("files_directory", Grade.UNWISE, message)
     return Finding("files_directory", Grade.GOOD, f"Files lie in {directory}.")
+
+
+async def _valkey(desk: Desk) -> Finding:
+    if not desk.settings.valkey_url:
+        return Finding("valkey", Grade.GOOD, "Not set: the database shares rate limits and live events.")
+    from vestibule.valkey import ValkeyTotals  # noqa: PLC0415 - others need not load its library
+
+    totals = ValkeyTotals(desk.settings.valkey_url, desk.settings.ca_file, DatabaseTotals(desk.store))
+    try:
+        wrong = await totals.check()
+    finally:
+        await totals.close()
+    if wrong:
+        return Finding("valkey", Grade.BAD, f"It cannot be used ({wrong}); the database stands in for it.")
+    return Finding("valkey", Grade.GOOD, "It shares rate limits and live events.")
 
 
 async def _bucket(desk: Desk) -> Finding:
