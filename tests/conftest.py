@@ -85,6 +85,7 @@ _LONG_FILES = frozenset(
         "test_schemathesis.py",
         "test_signing_keys.py",
         "test_stored_html.py",
+        "test_three_nodes.py",
         "test_unverified_contacts.py",
         "test_valkey.py",
         "test_unverified_reads_verified.py",
