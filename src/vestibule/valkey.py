@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -41,8 +41,6 @@ end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return used
 """
-
-T = TypeVar("T")
 
 
 class Totals(Protocol):
@@ -94,13 +92,13 @@ class ValkeyTotals:
         total = await self._ask(lambda: self._add(keys=[key], args=[used, least, _KEPT_SECONDS]))
         if total is None:
             return await self._otherwise.add(workspace_id, bucket, minute, used, least)
-        return int(total)
+        return total
 
     async def read(self, workspace_id: str, bucket: str, minute: int) -> int:
-        found = await self._ask(lambda: self._client.mget(_key(workspace_id, bucket, minute)))
-        if found is None:
+        total = await self._ask(lambda: self._client.get(_key(workspace_id, bucket, minute)))
+        if total is None:
             return await self._otherwise.read(workspace_id, bucket, minute)
-        return int(found[0] or 0)
+        return total
 
     async def purge(self, before_minute: int) -> None:
         await self._otherwise.purge(before_minute)  # here they end by themselves
@@ -118,13 +116,14 @@ class ValkeyTotals:
         with contextlib.suppress(*_FAILURES):
             await self._client.aclose(close_connection_pool=True)
 
-    async def _ask(self, call: Callable[[], Awaitable[T]]) -> T | None:
+    async def _ask(self, call: Callable[[], Awaitable[object]]) -> int | None:
+        """A total, 0 where there is none; None where the server does not give one."""
         if elapsed() < self._away_until:
             return None
         try:
             async with asyncio.timeout(_CALL_SECONDS):
-                answer = await call()
-        except _FAILURES as error:
+                answer = int(str(await call() or 0))
+        except (*_FAILURES, ValueError) as error:
             if not self._away:
                 _log.warning(
                     "Valkey does not answer (%s): rate limits are shared by the database", type(error).__name__
