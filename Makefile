@@ -17,7 +17,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # per module, and in the order of tests/conftest.py.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # A browser is a large download, so it is asked for once there are tests that drive one.
-TEST_NEEDS := postgresql $(if $(wildcard tests/e2e/test_*.py),chromium)
+TEST_NEEDS := postgresql valkey haproxy $(if $(wildcard tests/e2e/test_*.py),chromium)
 
 # The console script of pyproject.toml without a build back end, which would have to be locked, too. It finds its
 # interpreter beside itself: a copied or moved checkout never runs the code of the one it came from. The last condition
@@ -68,6 +68,10 @@ lint: lint-style lint-types lint-imports ## Check style, format, types and impor
 .PHONY: bench
 bench: setup-dev test-needs ## Measure, as ratios within one run
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: nodes
+nodes: setup-dev test-needs ## Run the test of several nodes with twenty kills, some minutes
+	@VESTIBULE_NODES_ROUNDS=20 $(BIN)/python -m pytest -s tests/integration/nodes $(ARGS)
 
 .PHONY: lock
 lock: ## Lock requirements/*.in again (needs uv); UPGRADE=--upgrade takes newer versions

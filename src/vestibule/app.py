@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from vestibule import metrics
 from vestibule.administration import expiry, retention
@@ -34,11 +33,11 @@ from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.sealing import Sealer
 from vestibule.settings import Settings
+from vestibule.sharing import open_totals, open_wire
 from vestibule.storage.contacts import Contacts
 from vestibule.storage.device_scopes import DeviceScopes
-from vestibule.storage.file_store import DiskFileStore
 from vestibule.storage.installation import UnverifiedSecret
-from vestibule.storage.opening import open_store
+from vestibule.storage.opening import open_files, open_store
 from vestibule.storage.provider_identities import ProviderIdentities
 from vestibule.tenancy import Tenancy
 from vestibule.tokens.admin_keys import AdminKeys
@@ -81,14 +80,14 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         contact_tokens=contact_tokens,
         contacts=contacts,
         resolver=Resolver(contacts, ProviderIdentities(store, contacts), unverified_secret),
-        rate_limiter=RateLimiter(store),
+        rate_limiter=RateLimiter(open_totals(settings, store)),
         token_endings=TokenEndings(store),
         device_scopes=DeviceScopes(store),
         sealer=sealer,
-        live=Live(),
+        live=Live(open_wire(settings)),
         outbound=outbound,
         unverified_secret=unverified_secret,
-        files=DiskFileStore(Path(settings.files_directory)),
+        files=open_files(settings),
         token_exchange=TokenExchange(token_reader),
         provider_sign_out=ProviderSignOut(token_reader),
         pending_identities=PendingIdentities(store, lifetime_ms=settings.user_info_id_lifetime),
@@ -123,6 +122,7 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Run
     tasks = [
         asyncio.create_task(_keep_keys(runtime, sealer)),
         asyncio.create_task(runtime.rate_limiter.run()),
+        asyncio.create_task(runtime.live.run()),
         asyncio.create_task(runtime.api_keys.run()),
         asyncio.create_task(runtime.token_endings.run()),
         asyncio.create_task(runtime.audit.run()),

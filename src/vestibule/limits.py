@@ -1,9 +1,12 @@
 """Counts requests against limits per minute, shared by all processes; it must not know what a request is.
 
 A sliding window: this minute's count, plus the last minute's in the share of it that still lies within sixty seconds.
-Every process counts in memory and adds what it counted to the database's total four times a second, so a request
-costs no round trip. What a process may admit between two meetings with the others is an eighth of what is left, hence
-N processes together overshoot a limit by N eighths of the rest at most, and by nothing much when little is left.
+Every process counts in memory and adds what it counted to a shared total four times a second, so a request costs no
+round trip. What a process may admit between two meetings with the others is an eighth of what is left, hence N
+processes together overshoot a limit by N eighths of the rest at most, and by nothing much when little is left.
+
+Totals lie in the database, or in Valkey where there is one and it answers (`valkey.py`). What a process knows of a
+total it does not forget within the minute, whatever becomes of the place.
 """
 
 from __future__ import annotations
@@ -11,17 +14,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from typing import Protocol
 
 import msgspec
 
 from vestibule.clock import MINUTE_MS, SECOND_MS, now_ms
 from vestibule.errors import RateLimited, StorageUnavailable
-from vestibule.storage import rate_totals
-from vestibule.storage.store import Store
 
 _FLUSH_SECONDS = 0.25
 _LEASE_SHARE = 8
 _PURGE_EVERY_MINUTES = 10
+
+
+class Totals(Protocol):
+    """Where processes add up what they counted. Every method raises StorageUnavailable."""
+
+    async def add(self, workspace_id: str, bucket: str, minute: int, used: int, least: int) -> int:
+        """Adds to a minute's total, and tells it. It is `least` at least: a place that has forgotten is told again."""
+
+    async def read(self, workspace_id: str, bucket: str, minute: int) -> int: ...
+
+    async def purge(self, before_minute: int) -> None: ...
 
 
 class Allowance(msgspec.Struct, frozen=True):
@@ -54,8 +67,8 @@ class _Bucket:
 class RateLimiter:
     """Admits or refuses, by bucket."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, totals: Totals) -> None:
+        self._totals = totals
         self._buckets: dict[tuple[str, str], _Bucket] = {}
         self._here: dict[tuple[str, str], _Bucket] = {}
         self._swept = self._purged = 0
@@ -114,7 +127,7 @@ class RateLimiter:
             self._here = {key: bucket for key, bucket in self._here.items() if bucket.minute >= minute - 1}
         if minute - self._purged >= _PURGE_EVERY_MINUTES:
             self._purged = minute
-            await rate_totals.purge(self._store, minute - 2)
+            await self._totals.purge(minute - 2)
 
     async def _meet(self, bucket: _Bucket, limit: int | None) -> None:
         """Exchanges counts with the other processes; requests that need it at the same time share one exchange."""
@@ -133,9 +146,8 @@ class RateLimiter:
         if bucket.pending and bucket.minute >= 0:
             bucket.in_flight, bucket.pending = bucket.pending, 0
             try:
-                total = await rate_totals.add(
-                    self._store, bucket.workspace_id, bucket.name, bucket.minute, bucket.in_flight
-                )
+                least = bucket.shared + bucket.in_flight
+                total = await self._totals.add(bucket.workspace_id, bucket.name, bucket.minute, bucket.in_flight, least)
             except StorageUnavailable:
                 bucket.pending += bucket.in_flight
                 raise
@@ -143,9 +155,10 @@ class RateLimiter:
                 bucket.in_flight = 0
             bucket.shared = total
         if bucket.minute != minute and limit is not None:
-            previous = await rate_totals.read(self._store, bucket.workspace_id, bucket.name, minute - 1)
-            shared = await rate_totals.read(self._store, bucket.workspace_id, bucket.name, minute)
-            bucket.minute, bucket.previous, bucket.shared = minute, previous, shared
+            previous = await self._totals.read(bucket.workspace_id, bucket.name, minute - 1)
+            shared = await self._totals.read(bucket.workspace_id, bucket.name, minute)
+            known = bucket.shared if bucket.minute == minute - 1 else 0
+            bucket.minute, bucket.previous, bucket.shared = minute, max(previous, known), shared
         if limit is not None:
             bucket.lease = max(1, int(limit - bucket.used(now_ms())) // _LEASE_SHARE)
 

@@ -1,25 +1,66 @@
-"""Wakes those who wait for a conversation to change, within one process; it must not carry what changed.
+"""Wakes those who wait for a conversation to change, in this process and, over a wire, in others; it must not carry
+what changed.
 
-Across processes nobody is woken: who waits asks the database every second as well (`surfaces/native/events.py`).
+A wake may be lost, and one may come for nothing: who waits looks anew by itself every `patience` seconds, and decides
+by what it sees. A process tells the others at once what it knows, and what comes within the next moment together, so a
+busy one sends fifty messages a second and no more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+import itertools
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+_GATHER_SECONDS = 0.02
+_MOST_TOLD = 100  # conversations in one message: PostgreSQL takes 8,000 bytes
+_LONGEST_MESSAGE = 8_000
+# While the others' wakes arrive, a look is for those that are lost, and for whoever may not look any more: what revokes
+# is read every 2 s, and must be seen by a stream within 5.
+_PATIENCE_ALONE = 1.0
+_PATIENCE_CONNECTED = 2.0
+
+Key = tuple[str, str]
+
+
+class Wire(Protocol):
+    """Carries short texts to every process of the installation that listens, the sender included. It may lose some."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    async def run(self, heard: Callable[[str], None]) -> None:
+        """Listens until cancelled."""
+
+    async def send(self, message: str) -> None:
+        """Does not raise for a wire that is broken."""
 
 
 class Live:
     """The waiters of one process, by conversation."""
 
-    def __init__(self) -> None:
-        self._waiters: dict[tuple[str, str], set[asyncio.Event]] = {}
+    def __init__(self, wire: Wire | None = None) -> None:
+        self._wire = wire
+        self._waiters: dict[Key, set[asyncio.Event]] = {}
+        self._untold: set[Key] = set()
+        self._something = asyncio.Event()
+        self._name = secrets.token_hex(8)
         self.ended = False
 
+    @property
+    def patience(self) -> float:
+        """How many seconds a waiter should wait at most before it looks by itself."""
+        return _PATIENCE_CONNECTED if self._wire is not None and self._wire.connected else _PATIENCE_ALONE
+
     def changed(self, workspace_id: str, conversation_id: str) -> None:
-        for event in self._waiters.get((workspace_id, conversation_id), ()):
-            event.set()
+        key = (workspace_id, conversation_id)
+        self._wake(key)
+        if self._wire is not None:
+            self._untold.add(key)
+            self._something.set()
 
     def end(self) -> None:
         """Wakes everybody for the last time: the process is about to stop."""
@@ -40,3 +81,46 @@ class Live:
             self._waiters[key].discard(event)
             if not self._waiters[key]:
                 del self._waiters[key]
+
+    async def run(self) -> None:
+        """Listens to the others and tells them, until cancelled."""
+        if self._wire is None:
+            return
+        listening = asyncio.create_task(self._wire.run(self._heard))
+        try:
+            while True:
+                await self._something.wait()
+                self._something.clear()
+                await self.flush()
+                await asyncio.sleep(_GATHER_SECONDS)
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def flush(self) -> None:
+        """Tells the others what they have not been told."""
+        told, self._untold = self._untold, set()
+        for keys in _in_parts(told):
+            if self._wire is not None:
+                await self._wire.send(f"{self._name} {' '.join(map('/'.join, keys))}")
+
+    def _heard(self, message: str) -> None:
+        """A message of another process; anything else on the wire wakes nobody."""
+        if len(message) > _LONGEST_MESSAGE:
+            return
+        sender, *keys = message.split(" ")
+        if sender == self._name:
+            return
+        for key in keys:
+            workspace_id, _, conversation_id = key.partition("/")
+            self._wake((workspace_id, conversation_id))
+
+    def _wake(self, key: Key) -> None:
+        for event in self._waiters.get(key, ()):
+            event.set()
+
+
+def _in_parts(keys: Iterable[Key]) -> Iterator[list[Key]]:
+    left = iter(keys)
+    while part := list(itertools.islice(left, _MOST_TOLD)):
+        yield part

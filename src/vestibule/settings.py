@@ -93,6 +93,13 @@ def _database_url(value: object) -> str:
     return url
 
 
+def _valkey_url(value: object) -> str:
+    url = _text(value)
+    if url and not url.startswith(("valkey://", "valkeys://", "redis://", "rediss://")):
+        raise ValueError("must be valkey://USER:PASSWORD@HOST:PORT/NUMBER, or valkeys:// for TLS")
+    return url
+
+
 def _web_url(value: object) -> str:
     url = _text(value).rstrip("/")
     parts = urlsplit(url)
@@ -107,6 +114,10 @@ def _issuer(value: object) -> str:
     if url:
         _web_url(url)
     return url
+
+
+def _web_url_or_none(value: object) -> str:
+    return _web_url(value) if _text(value) else ""
 
 
 def _web_urls(value: object) -> tuple[str, ...]:
@@ -154,6 +165,7 @@ class Settings:
     database_url: str = _setting(_database_url, "sqlite:///vestibule.db", "Where everything is kept.", secret=True)
     database_connections: int = _setting(_whole(1, 200), "8", "PostgreSQL connections per worker, at the most.")
     database_timeout: int = _setting(_duration("100ms", "60s"), "5s", "After this a database call answers 503.")
+    valkey_url: str = _setting(_valkey_url, "", "Valkey or Redis, for rate limits and live events.", secret=True)
     auto_migrate: bool = _setting(_boolean, "true", "Bring the schema up to date on start.")
     secret_keys: tuple[bytes, ...] = _setting(
         _secret_keys, "", "Keys that seal values at rest, comma-separated: the first seals, all open.", secret=True
@@ -215,6 +227,12 @@ class Settings:
     )
     ca_file: str = _setting(_text, "", "Further certificate authorities for outbound calls, a PEM file.")
     files_directory: str = _setting(_text, "vestibule-files", "Where uploaded files lie.")
+    s3_bucket: str = _setting(_text, "", "A bucket for uploaded files, instead of files_directory.")
+    s3_endpoint: str = _setting(_web_url_or_none, "", "Where the bucket is; empty: with AWS, in s3_region.")
+    s3_region: str = _setting(_text, "us-east-1", "The bucket's region.")
+    s3_access_key_id: str = _setting(_text, "", "Empty: AWS's own variables, or the machine's role.")
+    s3_secret_access_key: str = _setting(_text, "", "Goes with s3_access_key_id.", secret=True)
+    s3_timeout: int = _setting(_duration("100ms", "5m"), "10s", "Time for the bucket to answer, or to go on.")
     max_file_bytes: int = _setting(_whole(1024, 104_857_600), "5242880", "Largest uploaded file.")
     file_link_lifetime: int = _setting(
         _duration("0s", "3650d"), "0s", "How long a link to a file is good; 0s: as long as the file."

@@ -4,6 +4,8 @@ doubt is lent again."""
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from tests.fixtures.postgres import PostgresServer
 from vestibule.errors import StorageUnavailable
 from vestibule.storage.postgres import PostgresStore
+from vestibule.storage.primary import Primary, urls_of
 from vestibule.storage.statement import Statement
 from vestibule.storage.store import Work, query
 
@@ -125,3 +128,35 @@ async def test_a_database_that_is_not_there_is_unavailable_each_time() -> None:
         with pytest.raises(StorageUnavailable):
             await store.read(LOOK)
     await store.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "urls"),
+    [
+        ("postgresql://u:p@a/d", ["postgresql://u:p@a/d"]),
+        ("postgresql://u:p@a:1,b:2/d?x=1,2", ["postgresql://u:p@a:1/d?x=1,2", "postgresql://u:p@b:2/d?x=1,2"]),
+        ("postgresql://u:p%2C@[::1]:1,b/d", ["postgresql://u:p%2C@[::1]:1/d", "postgresql://u:p%2C@b/d"]),
+        ("postgresql://a,b", ["postgresql://a", "postgresql://b"]),
+        ("postgresql:///d?host=a,b", ["postgresql:///d?host=a,b"]),
+    ],
+)
+def test_a_url_may_name_several_hosts(url: str, urls: list[str]) -> None:
+    assert urls_of(url) == urls
+
+
+async def test_a_host_that_hangs_does_not_keep_from_the_next(postgres_server: PostgresServer) -> None:
+    """A machine without power answers nothing, and whoever waited for it as long as for all would never get further."""
+    url = postgres_server.new_database()
+    silent = socket.socket()
+    silent.bind(("127.0.0.1", 0))
+    silent.listen()
+    primary = Primary(url.replace("@127.0.0.1:", f"@127.0.0.1:{silent.getsockname()[1]},127.0.0.1:"))
+    began = time.monotonic()
+    connection = await primary.connect(timeout=0.5)
+    assert 0.4 < time.monotonic() - began < 3
+    await connection.close()
+    began = time.monotonic()
+    await (await primary.connect(timeout=5)).close()
+    assert time.monotonic() - began < 3  # it is remembered
+    silent.close()
+    postgres_server.drop_database(url)

@@ -75,6 +75,38 @@ def test_the_newest_migration_is_the_version_that_serving_expects() -> None:
     assert [match and match[1] for match in chain] == [None, *sorted(found)[:-1]]
 
 
+# Small, and the same for all: a copy on every node (docs/decisions/0027-sharding.md).
+OF_THE_INSTALLATION = {"alembic_version", "installation", "signing_keys", "workspaces"}
+
+
+async def _keys(url: str) -> list[tuple[str, str, str]]:
+    """Table, index and first column of every primary key and unique index; and foreign keys, of which the column is
+    their table."""
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch(
+            """
+            SELECT found.relname, index.relname, first.attname
+            FROM pg_index JOIN pg_class found ON found.oid = indrelid JOIN pg_class index ON index.oid = indexrelid
+            JOIN pg_attribute first ON first.attrelid = indrelid AND first.attnum = indkey[0]
+            WHERE found.relnamespace = 'public'::regnamespace AND indisunique
+            UNION ALL SELECT conrelid::regclass::text, conname, 'foreign key' FROM pg_constraint WHERE contype = 'f'
+            """
+        )
+    finally:
+        await connection.close()
+    return [tuple(row) for row in rows]
+
+
+def test_a_workspace_s_rows_are_found_and_kept_unique_within_it(migrated: str, engine: str) -> None:
+    """So that tables may be distributed by workspace: nothing is decided across two."""
+    if engine != "postgresql":
+        pytest.skip("it is asked of PostgreSQL's catalogue; the schema is one")
+    found = asyncio.run(_keys(migrated))
+    assert len(found) > 20
+    assert not [each for each in found if each[0] not in OF_THE_INSTALLATION and each[2] != "workspace_id"]
+
+
 def test_migrating_twice_changes_nothing(migrated: str) -> None:
     migrate(migrated)
     assert asyncio.run(schema_version(migrated)) == SCHEMA_VERSION

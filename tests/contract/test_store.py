@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from vestibule.errors import StorageUnavailable
-from vestibule.storage import installation, rate_totals
+from vestibule.storage import installation
 from vestibule.storage.opening import migrate, open_store
+from vestibule.storage.rate_totals import DatabaseTotals
 from vestibule.storage.statement import PAIRS, REGISTRY, Statement, pair, statement
 from vestibule.storage.store import Store, UniqueViolation, Work, query
 
@@ -63,8 +64,8 @@ async def test_one_caller_s_violation_is_not_the_others_business(store: Store) -
 
 
 async def test_fifty_first_writers_of_one_row_add_up(store: Store) -> None:
-    await asyncio.gather(*(rate_totals.add(store, "w", "b", 1, 2) for _ in range(50)))
-    assert await rate_totals.read(store, "w", "b", 1) == 100
+    await asyncio.gather(*(DatabaseTotals(store).add("w", "b", 1, 2, 0) for _ in range(50)))
+    assert await DatabaseTotals(store).read("w", "b", 1) == 100
 
 
 async def test_a_unit_of_work_is_all_or_nothing(store: Store) -> None:

@@ -74,7 +74,7 @@ def test_the_board_asks_one_source_and_its_panels_do_not_overlap() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_settings_exist(path: Path) -> None:
-    named = set(re.findall(rf"\b{PREFIX}([A-Z_]+)", path.read_text(encoding="utf-8")))
+    named = set(re.findall(rf"\b{PREFIX}([A-Z0-9_]+)", path.read_text(encoding="utf-8")))
     assert named <= {entry.name.upper() for entry in fields(Settings)}
 
 
@@ -105,8 +105,37 @@ def test_the_proxy_s_log_has_no_query_and_no_figures_get_out() -> None:
     assert "proxy_set_header X-Forwarded-For $remote_addr;" in content
 
 
+def test_the_balancer_s_log_has_no_query_and_it_repeats_nothing_that_a_node_may_have_begun() -> None:
+    content = text("haproxy.cfg")
+    [logged] = re.findall(r"^    log-format (.*)$", content, re.MULTILINE)
+    assert "%[var(txn.path)" in logged
+    assert not re.search(r"%HU|%HQ|%r\b|%\[(url|query|req)|%hr", logged)
+    assert "str(/files/...) if { path_beg /files/ }" in content
+    assert "return status 404 if { path /metrics /readyz }" in content
+    assert "set-header X-Forwarded-For %[src]" in content
+    assert "retry-on conn-failure\n" in content
+    assert "httpchk GET /readyz" in content
+
+
+def test_nodes_are_told_of_everything_that_they_share() -> None:
+    named = set(re.findall(rf"^{PREFIX}([A-Z0-9_]+)=", text("nodes.env.example"), re.MULTILINE))
+    shared = {"DATABASE_URL", "SECRET_KEYS", "PUBLIC_URL", "TRUSTED_PROXIES", "VALKEY_URL", "S3_BUCKET", "INSTANCE"}
+    assert shared <= named
+    assert named <= {entry.name.upper() for entry in fields(Settings)}
+
+
+def test_what_is_acknowledged_is_on_both_databases() -> None:
+    assert {"synchronous_commit = on", "synchronous_standby_names = '*'"} <= settings_of("postgresql.conf")
+
+
+def settings_of(name: str) -> set[str]:
+    return {line.partition("#")[0].strip() for line in text(name).splitlines()}
+
+
 def test_no_secret_is_in_any_of_them() -> None:
     for path in FILES:
         content = path.read_text(encoding="utf-8")
-        assert not re.search(r"(SECRET_KEYS|PASSWORD|METRICS_TOKEN)=[A-Za-z0-9_-]{8,}", content), path.name
+        assert not re.search(
+            r"(SECRET_KEYS|PASSWORD|METRICS_TOKEN|ACCESS_KEY|VALKEY_URL)=[A-Za-z0-9_-]{8,}", content
+        ), path.name
         assert "BEGIN" not in content, path.name

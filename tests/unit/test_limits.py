@@ -11,8 +11,8 @@ import pytest
 from vestibule.clock import MINUTE_MS, now_ms
 from vestibule.errors import RateLimited, StorageUnavailable
 from vestibule.limits import RateLimiter
-from vestibule.storage import rate_totals
 from vestibule.storage.opening import migrate, open_store
+from vestibule.storage.rate_totals import DatabaseTotals
 from vestibule.storage.store import Store
 
 
@@ -36,6 +36,10 @@ def bucket(request: pytest.FixtureRequest) -> str:
     return str(request.node.name)
 
 
+def limiter_over(store: Store) -> RateLimiter:
+    return RateLimiter(DatabaseTotals(store))
+
+
 async def admitted(limiter: RateLimiter, bucket: str, limit: int, tries: int) -> int:
     async def once() -> bool:
         try:
@@ -49,18 +53,18 @@ async def admitted(limiter: RateLimiter, bucket: str, limit: int, tries: int) ->
 
 async def test_as_many_pass_as_the_limit_says(store: Store, bucket: str) -> None:
     for limit in (1, 2, 7, 100):
-        assert await admitted(RateLimiter(store), f"{bucket}{limit}", limit, 2 * limit + 3) == limit
+        assert await admitted(limiter_over(store), f"{bucket}{limit}", limit, 2 * limit + 3) == limit
 
 
 async def test_what_is_left_counts_down(store: Store, bucket: str) -> None:
-    limiter = RateLimiter(store)
+    limiter = limiter_over(store)
     allowances = [await limiter.take("w", bucket, 3) for _ in range(3)]
     assert [(allowance.limit, allowance.remaining) for allowance in allowances] == [(3, 2), (3, 1), (3, 0)]
     assert all(1 <= allowance.reset <= 60 for allowance in allowances)
 
 
 async def test_a_refusal_says_when_the_next_would_pass(store: Store, bucket: str) -> None:
-    limiter = RateLimiter(store)
+    limiter = limiter_over(store)
     await admitted(limiter, bucket, 10, 10)
     with pytest.raises(RateLimited) as caught:
         await limiter.take("w", bucket, 10)
@@ -75,14 +79,15 @@ async def test_the_minute_before_counts_in_the_share_of_it_that_is_not_over(stor
     if now_ms() % MINUTE_MS > MINUTE_MS - 500:
         await asyncio.sleep(0.6)
     before = now_ms() // MINUTE_MS - 1
-    await rate_totals.add(store, "w", bucket, before, 1_000_000_000)
-    assert await admitted(RateLimiter(store), bucket, 10, 12) == 0
-    await rate_totals.add(store, "w", f"{bucket} earlier", before - 1, 1_000_000_000)
-    assert await admitted(RateLimiter(store), f"{bucket} earlier", 10, 12) == 10
+    totals = DatabaseTotals(store)
+    await totals.add("w", bucket, before, 1_000_000_000, 0)
+    assert await admitted(limiter_over(store), bucket, 10, 12) == 0
+    await totals.add("w", f"{bucket} earlier", before - 1, 1_000_000_000, 0)
+    assert await admitted(limiter_over(store), f"{bucket} earlier", 10, 12) == 10
 
 
 async def test_names_and_workspaces_are_apart(store: Store, bucket: str) -> None:
-    limiter = RateLimiter(store)
+    limiter = limiter_over(store)
     for workspace, name in (("a", bucket), ("b", bucket), ("a", f"{bucket}2")):
         await limiter.take(workspace, name, 1)
     with pytest.raises(RateLimited):
@@ -91,7 +96,7 @@ async def test_names_and_workspaces_are_apart(store: Store, bucket: str) -> None
 
 async def test_processes_together_overshoot_by_an_eighth_each_at_most(store: Store, bucket: str) -> None:
     """As the module's documentation promises."""
-    limiters = [RateLimiter(store) for _ in range(4)]
+    limiters = [limiter_over(store) for _ in range(4)]
     passed = 0
     for _ in range(40):
         passed += sum(await asyncio.gather(*(admitted(limiter, bucket, 80, 2) for limiter in limiters)))
@@ -99,14 +104,14 @@ async def test_processes_together_overshoot_by_an_eighth_each_at_most(store: Sto
 
 
 async def test_a_process_that_comes_later_knows_what_was_used(store: Store, bucket: str) -> None:
-    first = RateLimiter(store)
+    first = limiter_over(store)
     await admitted(first, bucket, 10, 8)
     await first.flush()
-    assert await admitted(RateLimiter(store), bucket, 10, 10) == 2
+    assert await admitted(limiter_over(store), bucket, 10, 10) == 2
 
 
 async def test_a_smaller_limit_holds_at_once(store: Store, bucket: str) -> None:
-    limiter = RateLimiter(store)
+    limiter = limiter_over(store)
     await admitted(limiter, bucket, 100, 20)
     with pytest.raises(RateLimited):
         await limiter.take("w", bucket, 20)
@@ -115,23 +120,24 @@ async def test_a_smaller_limit_holds_at_once(store: Store, bucket: str) -> None:
 
 async def test_old_totals_are_swept_away(store: Store, bucket: str) -> None:
     old, recent = now_ms() // MINUTE_MS - 100, now_ms() // MINUTE_MS - 1
-    await rate_totals.add(store, "w", bucket, old, 5)
-    await rate_totals.add(store, "w", bucket, recent, 5)
-    await RateLimiter(store).flush()
-    assert await rate_totals.read(store, "w", bucket, old) == 0
-    assert await rate_totals.read(store, "w", bucket, recent) == 5
+    totals = DatabaseTotals(store)
+    await totals.add("w", bucket, old, 5, 0)
+    await totals.add("w", bucket, recent, 5, 0)
+    await limiter_over(store).flush()
+    assert await totals.read("w", bucket, old) == 0
+    assert await totals.read("w", bucket, recent) == 5
 
 
 async def test_nobody_passes_uncounted_while_the_database_is_away(path: Path, bucket: str) -> None:
     """Fail closed (DESIGN rule 2.9). What was counted is brought when it is back."""
     other = await open_store(f"sqlite:///{path}")
-    limiter = RateLimiter(other)
+    limiter = limiter_over(other)
     await limiter.take("w", bucket, 1_000)
     await other.close()
     with pytest.raises(StorageUnavailable):
         await admitted_or_raise(limiter, bucket, 1_000, 1_000)
     with pytest.raises(StorageUnavailable):
-        await RateLimiter(other).take("w", bucket, 10)
+        await limiter_over(other).take("w", bucket, 10)
 
 
 async def admitted_or_raise(limiter: RateLimiter, bucket: str, limit: int, tries: int) -> None:
@@ -143,7 +149,7 @@ async def test_a_limit_of_one_process_slides_and_asks_nobody(
     store: Store, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.close()  # whoever asked the database would be refused
-    limiter = RateLimiter(store)
+    limiter = limiter_over(store)
     now = now_ms() // MINUTE_MS * MINUTE_MS + MINUTE_MS
     monkeypatch.setattr("vestibule.limits.now_ms", lambda: now)
 
@@ -163,3 +169,14 @@ async def test_a_limit_of_one_process_slides_and_asks_nobody(
     assert passes(15) == 5  # half of the minute before still counts
     now += 2 * MINUTE_MS
     assert passes(15) == 10
+
+
+async def test_a_total_that_was_forgotten_is_told_again(store: Store, bucket: str) -> None:
+    """As when Valkey is emptied, or does not answer and the database counts on: nobody near the limit starts anew."""
+    limiter = limiter_over(store)
+    assert await admitted(limiter, bucket, 16, 12) == 12
+    await limiter.flush()
+    await DatabaseTotals(store).purge(now_ms() // MINUTE_MS + 1)
+    assert await admitted(limiter, bucket, 16, 12) == 4
+    await limiter.flush()
+    assert await admitted(limiter_over(store), bucket, 16, 12) == 0

@@ -1,8 +1,9 @@
-"""Looks over an installation and says what is wrong or unwise; it changes nothing."""
+"""Looks over an installation and says what is wrong or unwise; it changes nothing that was there."""
 
 from __future__ import annotations
 
 import enum
+import io
 from pathlib import Path
 
 import msgspec
@@ -10,13 +11,15 @@ import msgspec
 from vestibule.administration import actions, api_keys, auth_endpoint_rules, auth_endpoints, responders, workspaces
 from vestibule.administration.desk import Desk
 from vestibule.clock import now_ms
-from vestibule.errors import CannotUnseal
+from vestibule.errors import CannotUnseal, StorageUnavailable
+from vestibule.ids import new_id
 from vestibule.model.auth_endpoint import AuthEndpointSettings
 from vestibule.model.responder import ResponderKind
 from vestibule.model.workspace import Workspace
 from vestibule.responder.overrides import recommended_locks
 from vestibule.settings import unknown_variables
 from vestibule.storage import installation
+from vestibule.storage.rate_totals import DatabaseTotals
 from vestibule.storage.signing_keys import list_all, sealing_context
 from vestibule.tokens.signing_keys import Status, status_of
 
@@ -45,7 +48,8 @@ async def check_up(desk: Desk) -> list[Finding]:
         _variables(),
         _secret_backup(desk),
         _private_hosts(desk),
-        _files_directory(desk),
+        await _valkey(desk),
+        await _bucket(desk) if desk.settings.s3_bucket else _files_directory(desk),
         *await _api_keys(desk),
         *await _of_each_workspace(desk),
     ]
@@ -106,6 +110,40 @@ def _files_directory(desk: Desk) -> Finding:
         message = f"{directory} is another place for each directory that a server or a command is started in."
         return Finding("files_directory", Grade.UNWISE, message)
     return Finding("files_directory", Grade.GOOD, f"Files lie in {directory}.")
+
+
+async def _valkey(desk: Desk) -> Finding:
+    if not desk.settings.valkey_url:
+        return Finding("valkey", Grade.GOOD, "Not set: the database shares rate limits and live events.")
+    from vestibule.valkey import ValkeyTotals  # noqa: PLC0415 - others need not load its library
+
+    totals = ValkeyTotals(desk.settings.valkey_url, desk.settings.ca_file, DatabaseTotals(desk.store))
+    try:
+        wrong = await totals.check()
+    finally:
+        await totals.close()
+    if wrong:
+        return Finding("valkey", Grade.BAD, f"It cannot be used ({wrong}); the database stands in for it.")
+    return Finding("valkey", Grade.GOOD, "It shares rate limits and live events.")
+
+
+async def _bucket(desk: Desk) -> Finding:
+    """By a file that is written, read and deleted, as whoever may not list the bucket can, too."""
+    place = (new_id(), new_id())
+    try:
+        await desk.files.put(*place, io.BytesIO(b"x"))
+        found = await desk.files.open(*place, 0, 1)
+        await desk.files.delete(*place)
+        gone = await desk.files.open(*place, 0, 1)
+    except StorageUnavailable as error:
+        message = f"{desk.settings.s3_bucket} cannot be used ({error.step}: {error.detail}): check the settings s3_…."
+        return Finding("s3_bucket", Grade.BAD, message)
+    if found is None or gone is not None:
+        return Finding("s3_bucket", Grade.BAD, f"{desk.settings.s3_bucket} does not give back what it was given.")
+    if desk.settings.s3_endpoint.startswith("http://"):
+        message = f"Files travel to {desk.settings.s3_endpoint} in clear: for one machine, or a network of your own."
+        return Finding("s3_bucket", Grade.UNWISE, message)
+    return Finding("s3_bucket", Grade.GOOD, f"Files lie in the bucket {desk.settings.s3_bucket}.")
 
 
 async def _of_each_workspace(desk: Desk) -> list[Finding]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from vestibule.audit.log import AuditLog
 from vestibule.clock import now_ms
@@ -16,8 +15,8 @@ from vestibule.runtime import Runtime
 from vestibule.sealing import Sealer
 from vestibule.settings import Settings
 from vestibule.storage.contacts import Contacts
-from vestibule.storage.file_store import DiskFileStore, FileStore
-from vestibule.storage.opening import open_store
+from vestibule.storage.file_store import FileStore
+from vestibule.storage.opening import open_files, open_store
 from vestibule.storage.store import Store
 
 
@@ -57,7 +56,7 @@ class Desk:
 @contextlib.asynccontextmanager
 async def open_desk(settings: Settings, sealer: Sealer, actor: Actor = SERVICE) -> AsyncIterator[Desk]:
     store = await open_store(settings.database_url, connections=2, timeout=settings.database_timeout / 1000)
-    files = DiskFileStore(Path(settings.files_directory))
+    files = open_files(settings)
     audit = AuditLog(store, sealer)
     try:
         yield Desk(settings, sealer, store, Contacts(store, sealer), Live(), files, audit, actor)

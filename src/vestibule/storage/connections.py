@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 
 from vestibule.clock import elapsed
+from vestibule.storage.primary import Primary
 
 # A firewall between may have forgotten a connection that nobody used for so long, and not tell.
 _LONGEST_IDLE_SECONDS = 300.0
@@ -32,7 +33,7 @@ class Connections:
     """At most `most` connections to one database; the first is made when it is needed."""
 
     def __init__(self, url: str, *, most: int, timeout: float) -> None:
-        self._url = url
+        self._primary = Primary(url)
         self._most = most
         self._timeout = timeout
         self._idle: list[tuple[float, Any]] = []
@@ -78,8 +79,7 @@ class Connections:
 
     async def _connect(self) -> Any:
         try:
-            connection = await asyncpg.connect(
-                self._url,
+            connection = await self._primary.connect(
                 timeout=min(2.0, self._timeout),
                 command_timeout=self._timeout,
                 server_settings=_SETTINGS,

@@ -1,4 +1,5 @@
-"""Opens the database that the settings name and brings its schema up to date; it holds no statement of a noun."""
+"""Opens the database and the place for files that the settings name, and brings the schema up to date; it holds no
+statement of a noun."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 from vestibule.errors import StorageUnavailable
+from vestibule.settings import Settings
+from vestibule.storage.file_store import DiskFileStore, FileStore
 from vestibule.storage.postgres import PostgresStore
 from vestibule.storage.sqlite import SqliteStore
 from vestibule.storage.statement import statement
@@ -35,6 +38,15 @@ async def open_store(url: str, *, connections: int = 8, timeout: float = 5.0) ->
     store = SqliteStore(path) if path is not None else PostgresStore(url, connections=connections, timeout=timeout)
     await store.open()
     return store
+
+
+def open_files(settings: Settings) -> FileStore:
+    """A bucket where one is named, else a directory."""
+    if not settings.s3_bucket:
+        return DiskFileStore(Path(settings.files_directory))
+    from vestibule.storage.object_store import ObjectFileStore  # noqa: PLC0415 - others need not load its library
+
+    return ObjectFileStore(settings)
 
 
 async def schema_version(url: str) -> str | None:

@@ -38,6 +38,8 @@ _DOUBTFUL = (
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.InternalClientError,
+    # It was the primary and is none any more, or a failed disk was mounted again read-only: another may be by now.
+    asyncpg.ReadOnlySQLTransactionError,
 )
 
 Waiting = tuple[tuple[Value, ...], "asyncio.Future[list[Row]]"]

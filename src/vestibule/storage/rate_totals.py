@@ -8,8 +8,9 @@ from vestibule.storage.store import Store
 ADD = statement(
     "rate_totals.add",
     """
-    INSERT INTO rate_totals (workspace_id, bucket, minute, used) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (workspace_id, bucket, minute) DO UPDATE SET used = rate_totals.used + excluded.used
+    INSERT INTO rate_totals (workspace_id, bucket, minute, used) VALUES ($1, $2, $3, $5)
+    ON CONFLICT (workspace_id, bucket, minute) DO UPDATE
+    SET used = CASE WHEN rate_totals.used + $4 < $5 THEN $5 ELSE rate_totals.used + $4 END
     RETURNING $slot, used
     """,
 )
@@ -20,16 +21,21 @@ READ = statement(
 PURGE = statement("rate_totals.purge", "DELETE FROM rate_totals WHERE minute < $1")
 
 
-async def add(store: Store, workspace_id: str, bucket: str, minute: int, used: int) -> int:
-    """Adds `used` to the minute's total and tells the new total."""
-    rows = await store.write(ADD, workspace_id, bucket, minute, used)
-    return int(rows[0][0])
+class DatabaseTotals:
+    """The totals of one installation. Every method raises StorageUnavailable."""
 
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
-async def read(store: Store, workspace_id: str, bucket: str, minute: int) -> int:
-    rows = await store.read(READ, workspace_id, bucket, minute)
-    return int(rows[0][0]) if rows else 0
+    async def add(self, workspace_id: str, bucket: str, minute: int, used: int, least: int) -> int:
+        """Adds `used` to the minute's total and tells the new total, which is `least` at least: what the caller knows
+        of it, from wherever it was counted before."""
+        rows = await self._store.write(ADD, workspace_id, bucket, minute, used, max(used, least))
+        return int(rows[0][0])
 
+    async def read(self, workspace_id: str, bucket: str, minute: int) -> int:
+        rows = await self._store.read(READ, workspace_id, bucket, minute)
+        return int(rows[0][0]) if rows else 0
 
-async def purge(store: Store, before_minute: int) -> None:
-    await store.write(PURGE, before_minute)
+    async def purge(self, before_minute: int) -> None:
+        await self._store.write(PURGE, before_minute)

@@ -7,10 +7,7 @@ which nothing runs and nothing is loaded.
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncGenerator
-from typing import IO
 from urllib.parse import quote
 
 from vestibule.clock import SECOND_MS, now_ms
@@ -26,7 +23,6 @@ from vestibule.model.conversation import StoredFile
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 
-_PIECE_BYTES = 262_144
 _FRESH_SECONDS = 365 * 86_400
 # RFC 9110 section 14.1.2. A request for several ranges at once is answered with the whole, as section 14.2 allows.
 _RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
@@ -63,7 +59,7 @@ async def _serve(runtime: Runtime, request: Request) -> Reply:
     if wanted is None:
         return Reply(416, b"", (*headers, (b"content-range", f"bytes */{file.size}".encode())))
     first, last, partial = wanted
-    content = await runtime.files.open(file.workspace_id, file.id)
+    content = await runtime.files.open(file.workspace_id, file.id, first, last - first + 1)
     if content is None:
         raise NotFound("There is no such file.", detail="its bytes are gone", step="file_open")
     if partial:
@@ -71,7 +67,7 @@ async def _serve(runtime: Runtime, request: Request) -> Reply:
     return StreamedReply(
         request,
         206 if partial else 200,
-        _pieces(content, first, last - first + 1),
+        content.pieces(),
         headers,
         length=last - first + 1,
         end=content.close,
@@ -116,10 +112,3 @@ def _wanted(request: Request, size: int, tag: bytes) -> tuple[int, int, bool] | 
     if last and int(last) < int(first):
         return whole  # not a range at all
     return (int(first), min(int(last or size), size - 1), True) if int(first) < size else None
-
-
-async def _pieces(content: IO[bytes], first: int, left: int) -> AsyncGenerator[bytes, None]:
-    await asyncio.to_thread(content.seek, first)
-    while left > 0 and (piece := await asyncio.to_thread(content.read, min(left, _PIECE_BYTES))):
-        left -= len(piece)
-        yield piece

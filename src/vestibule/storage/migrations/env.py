@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import asyncpg
 from alembic import context
 from sqlalchemy import Connection, create_engine, pool
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from vestibule.storage.primary import Primary
 
 URL: str = context.config.get_main_option("sqlalchemy.url") or ""
 # Any constant will do; two nodes that start together take turns by it.
@@ -35,7 +36,7 @@ def _migrate(connection: Connection) -> None:
 async def _migrate_postgresql() -> None:
     # The driver reads the URL itself, as it does when serving: SQLAlchemy does not know all that it understands.
     engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(URL), poolclass=pool.NullPool
+        "postgresql+asyncpg://", async_creator=lambda: Primary(URL).connect(timeout=10), poolclass=pool.NullPool
     )
     async with engine.connect() as connection:
         await connection.run_sync(_migrate)

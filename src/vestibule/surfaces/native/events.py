@@ -2,8 +2,8 @@
 must not outlive the token that it was opened with.
 
 An event's id is `<version>.<seq>`: how far its reader has come. Told again in `Last-Event-ID` it resumes without a gap
-and without a repetition. Changes of this process come at once; those of others within a second, when the conversation
-is looked at anew, and with it the token and whether the conversation may still be seen.
+and without a repetition. Changes come at once, those of other processes over the wire of `live.py`. Besides, the
+conversation is looked at anew every one or two seconds, and with it the token and whether it may still be seen.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from vestibule.surfaces.native.conversations import CONVERSATION_ID, ONE
 from vestibule.surfaces.native.shapes import conversation_of, message_of
 
 MOST_STREAMS = 16
-_LOOK_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 15.0
 _RETRY_MS = 2000
 _PLACE = re.compile(r"(\d{1,16})\.(\d{1,16})")
@@ -106,7 +105,7 @@ class Events:
                     quiet_since = elapsed()
                     yield news
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_SECONDS):
+                    async with asyncio.timeout(live.patience):
                         await changed.wait()
 
     async def _look(self, token: str, viewer: Visitor, conversation_id: str, place: Place) -> bytes:

@@ -1,0 +1,145 @@
+"""A change made by one process wakes who waits at another: over PostgreSQL at once; where nothing carries wakes, by
+looking. What is lost or forged on the way harms nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.fixtures.front_door import Installation, Workspace
+from tests.fixtures.native import Client
+from tests.fixtures.postgres import PostgresServer
+from tests.fixtures.server import RunningServer
+from vestibule.live import Live
+from vestibule.storage.postgres_wire import PostgresWire
+
+CHANNEL = "vestibule_live"
+LISTENING = "application_name = 'vestibule live' AND datname = current_database()"
+
+
+def known(workspace: Workspace, server: RunningServer) -> tuple[Client, Client]:
+    """The same person at two servers."""
+    token = workspace.sign_in()[0]
+    return Client(workspace, token), Client(workspace, token, base_url=server.base_url)
+
+
+def delays(reader: Client, writer: Client, conversation: str, count: int) -> list[float]:
+    """Times from a message's answer to its event, in seconds, the shortest first."""
+    seen = []
+    with reader.stream(conversation) as stream:
+        stream.next("conversation")
+        for number in range(count):
+            writer.say(conversation, f"message {number}")
+            sent = time.monotonic()
+            assert stream.next("message").data["text"] == f"message {number}"
+            seen.append(time.monotonic() - sent)
+    return sorted(seen)
+
+
+class TestBetweenServers:
+    def test_a_message_comes_at_once_or_is_found(
+        self, workspace: Workspace, two_workers: RunningServer, engine: str
+    ) -> None:
+        here, there = known(workspace, two_workers)
+        conversation = here.start()
+        count = 7 if engine == "postgresql" else 3
+        for reader, writer in ((there, here), (here, there)):
+            found = delays(reader, writer, conversation, count)
+            assert found[count // 2] < (0.3 if engine == "postgresql" else 1.5)
+            assert found[-1] < 4.0
+
+    def test_a_broken_wire_is_made_again(
+        self, workspace: Workspace, two_workers: RunningServer, installation: Installation, engine: str
+    ) -> None:
+        if engine != "postgresql":
+            pytest.skip("SQLite has no wire")
+        here, there = known(workspace, two_workers)
+        conversation = here.start()
+        listeners = f"SELECT pid FROM pg_stat_activity WHERE {LISTENING}"  # noqa: S608 - constants
+        before = {pid for (pid,) in installation.rows(listeners)}
+        assert len(before) >= 3  # a worker each
+        installation.rows(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {LISTENING}")  # noqa: S608
+        assert delays(there, here, conversation, 2)[-1] < 4.0
+        deadline = time.monotonic() + 15
+        while len({pid for (pid,) in installation.rows(listeners)} - before) < len(before):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert delays(there, here, conversation, 5)[2] < 0.3
+
+    def test_strangers_on_the_channel_wake_nobody_and_break_nothing(
+        self, workspace: Workspace, two_workers: RunningServer, installation: Installation, engine: str
+    ) -> None:
+        if engine != "postgresql":
+            pytest.skip("SQLite has no wire")
+        here, there = known(workspace, two_workers)
+        conversation = here.start()
+        for text in ("", " ", "x", "/ / /", "a b/c d", "\n", "x" * 7_999, f"x {workspace.id}/{conversation}"):
+            installation.rows("SELECT pg_notify($1, $2)", CHANNEL, text)
+        assert delays(there, here, conversation, 5)[2] < 0.3
+
+
+@asynccontextmanager
+async def running(live: Live) -> AsyncIterator[Live]:
+    task = asyncio.create_task(live.run())
+    try:
+        yield live
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(15):
+        while not done():  # noqa: ASYNC110 - there is nothing to wait on
+            await asyncio.sleep(0.01)
+
+
+class TestTheWire:
+    async def test_many_changes_travel_together(self, postgres_server: PostgresServer) -> None:
+        url = postgres_server.new_database()
+        sent: list[str] = []
+
+        class Counting(PostgresWire):
+            async def send(self, message: str) -> None:
+                sent.append(message)
+                await super().send(message)
+
+        wires = Counting(url, timeout=5), PostgresWire(url, timeout=5)
+        teller, hearer = Live(wires[0]), Live(wires[1])
+        conversations = [f"0190a0a0-0000-7000-8000-{number:012x}" for number in range(250)]
+        workspace = "0190a0a0-0000-7000-8000-000000000001"
+        async with running(teller), running(hearer):
+            await until(lambda: wires[0].connected and wires[1].connected)
+            assert (teller.patience, Live().patience) == (2.0, 1.0)
+            with hearer.waiting(workspace, conversations[-1]) as last, hearer.waiting(workspace, "another") as other:
+                for conversation in conversations * 4:
+                    teller.changed(workspace, conversation)
+                await until(last.is_set)
+                assert not other.is_set()
+        assert len(sent) == 3  # a hundred conversations each
+        assert max(map(len, sent)) < 8_000
+        postgres_server.drop_database(url)
+
+    async def test_one_s_own_words_wake_nobody_twice(self, postgres_server: PostgresServer) -> None:
+        url = postgres_server.new_database()
+        wire = PostgresWire(url, timeout=5)
+        async with running(Live(wire)) as live:
+            await until(lambda: wire.connected)
+            with live.waiting("w", "c") as changed:
+                live.changed("w", "c")
+                assert changed.is_set()
+                changed.clear()
+                await asyncio.sleep(0.2)
+                assert not changed.is_set()
+        postgres_server.drop_database(url)
+
+    async def test_a_process_without_it_wakes_its_own(self) -> None:
+        async with running(Live(PostgresWire("postgresql://nobody@127.0.0.1:1/none", timeout=1))) as live:
+            with live.waiting("w", "c") as changed:
+                live.changed("w", "c")
+                assert changed.is_set()
+            assert live.patience == 1.0
