@@ -156,6 +156,8 @@ async def _keep_keys(runtime: Runtime, sealer: Sealer) -> None:
             first = False
         except VestibuleError as error:
             _log.warning("the signing keys cannot be read: %s %s", error.code, error.detail)
+        except Exception:
+            _log.exception("reading the signing keys failed unexpectedly")
         await asyncio.sleep(REFRESH_SECONDS if not first else 0.25)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -163,3 +164,21 @@ async def test_a_limit_of_one_process_slides_and_asks_nobody(
     assert passes(15) == 5  # half of the minute before still counts
     now += 2 * MINUTE_MS
     assert passes(15) == 10
+
+
+async def test_those_who_need_the_totals_at_once_share_one_question_and_its_failure(bucket: str) -> None:
+    """Each with one of its own, in turn, would make the last wait as many time-outs as there are requests."""
+
+    class Silent:
+        asked = 0
+
+        async def read(self, *_: object) -> list[tuple[object, ...]]:
+            self.asked += 1
+            await asyncio.sleep(0.05)
+            raise StorageUnavailable
+
+    silent = Silent()
+    limiter = RateLimiter(cast("Store", silent))
+    takes = await asyncio.gather(*(limiter.take("w", bucket, 10) for _ in range(50)), return_exceptions=True)
+    assert {type(take) for take in takes} == {StorageUnavailable}
+    assert silent.asked == 1
