@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping
+from typing import NoReturn
 
 import uvicorn
 
@@ -66,7 +68,9 @@ async def _check_secret(settings: Settings, sealer: Sealer) -> None:
 def serve(
     settings: Settings, flags: Mapping[str, object], *, factory: str = "vestibule.server.serve:create_app"
 ) -> None:
-    """Serves what `factory` makes until told to stop."""
+    """Serves what `factory` makes until told to stop, which is no failure: the exit code is 0 then."""
+    # uvicorn ends by the signal that ended it, once it has done what is to be done.
+    signal.signal(signal.SIGTERM, _end)
     prepare(settings)
     # Workers are processes of their own and read the environment; flags reach them through it.
     for name, value in flags.items():
@@ -74,6 +78,10 @@ def serve(
             os.environ[PREFIX + name.upper()] = str(value)
     with _counting_together(settings.workers):
         _run(settings, factory)
+
+
+def _end(_signal: int, _frame: object) -> NoReturn:
+    raise SystemExit(0)
 
 
 @contextlib.contextmanager
