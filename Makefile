@@ -73,6 +73,15 @@ bench: setup-dev test-needs ## Measure, as ratios within one run
 nodes: setup-dev test-needs ## Run the test of several nodes with twenty kills, some minutes
 	@VESTIBULE_NODES_ROUNDS=20 $(BIN)/python -m pytest -s tests/integration/nodes $(ARGS)
 
+.PHONY: faults
+faults: setup-dev test-needs ## Everything that can go wrong, and kill -9 two hundred times of each kind (an hour)
+	@scripts/system-packages faketime
+	@VESTIBULE_TEST_KILLS=200 VESTIBULE_TEST_PAUSE=0 $(PYTEST) tests/integration/faults $(ARGS)
+
+.PHONY: soak
+soak: setup-dev test-needs ## Two hours of mixed load, a third of it attacks; ARGS="--seconds 600" for less
+	@$(BIN)/python -m tests.soak $(ARGS)
+
 .PHONY: lock
 lock: ## Lock requirements/*.in again (needs uv); UPGRADE=--upgrade takes newer versions
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or name it with UV=..." >&2; exit 1; }

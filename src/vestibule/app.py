@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 
 from vestibule import metrics
 from vestibule.administration import expiry, retention
@@ -52,6 +55,9 @@ from vestibule.verification.provider_sign_out import ProviderSignOut
 from vestibule.verification.token_exchange import TokenExchange
 from vestibule.webhooks import Deliverer
 
+# Answers under way have 5 s of it, and then each of a few writes `database_timeout`.
+LONGEST_CLOSING_SECONDS = 20.0
+_THREADS = 8
 _log = logging.getLogger(__name__)
 
 
@@ -107,6 +113,7 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
 @contextlib.asynccontextmanager
 async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Runtime, Runner]]:
     """A runtime with its background tasks, ended in order."""
+    asyncio.get_running_loop().set_default_executor(_threads())
     runtime = await make_runtime(settings, sealer)
     runner = Runner(runtime)
     deliverer = Deliverer(
@@ -147,6 +154,16 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Run
         await runtime.store.close()
 
 
+def _threads() -> ThreadPoolExecutor:
+    """What files, name look-ups and passwords run on, all of them now: under a limit there may be no room for one more
+    later, and that would be an error which nobody designed."""
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="beside-the-loop")
+    together = threading.Barrier(_THREADS)
+    for _ in range(_THREADS):
+        pool.submit(together.wait)
+    return pool
+
+
 async def _keep_keys(runtime: Runtime, sealer: Sealer) -> None:
     """Keeps the signing keys current; a withdrawal is seen within the interval. A database that is down is asked again,
     and until it answers the keys already known go on verifying."""
@@ -159,7 +176,16 @@ async def _keep_keys(runtime: Runtime, sealer: Sealer) -> None:
             first = False
         except VestibuleError as error:
             _log.warning("the signing keys cannot be read: %s %s", error.code, error.detail)
+        except Exception:
+            _log.exception("reading the signing keys failed unexpectedly")
         await asyncio.sleep(REFRESH_SECONDS if not first else 0.25)
+
+
+def _end_in_time() -> None:
+    """Ends the process if closing takes longer than it may, whatever hangs: nothing that was answered is lost by it."""
+    closing = threading.Timer(LONGEST_CLOSING_SECONDS, os._exit, (1,))
+    closing.daemon = True
+    closing.start()
 
 
 class Application:
@@ -256,4 +282,5 @@ class Application:
             with self._access_log:
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
+                _end_in_time()
         await send({"type": "lifespan.shutdown.complete"})

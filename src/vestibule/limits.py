@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import logging
 import math
 from typing import Protocol
 
@@ -24,6 +26,7 @@ from vestibule.errors import RateLimited, StorageUnavailable
 _FLUSH_SECONDS = 0.25
 _LEASE_SHARE = 8
 _PURGE_EVERY_MINUTES = 10
+_log = logging.getLogger(__name__)
 
 
 class Totals(Protocol):
@@ -57,7 +60,7 @@ class _Bucket:
         self.in_flight = 0  # ours, on its way to the database
         self.pending = 0  # ours, not sent yet
         self.lease = 0
-        self.syncing: asyncio.Future[None] | None = None
+        self.syncing: asyncio.Task[None] | None = None
 
     def used(self, now: int) -> float:
         left = 1 - (now % MINUTE_MS) / MINUTE_MS
@@ -111,8 +114,11 @@ class RateLimiter:
         """Brings the counts to the database until cancelled."""
         while True:
             await asyncio.sleep(_FLUSH_SECONDS)
-            with contextlib.suppress(StorageUnavailable):  # the counts stay pending
-                await self.flush()
+            try:
+                with contextlib.suppress(StorageUnavailable):  # the counts stay pending
+                    await self.flush()
+            except Exception:
+                _log.exception("the rate limits' counts cannot be shared")
 
     async def flush(self) -> None:
         """Adds what was counted to the totals. Raises StorageUnavailable."""
@@ -125,21 +131,17 @@ class RateLimiter:
         if minute != self._swept:
             self._swept = minute
             self._here = {key: bucket for key, bucket in self._here.items() if bucket.minute >= minute - 1}
-        if minute - self._purged >= _PURGE_EVERY_MINUTES:
+        if abs(minute - self._purged) >= _PURGE_EVERY_MINUTES:
             self._purged = minute
             await self._totals.purge(minute - 2)
 
     async def _meet(self, bucket: _Bucket, limit: int | None) -> None:
-        """Exchanges counts with the other processes; requests that need it at the same time share one exchange."""
-        if bucket.syncing is not None:
-            await bucket.syncing
-            return
-        bucket.syncing = asyncio.get_running_loop().create_future()
-        try:
-            await self._exchange(bucket, limit)
-        finally:
-            bucket.syncing.set_result(None)
-            bucket.syncing = None
+        """Exchanges counts with the other processes; requests that need it at the same time share one exchange, and its
+        failure: each with one of its own, in turn, would wait for a database that does not answer without end."""
+        if bucket.syncing is None or bucket.syncing.done():
+            bucket.syncing = asyncio.create_task(self._exchange(bucket, limit))
+            bucket.syncing.add_done_callback(functools.partial(_met, bucket))
+        await asyncio.shield(bucket.syncing)
 
     async def _exchange(self, bucket: _Bucket, limit: int | None) -> None:
         minute = now_ms() // MINUTE_MS
@@ -161,6 +163,13 @@ class RateLimiter:
             bucket.minute, bucket.previous, bucket.shared = minute, max(previous, known), shared
         if limit is not None:
             bucket.lease = max(1, int(limit - bucket.used(now_ms())) // _LEASE_SHARE)
+
+
+def _met(bucket: _Bucket, exchange: asyncio.Task[None]) -> None:
+    if bucket.syncing is exchange:
+        bucket.syncing = None
+    if not exchange.cancelled():
+        exchange.exception()  # told to whoever waits; it may be that nobody does any more
 
 
 def _wait(bucket: _Bucket, limit: int, now: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from vestibule.clock import DAY_MS, HOUR_MS, SECOND_MS, now_ms
+from vestibule.clock import DAY_MS, HOUR_MS, SECOND_MS, SteadyClock, now_ms
 from vestibule.errors import StorageUnavailable, UpstreamFailed, VestibuleError
 from vestibule.ids import new_id
 from vestibule.model.webhook import EventKind, EventNames, WebhookEndpoint, WebhookEvent
@@ -63,6 +63,7 @@ class Deliverer:
         self._owner = new_id()
         self._serving: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._purged_at = 0
+        self._clock = SteadyClock()
 
     async def run(self) -> None:
         """Delivers until cancelled. What is under way then is sent again by whoever takes it next."""
@@ -88,7 +89,7 @@ class Deliverer:
             if place not in self._serving:
                 self._serving[place] = task = asyncio.create_task(self._serve(*place))
                 task.add_done_callback(functools.partial(self._ended, place))
-        if now - self._purged_at > _PURGE_EVERY_MS:
+        if abs(now - self._purged_at) > _PURGE_EVERY_MS and self._clock.is_steady():
             self._purged_at = now
             await rows.purge(self._store, now - _DEAD_KEPT_MS)
 

@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.fixtures.postgres import PostgresServer
+from vestibule.clock import elapsed
 from vestibule.errors import StorageUnavailable
+from vestibule.storage.connections import Connections
 from vestibule.storage.postgres import PostgresStore
 from vestibule.storage.primary import Primary, urls_of
 from vestibule.storage.statement import Statement
@@ -160,3 +162,54 @@ async def test_a_host_that_hangs_does_not_keep_from_the_next(postgres_server: Po
     assert time.monotonic() - began < 3  # it is remembered
     silent.close()
     postgres_server.drop_database(url)
+
+
+async def test_those_who_wait_behind_others_are_not_kept_waiting_again(store: PostgresStore) -> None:
+    """They share round trips, and those that a database leaves unanswered fail together with whoever waits for them:
+    each batch in its turn would be answered after as many time-outs as stand before it."""
+    text = "SELECT CAST($1 AS INTEGER), 1 FROM pg_sleep(30)"
+    shared = Statement("nap", text, text, 0, shared=True, reads=True)
+    began = elapsed()
+    calls = await asyncio.gather(*(store.read(shared) for _ in range(400)), return_exceptions=True)
+    assert {type(call) for call in calls} == {StorageUnavailable}
+    assert elapsed() - began < 2 * TIMEOUT
+
+
+async def test_what_was_given_up_is_given_up_in_the_database_as_well(
+    store: PostgresStore, postgres_server: PostgresServer
+) -> None:
+    """Else statements that wait for a lock would add up there until no connection is left."""
+    calls = await asyncio.gather(*(store.read(LONG_NAP) for _ in range(MOST)), return_exceptions=True)
+    assert {type(call) for call in calls} == {StorageUnavailable}
+    await asyncio.sleep(1.0)
+    napping = "SELECT query FROM pg_stat_activity WHERE state = 'active' AND application_name = 'vestibule'"
+    assert LONG_NAP.postgresql not in {query for (query,) in postgres_server.execute(napping)}
+
+
+async def test_a_process_that_freezes_in_a_transaction_keeps_no_lock(postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_database()
+    frozen, other = (Connections(url, most=1, timeout=0.3) for _ in range(2))
+    asleep = await frozen.take()
+    await asleep.execute("CREATE TABLE held (id INTEGER); INSERT INTO held VALUES (1)")
+    await asleep.execute("BEGIN; UPDATE held SET id = 2")
+    await asyncio.sleep(1.0)
+    awake = await other.take()
+    assert await awake.fetchval("UPDATE held SET id = 3 RETURNING id") == 3
+    for connections in (frozen, other):
+        await connections.close()
+
+
+async def test_a_connection_that_only_reads_is_not_lent_again(
+    store: PostgresStore, postgres_server: PostgresServer
+) -> None:
+    """It may lead to a primary that was demoted, or it was made while the database was read-only: it stays so."""
+    [(name,)] = await store.read(of_this_test("SELECT current_database()"))
+    await store.read(END_OTHERS)
+    postgres_server.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    postgres_server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+    await asyncio.sleep(0.1)
+    write = of_this_test("CREATE TABLE written (id INTEGER)")
+    with pytest.raises(StorageUnavailable):
+        await store.write(write)
+    postgres_server.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    assert await store.write(write) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -180,3 +181,21 @@ async def test_a_total_that_was_forgotten_is_told_again(store: Store, bucket: st
     assert await admitted(limiter, bucket, 16, 12) == 4
     await limiter.flush()
     assert await admitted(limiter_over(store), bucket, 16, 12) == 0
+
+
+async def test_those_who_need_the_totals_at_once_share_one_question_and_its_failure(bucket: str) -> None:
+    """Each with one of its own, in turn, would make the last wait as many time-outs as there are requests."""
+
+    class Silent:
+        asked = 0
+
+        async def read(self, *_: object) -> list[tuple[object, ...]]:
+            self.asked += 1
+            await asyncio.sleep(0.05)
+            raise StorageUnavailable
+
+    silent = Silent()
+    limiter = limiter_over(cast("Store", silent))
+    takes = await asyncio.gather(*(limiter.take("w", bucket, 10) for _ in range(50)), return_exceptions=True)
+    assert {type(take) for take in takes} == {StorageUnavailable}
+    assert silent.asked == 1

@@ -7,7 +7,7 @@ import logging
 import random
 
 from vestibule.administration.staff_sessions import LONGEST_MS
-from vestibule.clock import DAY_MS, SECOND_MS, now_ms
+from vestibule.clock import DAY_MS, SECOND_MS, SteadyClock, now_ms
 from vestibule.errors import VestibuleError
 from vestibule.runtime import Runtime
 from vestibule.storage import attached_identities, socket_rooms, spent_tokens, staff
@@ -20,10 +20,13 @@ _log = logging.getLogger(__name__)
 
 async def run(runtime: Runtime) -> None:
     """Sweeps again and again until cancelled. Every process does; what one has deleted, the others do not find."""
+    clock = SteadyClock()
     while True:
         # Never at the same moment as the other processes of an installation, which were started together.
         pause = runtime.settings.purge_interval / SECOND_MS
         await asyncio.sleep(pause * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311
+        if not clock.is_steady():
+            continue  # retention.py says so
         try:
             await sweep(runtime)
         except VestibuleError as error:

@@ -15,7 +15,7 @@ import msgspec
 
 from vestibule.administration import audit, workspaces
 from vestibule.administration.desk import Desk
-from vestibule.clock import SECOND_MS, now_ms
+from vestibule.clock import SECOND_MS, SteadyClock, now_ms
 from vestibule.conversations.files import delete_attached, delete_files_of
 from vestibule.errors import VestibuleError
 from vestibule.model.audit import INSTALLATION
@@ -69,9 +69,13 @@ async def purge(desk: Desk, *, dry_run: bool = False) -> Purged:
 
 async def run(desk: Desk) -> None:
     """Purges again and again until cancelled. Every process does; what one has deleted, the others do not find."""
+    clock = SteadyClock()
     while True:
         # Never at the same moment as the other processes of an installation, which were started together.
         await asyncio.sleep(desk.settings.purge_interval / SECOND_MS * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311
+        if not clock.is_steady():
+            _log.warning("the clock has jumped: for a day nothing is purged")
+            continue
         try:
             purged = await purge(desk)
             await audit.purge(desk)

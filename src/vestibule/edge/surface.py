@@ -6,6 +6,7 @@ costs a third of a router (STACK section 2).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from vestibule.edge.http import ClientGone, Handler, Reply, Request
 from vestibule.edge.operation import Operation
 from vestibule.edge.problem import Dialect
 from vestibule.edge.socket import FAILED, POLICY, Socket, SocketHandler
-from vestibule.errors import MethodNotAllowed, NoSuchPath, VestibuleError
+from vestibule.errors import MethodNotAllowed, NoSuchPath, OutOfMemory, Stopping, VestibuleError
 from vestibule.model.claims import Method
 
 _log = logging.getLogger("vestibule.errors")
@@ -85,8 +86,13 @@ class Surface:
             return await self._handler(request)(request)
         except VestibuleError as error:
             return self.refuse(request, error)
-        except (ClientGone, TimeoutError):
+        except ClientGone:
             raise
+        except asyncio.CancelledError:
+            # By the server alone, when its time to stop is over.
+            return self.refuse(request, Stopping(step="stop"))
+        except MemoryError:
+            return self.refuse(request, OutOfMemory(step="memory"))
         except Exception:
             # Not by design: the traceback goes to the log, a stable answer to the caller.
             _log.exception("unexpected error", extra={"surface": self.name})

@@ -76,7 +76,9 @@ private, may carry a token, a key or a part of one.
         ├── ProviderUnavailable   provider_unavailable  an identity provider's keys are too old to trust
         ├── NoSigningKey          no_signing_key        every key was withdrawn, or they cannot be opened
         ├── CannotUnseal          cannot_unseal         sealed with a secret key that is not configured
-        └── AuthUnavailable       auth_unavailable      the auth endpoint cannot be asked
+        ├── AuthUnavailable       auth_unavailable      the auth endpoint cannot be asked
+        ├── Stopping              stopping              the process was told to end, and had no more time for this
+        └── OutOfMemory           out_of_memory         the process has reached its limit
 """
 
 from __future__ import annotations
@@ -116,7 +118,9 @@ from vestibule.errors.elsewhere import (
     AuthUnavailable,
     CannotUnseal,
     NoSigningKey,
+    OutOfMemory,
     ProviderUnavailable,
+    Stopping,
     StorageUnavailable,
     Unavailable,
     Upstream,
@@ -213,6 +217,7 @@ __all__ = [
     "NotSignedIn",
     "OpaqueTokenNotSupported",
     "OriginNotAllowed",
+    "OutOfMemory",
     "PasswordsOff",
     "ProviderRequired",
     "ProviderUnavailable",
@@ -224,6 +229,7 @@ __all__ = [
     "ScopeRequired",
     "SignInRefused",
     "StaleEdit",
+    "Stopping",
     "StorageUnavailable",
     "TrustRequired",
     "Unavailable",

@@ -77,3 +77,13 @@ class CannotUnseal(Unavailable):
 class AuthUnavailable(Unavailable):
     code = "auth_unavailable"
     sentence = "The server that knows this visitor cannot be asked right now; try again."
+
+
+class Stopping(Unavailable):
+    code = "stopping"
+    sentence = "This server is stopping and could not finish in time; try again."
+
+
+class OutOfMemory(Unavailable):
+    code = "out_of_memory"
+    sentence = "There is no memory for this right now; try again."

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from vestibule.clock import SECOND_MS, now_ms
+from vestibule.clock import MINUTE_MS, SECOND_MS, now_ms
 from vestibule.conversations.course import handed_off
 from vestibule.conversations.messages import Appended, Draft, append_work
 from vestibule.errors import ConversationClosed, NotFound, StorageUnavailable, VestibuleError
@@ -30,6 +30,8 @@ from vestibule.storage.responder_jobs import Job
 from vestibule.storage.store import Work
 
 LEASE_MS = 8 * SECOND_MS
+# A lease that ends later than any could was given by a clock that was wrong, and does not hold for as long.
+_CLOCKS_APART_MS = MINUTE_MS
 _RENEW_SECONDS = 2.5
 _LOOK_SECONDS = 2.0
 _AT_ONCE = 20
@@ -122,8 +124,10 @@ class Runner:
 
     async def _take_over(self) -> None:
         now = now_ms()
-        for found in await jobs.abandoned(self._runtime.store, now, _AT_ONCE):
-            job = await jobs.take_over(self._runtime.store, found, self.owner, now + LEASE_MS, now)
+        furthest = now + LEASE_MS + _CLOCKS_APART_MS
+        for found in await jobs.abandoned(self._runtime.store, now, furthest, _AT_ONCE):
+            until = now + LEASE_MS
+            job = await jobs.take_over(self._runtime.store, found, self.owner, until=until, now=now, furthest=furthest)
             if job is not None:
                 self.start(job)
 

@@ -9,7 +9,7 @@ from vestibule.edge.access_log import AccessLog
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
-
+_NO_REQUEST = "Invalid HTTP request received."  # uvicorn's
 # What our own loggers add with `extra`; other attributes of a record may be anything.
 _EXTRAS = ("surface", "kid", "conversation", "action")
 
@@ -33,11 +33,20 @@ class LineHandler(logging.Handler):
         self._log.note(line)
 
 
+def _demote(record: logging.LogRecord) -> bool:
+    """What any stranger can cause as often as they like is no warning that somebody should look at."""
+    if record.msg == _NO_REQUEST:
+        record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+        return logging.getLogger().isEnabledFor(logging.INFO)
+    return True
+
+
 def configure_logging(level: str, log: AccessLog) -> None:
     """Makes the lines the only way out of the process's loggers."""
     root = logging.getLogger()
     root.handlers = [LineHandler(log)]
     root.setLevel(_LEVELS[level])
+    logging.getLogger("uvicorn.error").addFilter(_demote)
     # Below warnings, "openai" would log whole conversations.
     for noisy in ("uvicorn.access", "httpx", "httpx2", "httpcore", "openai", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from typing import NoReturn
 
 import uvicorn
 
@@ -87,7 +89,9 @@ async def _greet(settings: Settings) -> None:
 def serve(
     settings: Settings, flags: Mapping[str, object], *, factory: str = "vestibule.server.serve:create_app"
 ) -> None:
-    """Serves what `factory` makes until told to stop."""
+    """Serves what `factory` makes until told to stop, which is no failure: the exit code is 0 then."""
+    # uvicorn ends by the signal that ended it, once it has done what is to be done.
+    signal.signal(signal.SIGTERM, _end)
     prepare(settings)
     asyncio.run(_greet(settings))
     # Workers are processes of their own and read the environment; flags reach them through it.
@@ -96,6 +100,10 @@ def serve(
             os.environ[PREFIX + name.upper()] = str(value)
     with _counting_together(settings.workers):
         _run(settings, factory)
+
+
+def _end(_signal: int, _frame: object) -> NoReturn:
+    raise SystemExit(0)
 
 
 @contextlib.contextmanager

@@ -36,13 +36,22 @@ class Connections:
         self._primary = Primary(url)
         self._most = most
         self._timeout = timeout
+        # What this side has given up the database gives up, too: else those who wait for a lock would add up there
+        # until it takes no more connections, and a process that is frozen in a transaction would keep its locks.
+        milliseconds = int(timeout * 1000)
+        self._settings = {
+            **_SETTINGS,
+            "statement_timeout": str(milliseconds),
+            "idle_in_transaction_session_timeout": str(2 * milliseconds),
+        }
         self._idle: list[tuple[float, Any]] = []
         self._places = 0  # taken: connections there are, and those being made
         self._lent: set[Any] = set()
         self._waiting: deque[asyncio.Future[Any]] = deque()
 
     async def take(self) -> Any:
-        """A connection of asyncpg's, whole and in no transaction. Raises asyncpg's errors, OSError, TimeoutError."""
+        """A connection of asyncpg's, whole and in no transaction; the caller bounds how long it is waited for. Raises
+        asyncpg's errors, OSError, TimeoutError."""
         while self._idle:
             since, connection = self._idle.pop()
             if not connection.is_closed() and elapsed() - since < _LONGEST_IDLE_SECONDS:
@@ -81,8 +90,7 @@ class Connections:
         try:
             connection = await self._primary.connect(
                 timeout=min(2.0, self._timeout),
-                command_timeout=self._timeout,
-                server_settings=_SETTINGS,
+                server_settings=self._settings,
             )
         except BaseException:
             self._leave_place()
@@ -95,8 +103,7 @@ class Connections:
         given: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append(given)
         try:
-            async with asyncio.timeout(self._timeout):
-                return await given
+            return await given
         except BaseException:
             if given.done() and not given.cancelled():  # it came in the very moment of giving up
                 if given.result() is None:

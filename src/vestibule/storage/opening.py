@@ -33,9 +33,14 @@ def sqlite_path(url: str) -> str | None:
 
 
 async def open_store(url: str, *, connections: int = 8, timeout: float = 5.0) -> Store:
-    """Connects. Raises StorageUnavailable where a SQLite file cannot be opened; PostgreSQL is reached on first use."""
+    """A store that connects on first use: a database that is away when a process starts makes requests answer 503, and
+    does not end the process."""
     path = sqlite_path(url)
-    store = SqliteStore(path) if path is not None else PostgresStore(url, connections=connections, timeout=timeout)
+    store: SqliteStore | PostgresStore
+    if path is not None:
+        store = SqliteStore(path, timeout=timeout)
+    else:
+        store = PostgresStore(url, connections=connections, timeout=timeout)
     await store.open()
     return store
 

@@ -31,14 +31,15 @@ _UNREACHABLE = (
     asyncpg.PostgresError,
     asyncpg.InternalClientError,
 )
-# After these nobody knows what the connection is still about. What the database itself refused is over.
+# After these nobody knows what the connection is still about, or it leads to a server that is going away, or that only
+# answers questions: a primary that was demoted, say. What the database itself refused otherwise is over.
 _DOUBTFUL = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.InternalClientError,
-    # It was the primary and is none any more, or a failed disk was mounted again read-only: another may be by now.
+    asyncpg.OperatorInterventionError,
     asyncpg.ReadOnlySQLTransactionError,
 )
 
@@ -59,6 +60,10 @@ class _Lane:
         """Those who leave together now."""
         batch, self.waiting = self.waiting[:_BATCH], self.waiting[_BATCH:]
         return batch
+
+    def take_all(self) -> list[Waiting]:
+        everybody, self.waiting = self.waiting, []
+        return everybody
 
 
 class PostgresStore:
@@ -95,29 +100,63 @@ class PostgresStore:
         return bool(await self._share(pair.together, (*first, *second)))
 
     async def _alone(self, statement: Statement, values: tuple[Value, ...]) -> list[Row]:
-        async with self._borrowed(statement.name) as connection:
+        async with self._borrowed(statement.name) as (connection, _):
             rows: list[Row] = await connection.fetch(statement.postgresql, *values)
             return rows
 
     async def transact(self, make_work: Callable[[], Work[T]]) -> T:
         for attempt in range(_DEADLOCK_RETRIES):
             try:
-                async with self._borrowed("transaction", but=_RETRYABLE) as connection, connection.transaction():
-                    return await _run_work(connection, make_work())
+                async with self._borrowed("transaction", but=_RETRYABLE) as (connection, limit):
+                    return await self._run(connection, make_work(), limit)
             except _RETRYABLE as error:
                 if attempt == _DEADLOCK_RETRIES - 1:
                     raise StorageUnavailable(detail=type(error).__name__, step="transaction") from error
         raise AssertionError("unreachable")
 
+    async def _run(self, connection: Any, work: Work[T], limit: asyncio.Timeout) -> T:
+        """A unit of work in a transaction, each step of which may take as long as a statement alone: what operators
+        erase is large. By hand, because asyncpg's own way would have a database that does not answer roll back, and
+        wait for it once more."""
+        await connection.execute("BEGIN")
+        try:
+            rows: list[Row] | None = None
+            while True:
+                try:
+                    step = work.send(rows) if rows is not None else next(work)
+                except StopIteration as finished:
+                    result: T = finished.value
+                    break
+                self._extend(limit)
+                values = (*step.values, 0) if step.statement.shared else step.values
+                rows = await connection.fetch(step.statement.postgresql, *values)
+                if step.statement.shared:
+                    rows = [row[1:] for row in rows]
+        except Exception as error:
+            if _is_sound_after(error):
+                await connection.execute("ROLLBACK")
+            raise
+        self._extend(limit)
+        await connection.execute("COMMIT")
+        return result
+
+    def _extend(self, limit: asyncio.Timeout) -> None:
+        if self._loop is not None:  # else it is being closed, and has what time is left
+            limit.reschedule(self._loop.time() + self._timeout)
+
     @contextlib.asynccontextmanager
-    async def _borrowed(self, step: str, but: tuple[type[Exception], ...] = ()) -> AsyncIterator[Any]:
-        """A connection for one piece of work. Of the driver's errors only those of `but` get out as they are."""
+    async def _borrowed(
+        self, step: str, but: tuple[type[Exception], ...] = ()
+    ) -> AsyncIterator[tuple[Any, asyncio.Timeout]]:
+        """A connection, with the time limit for what it is borrowed for and all that has to be waited for first. Of the
+        driver's errors only those of `but` get out as they are."""
         if self._loop is None:
             raise StorageUnavailable(detail="the store is not open")
         connection, sound = None, False
         try:
-            connection = await self._connections.take()
-            yield connection
+            async with asyncio.timeout(self._timeout) as limit:
+                connection = await self._connections.take()
+                yield connection, limit
             sound = True
         except BaseException as error:
             sound = _is_sound_after(error)
@@ -160,13 +199,19 @@ class PostgresStore:
         batch: list[Waiting] = []
         connection, sound = None, False
         try:
-            connection = await self._connections.take()
-            while batch := lane.take():
-                await _fetch_together(connection, statement, batch)
+            async with asyncio.timeout(self._timeout) as limit:
+                connection = await self._connections.take()
+                while batch := lane.take():
+                    self._extend(limit)
+                    await _fetch_together(connection, statement, batch)
             sound = True
         except Exception as error:
             sound = _is_sound_after(error)
-            for _, future in batch or lane.take():
+            failed = batch or lane.take()
+            if isinstance(error, TimeoutError):
+                # They have waited behind these, and would wait as long again, each batch in its turn.
+                failed += lane.take_all()
+            for _, future in failed:
                 if not future.done():
                     future.set_exception(_ours(error, statement.name))
         finally:
@@ -204,25 +249,13 @@ async def _fetch_alone(connection: Any, statement: Statement, waiting: Waiting) 
     try:
         rows = await connection.fetch(statement.postgresql, *values, 0)
     except asyncpg.PostgresError as error:
+        if not _is_sound_after(error):
+            raise
         if not future.done():
             future.set_exception(_ours(error, statement.name))
     else:
         if not future.done():
             future.set_result([row[1:] for row in rows])
-
-
-async def _run_work(connection: Any, work: Work[T]) -> T:
-    rows: list[Row] | None = None
-    while True:
-        try:
-            step = work.send(rows) if rows is not None else next(work)
-        except StopIteration as finished:
-            result: T = finished.value
-            return result
-        values = (*step.values, 0) if step.statement.shared else step.values
-        rows = await connection.fetch(step.statement.postgresql, *values)
-        if step.statement.shared:
-            rows = [row[1:] for row in rows]
 
 
 def _ours(error: BaseException, step: str) -> BaseException:

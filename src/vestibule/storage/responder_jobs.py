@@ -37,13 +37,15 @@ INSERT = statement(
 )
 ABANDONED = statement(
     "responder_jobs.abandoned",
-    f"SELECT {_COLUMNS} FROM responder_jobs WHERE leased_until < $1 ORDER BY leased_until, seq LIMIT $2",
+    f"SELECT {_COLUMNS} FROM responder_jobs WHERE leased_until < $1 OR leased_until > $2"
+    " ORDER BY leased_until, seq LIMIT $3",
 )
 TAKE_OVER = statement(
     "responder_jobs.take_over",
     f"""
     UPDATE responder_jobs SET owner = $4, leased_until = $5, attempts = attempts + 1
-    WHERE workspace_id = $1 AND conversation_id = $2 AND seq = $3 AND leased_until < $6 RETURNING {_COLUMNS}
+    WHERE workspace_id = $1 AND conversation_id = $2 AND seq = $3 AND (leased_until < $6 OR leased_until > $7)
+    RETURNING {_COLUMNS}
     """,
 )
 RENEW = statement(
@@ -79,14 +81,15 @@ def finish(job: Job) -> Query:
     return query(FINISH, job.workspace_id, job.conversation_id, job.seq, job.owner)
 
 
-async def abandoned(store: Store, now: int, most: int) -> list[Job]:
-    """Jobs whose owner has gone quiet."""
-    return [Job(*row) for row in await store.read(ABANDONED, now, most)]
+async def abandoned(store: Store, now: int, furthest: int, most: int) -> list[Job]:
+    """Jobs whose owner has gone quiet. A lease that ends after `furthest` is of a clock that was set back since."""
+    return [Job(*row) for row in await store.read(ABANDONED, now, furthest, most)]
 
 
-async def take_over(store: Store, job: Job, owner: str, until: int, now: int) -> Job | None:
+async def take_over(store: Store, job: Job, owner: str, *, until: int, now: int, furthest: int) -> Job | None:
     """The job, now `owner`'s; None where another process was faster."""
-    rows = await store.write(TAKE_OVER, job.workspace_id, job.conversation_id, job.seq, owner, until, now)
+    key = (job.workspace_id, job.conversation_id, job.seq)
+    rows = await store.write(TAKE_OVER, *key, owner, until, now, furthest)
     return Job(*rows[0]) if rows else None
 
 

@@ -18,7 +18,7 @@ INSERT = statement(
 )
 SINCE = statement(
     "token_endings.since",
-    "SELECT workspace_id, contact_id, token_id, issued_before FROM token_endings WHERE created_at >= $1",
+    "SELECT workspace_id, contact_id, token_id, issued_before, created_at FROM token_endings WHERE created_at >= $1",
 )
 OF_CONTACT = statement(
     "token_endings.of_contact",
@@ -62,8 +62,9 @@ def insert_query(ending: Ending, created_at: int) -> Query:
     return query(INSERT, ending.workspace_id, ending.contact_id, ending.token_id, ending.issued_before, created_at)
 
 
-async def list_since(store: Store, created_at: int) -> list[Ending]:
-    return [Ending(*row) for row in await store.read(SINCE, created_at)]
+async def list_since(store: Store, created_at: int) -> list[tuple[Ending, int]]:
+    """Each with when it was noted, by the clock of whoever did."""
+    return [(Ending(*row[:4]), int(row[4])) for row in await store.read(SINCE, created_at)]
 
 
 async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[Ending]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 
 import msgspec
 
@@ -19,6 +20,7 @@ from vestibule.tokens.api_key import fingerprint, workspace_of
 _FRESH_SECONDS = 2.0
 _FLUSH_SECONDS = 2.0
 _MOST_KNOWN = 10_000
+_log = logging.getLogger(__name__)
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -65,8 +67,11 @@ class ApiKeys:
         """Writes down when keys were last used, until cancelled."""
         while True:
             await asyncio.sleep(_FLUSH_SECONDS)
-            with contextlib.suppress(StorageUnavailable):
-                await self.flush()
+            try:
+                with contextlib.suppress(StorageUnavailable):
+                    await self.flush()
+            except Exception:
+                _log.exception("the keys' last use cannot be noted")
 
     async def flush(self) -> None:
         """To the minute while a key is busy: a key's row is written once a minute, not once a request."""

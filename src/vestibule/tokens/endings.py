@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import InvalidContactToken, StorageUnavailable
@@ -19,6 +20,7 @@ from vestibule.tokens.contact_token import ContactClaims
 _ASK_EVERY_SECONDS = 2.0
 # Clocks of two nodes may differ a little, and a transaction may be committed a moment after its time was read.
 _OVERLAP_MS = 30 * SECOND_MS
+_log = logging.getLogger(__name__)
 # What ends all of a contact's tokens, and what of them ends as well if they name no session of their provider.
 _ALL = ("", EVERYWHERE)
 _ALL_WITHOUT_SESSION = (*_ALL, NO_SESSION)
@@ -33,6 +35,7 @@ class TokenEndings:
         self._tokens: dict[tuple[str, str], int] = {}
         # By workspace, contact and which of their tokens: before when these were issued.
         self._contacts: dict[tuple[str, str, str], int] = {}
+        self._newest = 0  # when the last ending was noted, as far as is known
         self._since = 0
         self._known = False
 
@@ -72,14 +75,17 @@ class TokenEndings:
     async def refresh(self) -> None:
         """Raises StorageUnavailable."""
         began = now_ms()
-        for ending in await rows.list_since(self._store, self._since):
+        for ending, noted in await rows.list_since(self._store, self._since):
+            self._newest = max(self._newest, noted)
             if ending.token_id in _ALL_WITHOUT_SESSION:
                 key = (ending.workspace_id, ending.contact_id, ending.token_id)
                 self._contacts[key] = max(ending.issued_before, self._contacts.get(key, 0))
             else:
                 kept_from = FOR_EVER if ending.issued_before == FOR_EVER else began
                 self._tokens[ending.workspace_id, ending.token_id] = kept_from
-        self._since = began - _OVERLAP_MS
+        # By our clock or by that of the last one's author, whichever is behind: a clock that has jumped ahead, ours or
+        # one of theirs, must not hide what is noted by those that are right.
+        self._since = min(began, self._newest) - _OVERLAP_MS
         self._known = True
 
     async def purge(self, before: int) -> int:
@@ -92,6 +98,9 @@ class TokenEndings:
     async def run(self) -> None:
         """Asks for new endings until cancelled."""
         while True:
-            with contextlib.suppress(StorageUnavailable):
-                await self.refresh()
+            try:
+                with contextlib.suppress(StorageUnavailable):
+                    await self.refresh()
+            except Exception:
+                _log.exception("the ended tokens cannot be read")
             await asyncio.sleep(_ASK_EVERY_SECONDS)

@@ -75,6 +75,7 @@ class SigningKeys:
         self._sealer = sealer
         self._lifetime = token_lifetime_ms
         self._loaded: tuple[SigningKeyRow, ...] = ()
+        self._loaded_at = 0
         self._next_change = 0
         self._refreshed_at = float("-inf")
         self._looking = asyncio.Lock()
@@ -95,7 +96,8 @@ class SigningKeys:
             # Before the first token that needs it: the key must stay published for as long as any of its tokens lives.
             await rows.extend(self._store, signing.id, now + self._lifetime + 2 * _SLACK_MS)
         self._refreshed_at = began
-        if tuple(found) != self._loaded or now >= self._next_change:
+        # Before it was loaded: the clock was set back, and the next change may be nearer than it was thought to be.
+        if tuple(found) != self._loaded or not self._loaded_at <= now < self._next_change:
             self._load(found, now)
 
     async def for_kid(self, kid: str) -> SigningKey | None:
@@ -133,7 +135,7 @@ class SigningKeys:
         self.published, self.known = published, known
         public = KeySet([key.public for key in published.values()])
         self.jwks = msgspec.json.encode(public.as_dict(private=False))
-        self._loaded = tuple(found)
+        self._loaded, self._loaded_at = tuple(found), now
         times = [time for row in found for time in (row.signs_from, row.last_expiry) if time > now]
         self._next_change = min(times, default=now + HOUR_MS)
 

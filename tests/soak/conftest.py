@@ -1,0 +1,10 @@
+"""Lets the soak have the settings that all tests' servers share."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Loaded by name, so that folders which share it get the same fixtures, and the session the same servers.
+    config.pluginmanager.import_plugin("tests.fixtures.front_door")

@@ -1,0 +1,141 @@
+"""Keeps a server with two workers on PostgreSQL under mixed load, one step in three an attack, and watches what it
+takes; it judges by figures, and by what the load was told (tests/fixtures/mixed_load.py)."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.processes import memory
+from tests.fixtures.faults import exposed, workers_of
+from tests.fixtures.mixed_load import Load
+from tests.fixtures.postgres import PostgresServer
+from tests.fixtures.server import RunningServer
+from tests.soak.attacks import attack
+
+WORKERS = 2
+# The first part of the time, in which caches fill and connections are made.
+WARM_UP = 0.25
+_LOOKS = 40
+# Descriptors come and go with connections; more than this many more at the end than at the beginning are kept.
+_SPARE_DESCRIPTORS = 16
+# A busy machine's scheduler, on top of what the factor allows.
+_SPARE_SECONDS = 0.025
+_P99_FACTOR = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """At one moment: what all workers together have, in MiB and in number."""
+
+    at: float
+    memory: float
+    descriptors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`growth`: of memory, after the warm-up."""
+
+    growth: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """First and last: of the time after the warm-up the first and the last third."""
+
+    seconds: float
+    answers: int
+    attacks: int
+    memory: tuple[float, float]
+    descriptors: tuple[int, int]
+    p99: tuple[float, float]
+    unavailable: int
+    problems: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        growth = (self.memory[1] / self.memory[0] - 1) * 100
+        return [
+            f"{self.answers} answers in {self.seconds:.0f} s, {self.attacks} of them to attacks",
+            f"memory      {self.memory[0]:8.1f} → {self.memory[1]:.1f} MiB ({growth:+.1f} %)",
+            f"descriptors {self.descriptors[0]:8d} → {self.descriptors[1]}",
+            f"p99         {self.p99[0] * 1000:8.1f} → {self.p99[1] * 1000:.1f} ms",
+            f"503         {self.unavailable:8d}",
+            *(f"PROBLEM: {problem}" for problem in self.problems),
+        ]
+
+
+def soak(
+    settings: Mapping[str, str],
+    seconds: float,
+    *,
+    visitors: int,
+    pause: float,
+    limits: Limits | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Runs for so long, and says what came of it."""
+    # Below warnings the log is what requests write; anything above is something that nobody expected.
+    given = {**settings, "VESTIBULE_LOG_LEVEL": "warning"}
+    with tempfile.TemporaryDirectory(prefix="vestibule-soak-") as folder, PostgresServer() as postgres:
+        directory = Path(folder)
+        with exposed(given, postgres.new_database(), directory, workers=WORKERS) as (server, ground):
+            load = Load(ground, visitors, deadline=10.0, pause=pause, attack=attack, endings_rare=True)
+            with load:
+                looks = _watch(server, seconds, tell)
+            load.verify()
+        log = (directory / "server.log").read_text(encoding="utf-8", errors="replace")
+    return _report(load, looks, log, limits or Limits())
+
+
+def _watch(server: RunningServer, seconds: float, tell: Callable[[str], None]) -> list[Look]:
+    looks: list[Look] = []
+    began = time.monotonic()
+    for number in range(1, _LOOKS + 1):
+        time.sleep(max(0.0, began + seconds * number / _LOOKS - time.monotonic()))
+        workers = workers_of(server)
+        taken = sum(memory(worker.pid).pss for worker in workers)
+        looks.append(Look(time.monotonic(), taken, sum(worker.num_fds() for worker in workers)))
+        tell(f"{time.monotonic() - began:6.0f} s  {taken:7.1f} MiB  {looks[-1].descriptors} descriptors")
+    return looks
+
+
+def _report(load: Load, looks: list[Look], log: str, limits: Limits) -> Report:
+    after = looks[int(len(looks) * WARM_UP) :]
+    third = len(after) // 3
+    parts = (after[:third], after[-third:])
+    first, last = (statistics.median(look.memory for look in part) for part in parts)
+    opened = (max(look.descriptors for look in parts[0]), max(look.descriptors for look in parts[1]))
+    p99 = (_p99(load, parts[0]), _p99(load, parts[1]))
+    ledger = load.ledger
+    problems = list(ledger.problems)
+    if last > first * (1 + limits.growth):
+        problems.append(f"memory grew from {first:.1f} to {last:.1f} MiB")
+    if opened[1] > opened[0] + _SPARE_DESCRIPTORS:
+        problems.append(f"descriptors grew from {opened[0]} to {opened[1]}")
+    if p99[1] > p99[0] * _P99_FACTOR + _SPARE_SECONDS:
+        problems.append(f"p99 grew from {p99[0]:.3f} to {p99[1]:.3f} s")
+    if ledger.unavailable:
+        problems.append(f"503 without a fault: {dict(ledger.unavailable)}")
+    if ledger.broken:
+        problems.append(f"{ledger.broken} connections broke")
+    problems += [f"log: {line[:300]}" for line in log.splitlines()[:20]]
+    return Report(
+        seconds=looks[-1].at - looks[0].at,
+        answers=load.answered(),
+        attacks=ledger.acknowledged["attack"],
+        memory=(first, last),
+        descriptors=opened,
+        p99=p99,
+        unavailable=sum(ledger.unavailable.values()),
+        problems=tuple(problems),
+    )
+
+
+def _p99(load: Load, part: list[Look]) -> float:
+    took = sorted(seconds for at, seconds in load.ledger.seconds if part[0].at <= at <= part[-1].at)
+    return took[len(took) * 99 // 100]
