@@ -26,10 +26,11 @@ import msgspec
 from vestibule.administration import provider_rules, responders
 from vestibule.administration.action_file import Declared as DeclaredActions
 from vestibule.administration.action_file import read_declared
+from vestibule.administration.actions import require_callable
 from vestibule.administration.desk import Desk
 from vestibule.administration.toml_places import Places
 from vestibule.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from vestibule.errors import InvalidDeclaration
+from vestibule.errors import InvalidDeclaration, InvalidField
 from vestibule.model.identity_provider import ProviderSettings
 from vestibule.model.responder import Mode, ResponderKind, ResponderSettings, WidgetSettings
 from vestibule.model.workspace import RateLimits, Scope
@@ -208,10 +209,15 @@ class _Reader:
             return None
         allow_http = bool(self._desk.settings.private_hosts)
         try:
-            return read_declared(sections, self._directory, self._environ, allow_http=allow_http)
+            declared = read_declared(sections, self._directory, self._environ, allow_http=allow_http)
+            require_callable(self._desk, declared.actions)
         except InvalidDeclaration as error:
             self.problems += error.problems
-            return None
+        except InvalidField as error:
+            self.problems.append(f"actions: {error.message}")
+        else:
+            return declared
+        return None
 
     def _section(self, document: dict[str, Any], name: str, type_: type[S]) -> S | None:
         return self._table(name, document[name], type_) if name in document else None
