@@ -206,7 +206,7 @@ def stage(
 
 def test_every_order_of_steps(stage: tuple[Installation, FakeProvider]) -> None:
     Life.stage = stage
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Life,
         settings=settings(
             max_examples=EXAMPLES,
