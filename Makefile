@@ -82,11 +82,25 @@ faults: setup-dev test-needs ## Everything that can go wrong, and kill -9 two hu
 soak: setup-dev test-needs ## Two hours of mixed load, a third of it attacks; ARGS="--seconds 600" for less
 	@$(BIN)/python -m tests.soak $(ARGS)
 
+.PHONY: fuzz
+fuzz: setup-dev test-needs ## Look for inputs that break a reader; MINUTES=10, ARGS="--only url" for one target
+	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(ARGS)
+
 .PHONY: lock
 lock: ## Lock requirements/*.in again (needs uv); UPGRADE=--upgrade takes newer versions
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or name it with UV=..." >&2; exit 1; }
 	$(LOCK) $(UPGRADE) --output-file requirements/runtime.txt requirements/runtime.in
 	$(LOCK) $(UPGRADE) --constraint requirements/runtime.txt --output-file requirements/dev.txt requirements/dev.in
+	$(LOCK) $(UPGRADE) --output-file requirements/audit.txt requirements/audit.in
+	$(MAKE) --no-print-directory sbom
+
+.PHONY: sbom
+sbom: setup-dev ## Write down what is deployed, as CycloneDX, from requirements/runtime.txt
+	$(BIN)/python scripts/make_sbom.py
+
+.PHONY: audit
+audit: setup ## Ask about known weaknesses of what is deployed, where the service that knows them can be reached
+	@scripts/audit-dependencies $(VENV)
 
 .PHONY: clean
 clean: ## Remove the environment, caches and what was built

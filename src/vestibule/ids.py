@@ -1,4 +1,4 @@
-"""Makes identifiers and random secrets as text; it must not know what they stand for."""
+"""Makes identifiers and random secrets as text, and knows them again; it must not know what they open."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from vestibule.clock import now_ms
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 SHORT_ID = 22
+# API and admin keys, staff's sessions and links, refresh tokens, userInfoIds: each of 256 bits, whatever it opens.
+_OWN_SECRET = re.compile(r"(?:vst_(?:key|admin|staff|link|ref)_|usr_)[0-9A-Za-z]{65,71}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -61,3 +63,9 @@ def long_id(short: str) -> str | None:
     for character in short:
         number = number * 62 + BASE62.index(character)
     return str(uuid.UUID(int=number)) if number < 1 << 128 else None
+
+
+def is_own_secret(text: str) -> bool:
+    """Whether `text` has the form of a secret that was made here: such a one is sent to nobody else, not even to be
+    refused there."""
+    return _OWN_SECRET.fullmatch(text.strip()) is not None

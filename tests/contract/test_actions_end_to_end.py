@@ -22,7 +22,7 @@ from tests.fixtures.responding import answered_by_bot, answered_by_model, cli, c
 from tests.fixtures.widget import Device, anonymous, new_uuid, verified
 from vestibule.administration import actions
 from vestibule.administration.action_file import read_action_file
-from vestibule.errors import InvalidDeclaration
+from vestibule.errors import InvalidDeclaration, InvalidField
 
 UPDATE = """
 [[actions]]
@@ -193,10 +193,13 @@ class TestCall:
         logged(trade.workspace, f"for contact {device.contact_id} (unverified): {code or 500}")
 
     def test_of_a_private_address_is_refused(self, trade: Trade) -> None:
-        text = get(trade.shop, "/x").replace(trade.shop.url, "https://10.0.0.1") + get(
-            trade.shop, "/orders/1", name="good"
-        )
-        trade.declare(text)
+        text = get(trade.shop, "/x").replace(trade.shop.url, "https://10.0.0.1")
+        with pytest.raises(InvalidField, match="may not be called"):
+            trade.declare(text)
+        # As a database that another release filled may have it: each call is checked as well.
+        trade.declare(get(trade.shop, "/x") + get(trade.shop, "/orders/1", name="good"))
+        sql = "UPDATE actions SET document = REPLACE(document, $1, $2) WHERE workspace_id = $3 AND name = 'look'"
+        trade.workspace.installation.rows(sql, trade.shop.url, "https://10.0.0.1", trade.workspace.id)
         trade.model.script = [call("look"), call("good"), say("Done.")]
         talk(anonymous(trade.workspace))
         assert [result["error"] for result in trade.model.results] == ["upstream_forbidden", None]

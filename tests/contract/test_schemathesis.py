@@ -20,6 +20,7 @@ from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
+from tests.fixtures.conformance import LONG
 from tests.fixtures.front_door import PATH, Installation, Workspace, refused
 
 SEED = Path(__file__).parent / "vendors" / "opencx" / "authenticate-user.openapi.yaml"
@@ -105,7 +106,9 @@ QUICK = settings(
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-THOROUGH = settings(QUICK, max_examples=300, derandomize=False, phases=[Phase.generate, Phase.shrink])
+THOROUGH = settings(
+    QUICK, max_examples=3_000 if LONG else 300, derandomize=False, phases=[Phase.generate, Phase.shrink]
+)
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["allowed", "forbidden"])

@@ -10,3 +10,4 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("tests.fixtures.front_door")
     config.pluginmanager.import_plugin("tests.fixtures.responding")
     config.pluginmanager.import_plugin("tests.fixtures.puzzel")
+    config.pluginmanager.import_plugin("tests.fixtures.siege")

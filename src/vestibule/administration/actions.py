@@ -3,16 +3,19 @@ call one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from vestibule.administration import contacts, workspaces
 from vestibule.administration.action_file import MOST_ACTIONS, Declared
 from vestibule.administration.desk import Desk
 from vestibule.clock import now_ms
-from vestibule.errors import InvalidDeclaration, NotFound
+from vestibule.errors import InvalidDeclaration, InvalidField, NotFound, UpstreamForbidden
 from vestibule.ids import new_id
 from vestibule.model.action import Action, ActionDeclaration, ActionPolicy, MessageOverrides, OnBehalfOf, Variables
 from vestibule.model.claims import Method
+from vestibule.outbound.address_guard import parse_url
 from vestibule.responder import action_desk
 from vestibule.responder.action_desk import Policy
 from vestibule.responder.action_rules import check_declaration, check_policy, check_variables
@@ -21,6 +24,7 @@ from vestibule.responder.assertion import Assertions
 from vestibule.responder.effective_request import EffectiveRequest, Refusal
 from vestibule.responder.openapi_import import import_openapi
 from vestibule.responder.overrides import check_message_overrides
+from vestibule.responder.url_template import parse_template
 from vestibule.storage import actions as rows
 from vestibule.storage import workspace_settings
 from vestibule.storage.json_columns import to_json
@@ -110,11 +114,13 @@ async def set_variables(desk: Desk, workspace_id: str, wanted: Variables) -> dic
 
 async def apply(desk: Desk, workspace_id: str, declared: Declared, *, prune: bool) -> Applied:
     """Makes the workspace's actions, policy and variables what the file declares. What it does not mention stays, or
-    goes with `prune`. Applied again, it changes nothing. Raises NotFound, InvalidDeclaration, CannotUnseal."""
+    goes with `prune`. Applied again, it changes nothing. Raises NotFound, InvalidField, InvalidDeclaration,
+    CannotUnseal."""
     known = {action.name: action for action in await list_all(desk, workspace_id)}
     declarations = {action.name: action for action in declared.actions}
     absent = sorted(known.keys() - declarations.keys())
     _require_room(len(declarations) + (0 if prune else len(absent)))
+    require_callable(desk, declared.actions)
     outcomes: dict[str, list[str]] = {"created": [], "changed": [], "unchanged": []}
     for declaration in declared.actions:
         outcomes[await _put(desk, workspace_id, declaration, known.get(declaration.name))].append(declaration.name)
@@ -146,6 +152,7 @@ async def import_document(
         enabled=enabled,
         allow_http=bool(desk.settings.private_hosts),
     )
+    require_callable(desk, imported.actions)
     warnings = list(imported.warnings)
     outcomes: dict[str, list[str]] = {"created": [], "changed": [], "unchanged": []}
     _require_room(len(known.keys() | {action.name for action in imported.actions}))
@@ -197,6 +204,15 @@ async def effective_request(
     await keys.refresh()
     assertions = Assertions(keys, issuer=desk.settings.public_url)
     return prepare(action, arguments, circumstances, now=now, assertions=assertions)
+
+
+def require_callable(desk: Desk, declarations: Iterable[ActionDeclaration]) -> None:
+    """Each call is checked as well; here somebody is told who can mend it. Raises InvalidField."""
+    for declaration in declarations:
+        try:
+            parse_url(parse_template(declaration.url_template).origin, desk.settings.private_hosts)
+        except UpstreamForbidden as error:
+            raise InvalidField("url_template", f"of {declaration.name} may not be called: {error.detail}") from error
 
 
 def _require_room(count: int) -> None:

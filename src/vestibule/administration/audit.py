@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import re
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -28,6 +29,8 @@ LARGEST_PAGE = 500
 _PIECE = 1_000
 # What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection), tab and line ends among them.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# Where commas are for decimals, spreadsheets cut at semicolons, quoted or not: there a value's middle begins a cell.
+_FORMULA_INSIDE = re.compile(r"""((?:[;|]|(?!^)\t)[\s"']*)(?=[=+\-@])""")
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -194,7 +197,10 @@ def _csv_line(values: object) -> str:
 
 
 def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    inside = _FORMULA_INSIDE.sub(r"\1'", value)
+    return f"'{inside}" if inside.startswith(_FORMULA) else inside
 
 
 async def _purge_one(desk: Desk, workspace_id: str, before: int) -> int:

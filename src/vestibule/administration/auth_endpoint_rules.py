@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,7 +14,7 @@ from vestibule.auth_endpoint.reply import LONGEST_LIFE
 from vestibule.errors import InvalidField, UpstreamForbidden
 from vestibule.identity.phone import region_of
 from vestibule.model.auth_endpoint import AuthEndpointSettings, Fallback, HeaderForm
-from vestibule.outbound.address_guard import parse_url
+from vestibule.outbound.address_guard import parse_url, server_of
 from vestibule.outbound.standard_webhooks import secret_bytes
 from vestibule.settings import Network
 
@@ -67,10 +66,13 @@ def warnings(settings: AuthEndpointSettings) -> list[str]:
     return found
 
 
-def leads_elsewhere(known: AuthEndpointSettings, changed: AuthEndpointSettings) -> bool:
+def leads_elsewhere(
+    known: AuthEndpointSettings, changed: AuthEndpointSettings, private_hosts: tuple[Network, ...] = ()
+) -> bool:
     """Whether a server would be called that was not known before; both URLs are sent the header token."""
-    before = {urlsplit(url)[:2] for url in (known.url, known.domains_url) if url}
-    return bool(before) and any(urlsplit(url)[:2] not in before for url in (changed.url, changed.domains_url) if url)
+    before = {server_of(url, private_hosts) for url in (known.url, known.domains_url) if url}
+    after = {server_of(url, private_hosts) for url in (changed.url, changed.domains_url) if url}
+    return bool(before) and not after <= before
 
 
 def normalised_domains(domains: tuple[str, ...]) -> tuple[str, ...]:

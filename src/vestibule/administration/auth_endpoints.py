@@ -49,7 +49,8 @@ async def change(
     changed = _replaced(known, given)
     if changed.required_login:
         changed = changed.at(Enforcement.ENFORCE)
-    if known.header_token and "header_token" not in given and rules.leads_elsewhere(known, changed):
+    elsewhere = rules.leads_elsewhere(known, changed, desk.settings.private_hosts)
+    if known.header_token and "header_token" not in given and elsewhere:
         # What was meant for one server is not shown to another because its address was mistyped, or changed.
         raise InvalidField("header_token", "must be given again, as the new URL leads to another server")
     made = None

@@ -4,7 +4,6 @@ new one at the only moment at which it is known."""
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -15,7 +14,7 @@ from vestibule.clock import SECOND_MS
 from vestibule.errors import InvalidDeclaration, InvalidField, UpstreamForbidden
 from vestibule.identity import profile_rules
 from vestibule.model.responder import Mode, ResponderKind, ResponderSettings, WidgetSettings
-from vestibule.outbound.address_guard import parse_url
+from vestibule.outbound.address_guard import parse_url, server_of
 from vestibule.outbound.standard_webhooks import new_secret, secret_bytes
 from vestibule.storage import workspace_settings
 from vestibule.tenancy import RESPONDER, WIDGET
@@ -86,7 +85,7 @@ async def change(desk: Desk, workspace_id: str, wanted: Change) -> tuple[Respond
         if (value := getattr(wanted, name)) is not UNSET
     }
     changed = msgspec.structs.replace(known, **given)
-    changed = _keep_key_at_home(known, changed, given_key="api_key" in given)
+    changed = _keep_key_at_home(desk, known, changed, given_key="api_key" in given)
     made = None
     if wanted.new_secret or (changed.kind is ResponderKind.WEBHOOK and not changed.secrets):
         made = new_secret()
@@ -253,11 +252,14 @@ def _url_problems(desk: Desk, url: str) -> list[InvalidField]:
     return []
 
 
-def _keep_key_at_home(known: ResponderSettings, changed: ResponderSettings, *, given_key: bool) -> ResponderSettings:
+def _keep_key_at_home(
+    desk: Desk, known: ResponderSettings, changed: ResponderSettings, *, given_key: bool
+) -> ResponderSettings:
     """A key that was meant for one server is not shown to another because its address was mistyped, or changed."""
     if changed.kind is not ResponderKind.OPENAI:
         return msgspec.structs.replace(changed, api_key="")
-    moved = urlsplit(known.url)[:2] != urlsplit(changed.url)[:2]
+    private = desk.settings.private_hosts
+    moved = server_of(known.url, private) != server_of(changed.url, private)
     if moved and known.api_key and changed.api_key and not given_key:
         raise InvalidField("api_key", "must be given again, as the new URL leads to another server")
     return changed

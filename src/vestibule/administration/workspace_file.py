@@ -30,6 +30,7 @@ import msgspec
 from vestibule.administration import provider_rules, workspaces
 from vestibule.administration.action_file import Declared as DeclaredActions
 from vestibule.administration.action_file import read_declared
+from vestibule.administration.actions import require_callable
 from vestibule.administration.desk import Desk
 from vestibule.administration.toml_places import Places
 from vestibule.administration.toml_tables import Tables
@@ -246,10 +247,15 @@ class _Reader(Tables):
             return None
         allow_http = bool(self._desk.settings.private_hosts)
         try:
-            return read_declared(sections, self._directory, self._environ, allow_http=allow_http)
+            declared = read_declared(sections, self._directory, self._environ, allow_http=allow_http)
+            require_callable(self._desk, declared.actions)
         except InvalidDeclaration as error:
             self.problems += error.problems
-            return None
+        except InvalidField as error:
+            self.problems.append(f"actions: {error.message}")
+        else:
+            return declared
+        return None
 
     def _resolve_variables(self, document: dict[str, Any]) -> None:
         variables = document.get("variables")

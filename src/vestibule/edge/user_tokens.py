@@ -15,6 +15,7 @@ from vestibule.edge.http import Request
 from vestibule.errors import (
     AuthBadResponse,
     AuthIdentityMissing,
+    AuthRejected,
     AuthTimeout,
     AuthUnavailable,
     InvalidField,
@@ -22,7 +23,7 @@ from vestibule.errors import (
     NotFound,
 )
 from vestibule.identity import profile_rules as rules
-from vestibule.ids import new_id
+from vestibule.ids import is_own_secret, new_id
 from vestibule.model.auth_endpoint import AuthEndpointSettings, Fallback
 from vestibule.model.claims import Method
 from vestibule.model.contact import Contact
@@ -78,6 +79,9 @@ async def sign_in(
         raise InvalidField("user_token", "is required")
     if not settings.url:
         raise NotFound("This workspace has no auth endpoint.", step="auth_endpoint")
+    if is_own_secret(found):
+        # Not to be shown to the customer's server, which has no business with it.
+        raise AuthRejected(step="own_secret")
     question = Question(workspace.id, settings, found, _said(fields))
     try:
         done = await authenticate(runtime, runtime.auth_endpoint, question)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from vestibule.errors import EncryptedTokenNotSupported, NotFound, OpaqueTokenNotSupported, ProviderRequired
+from vestibule.ids import is_own_secret
 from vestibule.model.identity_provider import IdentityProvider, TokenKind
 from vestibule.oidc.claim_rules import Claims
 from vestibule.oidc.refusal import refuse
@@ -46,6 +47,9 @@ def choose(
         raise EncryptedTokenNotSupported(step="form")
     if is_id_token or is_jwt_shaped(token):
         return _by_issuer(enabled, token, is_id_token=is_id_token)
+    if is_own_secret(token):
+        # A page's mistake: a key of ours must not become known to the provider that would be asked about it.
+        raise refuse("kind", "a secret of this service, and no provider's token")
     return (_only_capable(enabled, named=provider_id is not None),)
 
 

@@ -128,6 +128,14 @@ def parse_url(url: str, allowed_private: tuple[Network, ...] = ()) -> Target:
     return target
 
 
+def server_of(url: str, allowed_private: tuple[Network, ...] = ()) -> str | None:
+    """Whose a URL is, for comparing two: what a secret was meant for. None for one that may not be called anyway."""
+    try:
+        return parse_url(url, allowed_private).origin
+    except UpstreamForbidden:
+        return None
+
+
 def check_addresses(target: Target, addresses: Iterable[Address], allowed_private: tuple[Network, ...] = ()) -> None:
     """Refuses a target if any of its addresses may not be called: which one is connected to is up to chance, and a
     name with public and other addresses is how the choice is forced. Raises UpstreamForbidden."""
