@@ -194,6 +194,15 @@ def test_a_form_of_another_site_changes_nothing(installation: Installation, head
     assert member.get().status_code == 200, "still signed in"
 
 
+def test_a_form_of_our_own_page_is_taken_at_another_address_too(installation: Installation) -> None:
+    """As when `serve` was given a port that public_url does not name; only who says so by itself is believed."""
+    member = signed_in(installation.workspace())
+    port = member.origin.rpartition(":")[2]
+    elsewhere = {"host": f"localhost:{port}", "origin": f"http://localhost:{port}"}
+    refused(member.post("/sign-out", {**elsewhere, "sec-fetch-site": ""}), 403, "foreign_page")
+    assert member.post("/sign-out", elsewhere).status_code == 303
+
+
 def test_a_role_covers_what_it_says(installation: Installation) -> None:
     workspace = installation.workspace()
     looking = {"", "/inbox", "/inbox-live", "/contacts", "/audit"}

@@ -141,11 +141,15 @@ def require_own_page(settings: Settings, request: Request) -> None:
     """Cookies come along whoever's page sends a form; browsers say whose it is (Fetch Metadata section 2.3, RFC 6454
     section 7). Who says neither is no browser that we know. Raises ForeignPage."""
     sites, origins = request.headers(b"sec-fetch-site"), request.headers(b"origin")
-    parts = urlsplit(settings.public_url)
-    own = f"{parts.scheme}://{parts.netloc}".encode()
     if not sites and not origins:
         raise ForeignPage(detail="neither Sec-Fetch-Site nor Origin", step="origin")
-    if any(site != b"same-origin" for site in sites) or any(origin != own for origin in origins):
+    parts = urlsplit(settings.public_url)
+    own = {f"{parts.scheme}://{parts.netloc}".encode()}
+    if sites:
+        # No page can have its browser say "same-origin" of another's. So it holds at whatever address the dashboard is
+        # open, such as a port that public_url does not know of; a cookie is of one host, and comes to no other.
+        own |= {scheme + host for host in request.headers(b"host") for scheme in (b"http://", b"https://")}
+    if any(site != b"same-origin" for site in sites) or any(origin not in own for origin in origins):
         raise ForeignPage(step="origin")
 
 
