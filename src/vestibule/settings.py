@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from vestibule.sealing import new_secret_key, parse_secret_key
+from vestibule.sealing import parse_secret_key
 from vestibule.times import read_span
 
 PREFIX = "VESTIBULE_"
@@ -299,6 +299,9 @@ class Settings:
     instance: str = _setting(_text, "", "A name that /healthz shows, to tell processes apart.")
 
 
+_DEFAULTS = Settings()
+
+
 def read_settings(
     flags: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None, directory: Path | None = None
 ) -> Settings:
@@ -329,11 +332,25 @@ def read_settings(
         except (TypeError, ValueError) as error:
             problems.append(f"{given[0]} {error}")
     problems += [f"{CONFIG_FILE}: {name} is not a setting" for name in in_file]
+    if "public_url" not in values and values.get("port") != 0:
+        values["public_url"] = _own_address(values)
     made = Settings(**values) if not problems else Settings()
     problems += _together(made)
     if problems:
         raise InvalidSettings(problems)
     return made
+
+
+def _own_address(values: Mapping[str, Any]) -> str:
+    """Where the service is found by whoever has told no other address: what it listens on."""
+    host, port = (values.get(name, getattr(_DEFAULTS, name)) for name in ("host", "port"))
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return f"http://{host}:{port}"
+    if address.is_unspecified:
+        return f"http://127.0.0.1:{port}"
+    return f"http://[{host}]:{port}" if address.version == 6 else f"http://{host}:{port}"
 
 
 def _together(settings: Settings) -> list[str]:
@@ -364,39 +381,3 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
     """Variables that look like settings and are none: mistyped, or of another release. Worth a warning, no more."""
     known = {PREFIX + entry.name.upper() for entry in fields(Settings)} | {PREFIX + "CONFIG"}
     return sorted(name for name in environ or os.environ if name.startswith(PREFIX) and name not in known)
-
-
-def secret_key_path(settings: Settings) -> Path:
-    """Where the secret key is kept when it is not given directly."""
-    if settings.secret_key_file:
-        return Path(settings.secret_key_file)
-    if settings.database_url.startswith("sqlite:///"):
-        return Path(settings.database_url.removeprefix("sqlite:///") + ".key")
-    return Path("vestibule.key")
-
-
-def load_secret_keys(settings: Settings) -> tuple[tuple[bytes, ...], bool]:
-    """The secret keys, and whether one was made just now. A made key is random and lies in a file that only its owner
-    reads. Raises InvalidSettings."""
-    if settings.secret_keys:
-        return settings.secret_keys, False
-    path = secret_key_path(settings)
-    try:
-        made = _create(path)
-        lines = path.read_text(encoding="ascii").split()
-        keys = tuple(parse_secret_key(line) for line in lines)
-    except (OSError, ValueError) as error:
-        raise InvalidSettings([f"the secret key file {path} cannot be used: {error}"]) from None
-    if not keys:
-        raise InvalidSettings([f"the secret key file {path} is empty"])
-    return keys, made
-
-
-def _create(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return False
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(new_secret_key() + "\n")
-    return True

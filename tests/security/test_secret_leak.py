@@ -193,7 +193,8 @@ def test_arguments_of_processes_tell_no_secret(installation: Installation, sessi
 
 def test_the_key_file_that_is_made_belongs_to_its_owner_alone(tmp_path: Path) -> None:
     """OWASP ASVS 13.3.1. Pure: the file is made before any server is there."""
-    from vestibule.settings import load_secret_keys, read_settings  # noqa: PLC0415
+    from vestibule.secret_key_file import load_secret_keys  # noqa: PLC0415
+    from vestibule.settings import read_settings  # noqa: PLC0415
 
     settings = read_settings(environ={"VESTIBULE_DATABASE_URL": f"sqlite:///{tmp_path}/v.db"}, directory=tmp_path)
     keys, made = load_secret_keys(settings)

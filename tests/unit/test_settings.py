@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from vestibule.secret_key_file import load_secret_keys, secret_key_path
 from vestibule.settings import (
     InvalidSettings,
     Settings,
-    load_secret_keys,
     read_settings,
-    secret_key_path,
     unknown_variables,
 )
 
@@ -22,6 +21,25 @@ def test_flags_beat_variables_beat_the_file_beats_defaults(tmp_path: Path) -> No
     environ = {"VESTIBULE_PORT": "2", "VESTIBULE_HOST": "variable"}
     settings = read_settings({"port": 3, "host": None}, environ, tmp_path)
     assert (settings.port, settings.host, settings.workers, settings.log_level) == (3, "variable", 3, "info")
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "url"),
+    [
+        ({}, {}, "http://127.0.0.1:8000"),
+        ({"port": 9000}, {}, "http://127.0.0.1:9000"),
+        ({}, {"VESTIBULE_PORT": "9000", "VESTIBULE_HOST": "0.0.0.0"}, "http://127.0.0.1:9000"),  # noqa: S104
+        ({"host": "10.0.0.5"}, {}, "http://10.0.0.5:8000"),
+        ({"host": "::1"}, {}, "http://[::1]:8000"),
+        ({"host": "chat.example.com"}, {}, "http://chat.example.com:8000"),
+        ({"port": 0}, {}, "http://127.0.0.1:8000"),
+        ({"port": 9000}, {"VESTIBULE_PUBLIC_URL": "https://chat.example.com"}, "https://chat.example.com"),
+    ],
+)
+def test_who_tells_no_public_url_is_found_where_it_listens(
+    flags: dict[str, object], environ: dict[str, str], url: str, tmp_path: Path
+) -> None:
+    assert read_settings(flags, environ, tmp_path).public_url == url
 
 
 def test_every_problem_is_told_at_once_and_no_value_is(tmp_path: Path) -> None:

@@ -20,10 +20,11 @@ from vestibule.edge.access_log import AccessLog
 from vestibule.edge.socket_io import SOCKET_PATH
 from vestibule.metrics import SHARED_DIRECTORY
 from vestibule.sealing import Sealer
+from vestibule.secret_key_file import load_secret_keys
 from vestibule.server.logs import configure_logging
 from vestibule.server.protocol import BoundedHttp
 from vestibule.server.upgrade import make_websocket
-from vestibule.settings import PREFIX, InvalidSettings, Settings, load_secret_keys, read_settings
+from vestibule.settings import PREFIX, InvalidSettings, Settings, read_settings
 from vestibule.storage import installation
 from vestibule.storage.opening import ensure_schema, open_store
 
