@@ -51,6 +51,9 @@ class Reaction(msgspec.Struct, frozen=True):
     value: Literal["like", "dislike"]
     customer_id: str | None = None
 
+    def __repr__(self) -> str:
+        return "Reaction(…)"
+
 
 class Guest:
     """At one socket. `rooms` counts those of all visitors in this process."""
