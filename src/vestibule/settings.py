@@ -1,5 +1,5 @@
 """Reads what the process is told about itself: flags, VESTIBULE_*, vestibule.toml, defaults, in this order; it must not
-open or create anything but the secret key file.
+create anything.
 
 Every problem is reported at once, none of them repeats a value (it might be a secret), and no secret has a default.
 """

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fixtures.front_door import Workspace, refused
 from tests.fixtures.responding import eventually
-from vestibule.edge.origins import is_allowed
+from vestibule.conversations.admission import is_allowed
 
 SHOP = "https://shop.example"
 OTHERS = [
@@ -85,6 +85,62 @@ def test_puzzels_wire_asks_as_well(workspace: Workspace) -> None:
 
     assert asked("https://evil.example") == (403, 403)
     assert asked(SHOP) == (200, 401)
+
+
+class Beginnings:
+    """Every call by which a session begins, each as a page of its wire makes it; none of them proves anything."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        shown = workspace.installation.cli("workspace", "show", workspace.id)
+        self._http, customer_id, token = workspace.installation.http, shown["customer_id"], shown["widget_token"]
+        exchange = {"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "client_id": customer_id,
+                    "subject_token": "e30.e30.c2ln",
+                    "subject_token_type": "urn:ietf:params:oauth:token-type:id_token"}  # fmt: skip
+        guest = {"name": "Ada", "email": "ada@example.com"}
+        session = {"client_id": "oneplatform_engage", "grant_type": "visitor", "tenant_id": customer_id}
+        self.calls: dict[str, dict[str, Any]] = {
+            "/backend/widget/v2/contact/create-unverified": {"json": {}, "headers": {"x-bot-token": token}},
+            "/v1/visitors": {"json": {"widget_token": token}},
+            "/v1/visitors/authenticate": {"json": {"customer_id": customer_id, "user_token": "session"}},
+            "/api/v1/bot-sessions/guest-auth/start-bot-session": {"json": {"bot_id": workspace.id, **guest}},
+            "/connect/token": {"data": session},
+            f"/api/authenticate/{customer_id}": {
+                "json": {"codeChallenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", "idToken": "e30.e30.c2ln"}
+            },
+            "/v1/token": {"data": exchange},
+        }
+        self.exchanges = list(self.calls)[-2:]
+
+    def codes(self, *origins: str) -> dict[str, str]:
+        """What each is refused with, where it is the page that is wrong; empty where it is not."""
+        found = {}
+        for path, call in self.calls.items():
+            headers = [*call.get("headers", {}).items(), *(("origin", origin) for origin in origins)]
+            answer = self._http.post(path, **{**call, "headers": headers})
+            error = answer.json().get("error")
+            code = error["code"] if isinstance(error, dict) else answer.json().get("code", error)
+            found[path] = str(code) if answer.status_code == 403 else ""
+            assert answer.status_code < 500, (path, answer.text)
+        return found
+
+
+def test_both_lists_hold_wherever_a_session_begins(workspace: Workspace) -> None:
+    beginnings = Beginnings(workspace)
+    assert set(beginnings.codes("https://evil.example").values()) == {""}
+    allow(workspace, SHOP)
+    in_force(workspace, "https://evil.example", 403)
+    assert set(beginnings.codes("https://evil.example").values()) == {"origin_not_allowed"}
+    assert set(beginnings.codes(SHOP).values()) == set(beginnings.codes().values()) == {""}
+    # The other list, by host, beside the auth endpoint: a page must be on both.
+    given = ("--restrict-domains", "--domain", "other.example", "--domain", "*.shop.example")
+    workspace.installation.cli("auth-endpoint", "set", "-w", workspace.id, *given)
+    eventually(lambda: set(beginnings.codes(SHOP).values()) == {"domain_not_allowed"}, within=5)
+    assert set(beginnings.codes("https://other.example").values()) == {"origin_not_allowed"}
+    # Apps have a switch; a server that shows its visitor's proof is neither page nor app.
+    codes = beginnings.codes()
+    assert {path for path, code in codes.items() if code == ""} == set(beginnings.exchanges)
+    allow(workspace, SHOP, "https://*.shop.example")
+    eventually(lambda: set(beginnings.codes("https://a.shop.example").values()) == {""}, within=5)
 
 
 def test_the_audit_tells_which_page_was_refused(workspace: Workspace) -> None:

@@ -143,6 +143,17 @@ class TestTheUnchangedClient:
         assert wire.wait("message.created")["content"] == "a button was pressed"
         assert "message.created" not in other.events()
 
+    def test_comes_back_after_a_day_by_reading_as_it_does(self, app: App, sockets: Sockets) -> None:
+        app.start_as_guest()
+        over = "UPDATE socket_rooms SET expires_at = 1 WHERE workspace_id = $1 RETURNING room_hash"
+        assert app.workspace.installation.rows(over, app.workspace.id)
+        wire = sockets.open()
+        wire.wait("connect")
+        wire.emit("room.conversation.join", app.customer["id"])
+        assert wire.wait("disconnect") == ENDED
+        assert app.messages() == []
+        sockets.joined(app)
+
     def test_is_stored_once_however_often_it_sends(self, app: App, sockets: Sockets) -> None:
         app.start_as_guest()
         wire, local_id = sockets.joined(app), new_uuid()

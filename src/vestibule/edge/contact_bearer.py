@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from vestibule.conversations.admission import Reason, admit_unverified
+from vestibule.conversations.admission import Reason, admit_call, admit_unverified
 from vestibule.conversations.visitor import Visitor, recognise, visitor_of
 from vestibule.edge.bearer import bearer
 from vestibule.edge.http import READING, Request
-from vestibule.edge.origins import require_origin
 from vestibule.runtime import Runtime
 from vestibule.tokens.contact_token import ContactClaims
 
@@ -15,7 +14,7 @@ async def claims_of(runtime: Runtime, request: Request) -> ContactClaims:
     """Raises MissingCredentials, AmbiguousCredentials, InvalidContactToken, WorkspaceDisabled, OriginNotAllowed."""
     claims = await recognise(runtime, bearer(request))
     request.facts |= {"workspace": claims.org_id, "contact": claims.sub}
-    require_origin(request, (await runtime.tenancy.widget(claims.org_id)).allowed_origins)
+    await admit_call(runtime, claims.org_id, request.headers(b"origin"))
     return claims
 
 

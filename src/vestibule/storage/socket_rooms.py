@@ -5,11 +5,13 @@ from __future__ import annotations
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Store
 
-INSERT = statement(
-    "socket_rooms.insert",
+KEEP = statement(
+    "socket_rooms.keep",
     """
     INSERT INTO socket_rooms (workspace_id, room_hash, contact_id, sealed_token, expires_at)
-    VALUES ($1, $2, $3, $4, $5) ON CONFLICT (workspace_id, room_hash) DO NOTHING RETURNING room_hash
+    VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (workspace_id, room_hash) DO UPDATE SET expires_at = $5 WHERE socket_rooms.expires_at < $6
+    RETURNING room_hash
     """,
 )
 FIND = statement(
@@ -24,10 +26,18 @@ def sealing_context(workspace_id: str, room_hash: str) -> str:
     return f"socket_rooms.{workspace_id}.{room_hash}"
 
 
-async def insert(
-    store: Store, workspace_id: str, room_hash: str, *, contact_id: str, sealed_token: str, expires_at: int
+async def keep(
+    store: Store,
+    workspace_id: str,
+    room_hash: str,
+    *,
+    contact_id: str,
+    sealed_token: str,
+    expires_at: int,
+    if_before: int,
 ) -> None:
-    await store.write(INSERT, workspace_id, room_hash, contact_id, sealed_token, expires_at)
+    """Makes a room, or gives one more time whose time is over before `if_before`."""
+    await store.write(KEEP, workspace_id, room_hash, contact_id, sealed_token, expires_at, if_before)
 
 
 async def find(store: Store, workspace_id: str, room_hash: str, now: int) -> str | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from vestibule.clock import SECOND_MS, now_ms
+from vestibule.clock import DAY_MS, SECOND_MS, now_ms
 from vestibule.errors import InvalidContactToken
 from vestibule.ids import long_id, short_id, to_base62
 from vestibule.runtime import Runtime
@@ -20,6 +20,9 @@ from vestibule.storage import socket_rooms as rows
 
 _PREFIX = "cus_"
 _DIGITS = 43
+# Anybody may come in as a guest, and most never write: what is kept for that shall not lie about for long.
+_GUEST_MS = DAY_MS
+_WIND_SHARE = 10
 _FORM = re.compile(rf"{_PREFIX}([0-9A-Za-z]{{22}})[0-9A-Za-z]{{{_DIGITS}}}")
 
 
@@ -29,18 +32,20 @@ def customer_id_of(workspace_id: str, token: str) -> str:
 
 
 async def keep(runtime: Runtime, workspace_id: str, token: str, *, contact_id: str, life: int | None) -> str:
-    """The customer id of a guest token that was just issued, from which the token is found again. `life` is in
-    seconds; None for a token without an end. Raises StorageUnavailable."""
+    """The customer id of a guest token, from which the token is found again. `life` is in seconds; None for a token
+    without an end, which is found for a day and has to be shown again. Raises StorageUnavailable."""
     customer_id = customer_id_of(workspace_id, token)
     room_hash = _hash(customer_id)
-    left = life * SECOND_MS if life is not None else runtime.settings.unverified_retention
-    await rows.insert(
+    left = life * SECOND_MS if life is not None else _GUEST_MS
+    until = now_ms() + left
+    await rows.keep(
         runtime.store,
         workspace_id,
         room_hash,
         contact_id=contact_id,
         sealed_token=runtime.sealer.seal(token, rows.sealing_context(workspace_id, room_hash)),
-        expires_at=now_ms() + left,
+        expires_at=until,
+        if_before=until - left // _WIND_SHARE,
     )
     return customer_id
 

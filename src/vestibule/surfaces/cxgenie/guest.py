@@ -16,11 +16,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from vestibule.conversations.admission import Reason, admit_unverified
+from vestibule.conversations.admission import Reason, admit_call, admit_unverified
 from vestibule.conversations.visitor import recognise, visitor_of
 from vestibule.edge.bearer import bearer
 from vestibule.edge.http import ClientGone, Request
-from vestibule.edge.origins import require_origin
 from vestibule.edge.socket_io import Connection, Ended
 from vestibule.edge.strict_json import convert
 from vestibule.edge.surface import note_refusal
@@ -51,6 +50,9 @@ class Reaction(msgspec.Struct, frozen=True):
     message_id: str
     value: Literal["like", "dislike"]
     customer_id: str | None = None
+
+    def __repr__(self) -> str:
+        return "Reaction(…)"
 
 
 class Guest:
@@ -191,8 +193,7 @@ class Guest:
         """Raises InvalidContactToken, WorkspaceDisabled, OriginNotAllowed, LoginRequired."""
         claims = await recognise(self._runtime, token)
         self._request.facts |= {"workspace": claims.org_id, "contact": claims.sub}
-        widget = await self._runtime.tenancy.widget(claims.org_id)
-        require_origin(self._request, widget.allowed_origins)
+        await admit_call(self._runtime, claims.org_id, self._request.headers(b"origin"))
         found = visitor_of(claims)
         if not found.verified:
             await admit_unverified(self._runtime, found.workspace_id, reason, self._request.facts)

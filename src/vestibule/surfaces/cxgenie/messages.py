@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vestibule.conversations import course
+from vestibule.edge.bearer import bearer
 from vestibule.edge.http import Reply, Request
 from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
@@ -14,6 +15,7 @@ from vestibule.errors import InvalidField, NotFound
 from vestibule.ids import new_id
 from vestibule.model.conversation import Message, Sender
 from vestibule.runtime import Runtime
+from vestibule.surfaces.cxgenie.customer_ids import keep
 from vestibule.surfaces.cxgenie.dialect import data_reply
 from vestibule.surfaces.cxgenie.reader import reader_of
 from vestibule.surfaces.cxgenie.shapes import message_of
@@ -26,6 +28,9 @@ _RATINGS = {str(score): score for score in range(course.LOWEST_SCORE, course.HIG
 class Feedback(msgspec.Struct, frozen=True):
     rating: str
     customer_id: str | None = None
+
+    def __repr__(self) -> str:
+        return "Feedback(…)"
 
 
 class Messages:
@@ -48,6 +53,11 @@ class Messages:
     async def history(self, request: Request) -> Reply:
         reader = await reader_of(self._runtime, request)
         reader.require_own(request.query("customer_id"))
+        visitor = reader.visitor
+        if not visitor.verified:
+            # The app reads whenever it comes to the front, and then joins its room.
+            token, contact_id = bearer(request), visitor.contact_id
+            await keep(self._runtime, visitor.workspace_id, token, contact_id=contact_id, life=None)
         most, offset = _number(request, "limit", _PAGE, _LARGEST_PAGE), _number(request, "offset", 0, 2**31)
         found: list[Message] = []
         for chat in await self._thread.chats(reader):

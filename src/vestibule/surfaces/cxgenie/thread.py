@@ -41,6 +41,9 @@ class NewMessage(msgspec.Struct, frozen=True):
     media: tuple[Media, ...] | None = None
     customer_id: str | None = None
 
+    def __repr__(self) -> str:
+        return "NewMessage(…)"
+
 
 def is_shown(message: Message) -> bool:
     return not is_internal(message) and bool(message.text or message.attachments)

@@ -11,6 +11,7 @@ import msgspec
 
 from vestibule.authenticate import Authenticated, Caller, authenticate, guard, redeem
 from vestibule.clock import SECOND_MS
+from vestibule.conversations.admission import admit_exchange
 from vestibule.edge.arrivals import note_proven
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.form import MEDIA_TYPE, read_form
@@ -104,6 +105,7 @@ class Token:
         _refuse_what_is_not_done(form, settings.public_url)
         workspace = await workspace_of(runtime, _required(form, "client_id"))
         request.facts["workspace"] = workspace.id
+        await admit_exchange(runtime, workspace.id, request.headers(b"origin"))
         await guard(runtime, Caller(workspace, "exchange", settings.rate_limit_exchange_workspace))
         made = await grant(workspace, form)
         contact = made.contact

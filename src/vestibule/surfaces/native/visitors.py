@@ -9,10 +9,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from vestibule.conversations.admission import admit_call
 from vestibule.edge.arrivals import let_in
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.operation import Answer, Operation, Parameter
-from vestibule.edge.origins import require_origin
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, InvalidWidgetToken, RateLimited, WorkspaceDisabled
 from vestibule.identity import profile_rules as rules
@@ -115,7 +115,7 @@ class Visitors:
         if found.disabled_at is not None:
             raise WorkspaceDisabled(step="workspace")
         request.facts["workspace"] = found.id
-        require_origin(request, (await tenancy.widget(found.id)).allowed_origins)
+        await admit_call(self._runtime, found.id, request.headers(b"origin"))
         return found
 
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import msgspec
 
 from vestibule.authenticate import Caller, guard, prove
+from vestibule.conversations.admission import admit_exchange
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Reply, Request, json_reply
-from vestibule.edge.origins import require_origin
 from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, InvalidRequest, NotFound
@@ -99,7 +99,7 @@ class Authenticate:
             # The words of a provider that is not there: which of the two it was is not told.
             raise NotFound("There is no such identity provider.", step="customer")
         request.facts["workspace"] = workspace.id
-        require_origin(request, (await runtime.tenancy.widget(workspace.id)).allowed_origins)
+        await admit_exchange(runtime, workspace.id, request.headers(b"origin"))
         await guard(runtime, Caller(workspace, "exchange", settings.rate_limit_exchange_workspace))
         return workspace
 

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from vestibule.conversations.visitor import Visitor, recognise, visitor_of
-from vestibule.edge.bearer import bearer
+from vestibule.conversations.visitor import Visitor, visitor_of
 from vestibule.edge.client_address import address_bucket, client_address
+from vestibule.edge.contact_bearer import claims_of
 from vestibule.edge.http import Request
 from vestibule.edge.strict_json import decode
 from vestibule.errors import InvalidField, InvalidRequest
@@ -54,10 +54,8 @@ _BODY = msgspec.json.Decoder(Shown | list[Any])
 
 
 async def visitor(runtime: Runtime, request: Request) -> Visitor:
-    """Raises MissingCredentials, AmbiguousCredentials, InvalidContactToken, WorkspaceDisabled."""
-    claims = await recognise(runtime, bearer(request))
-    request.facts |= {"workspace": claims.org_id, "contact": claims.sub}
-    return visitor_of(claims)
+    """Raises MissingCredentials, AmbiguousCredentials, InvalidContactToken, WorkspaceDisabled, OriginNotAllowed."""
+    return visitor_of(await claims_of(runtime, request))
 
 
 async def visitor_if_any(runtime: Runtime, request: Request) -> Visitor | None:

@@ -13,7 +13,6 @@ from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.form import read_form
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.oauth import NO_CACHE
-from vestibule.edge.origins import require_origin
 from vestibule.edge.surface import Route
 from vestibule.errors import (
     AddressNotAllowed,
@@ -97,15 +96,14 @@ class Connect:
         return workspace
 
     async def _admit(self, request: Request, workspace: Workspace, address: str) -> None:
-        """Raises WorkspaceDisabled, AddressNotAllowed, DomainNotAllowed, AuthUnavailable. A session proves nothing and
-        is no visitor yet: where login is required, what it would write is refused."""
+        """Raises WorkspaceDisabled, AddressNotAllowed, OriginNotAllowed, DomainNotAllowed, AuthUnavailable. A session
+        proves nothing and is no visitor yet: where login is required, what it would write is refused."""
         request.facts["workspace"] = workspace.id
         if workspace.disabled_at is not None:
             raise WorkspaceDisabled(step="workspace")
         allowed = (await self._runtime.tenancy.visitor_sessions(workspace.id)).allowed_addresses
         if allowed and not _is_within(address, allowed):
             raise AddressNotAllowed(step="address")
-        require_origin(request, (await self._runtime.tenancy.widget(workspace.id)).allowed_origins)
         await admit_page(self._runtime, workspace.id, request.headers(b"origin"))
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from vestibule.conversations.admission import admit_call
 from vestibule.conversations.visitor import Visitor, visitor_of
 from vestibule.edge.bearer import bearer
 from vestibule.edge.contact_bearer import admit
 from vestibule.edge.http import Request
-from vestibule.edge.origins import require_origin
 from vestibule.errors import InvalidContactToken, InvalidWidgetToken, WorkspaceDisabled
 from vestibule.model.workspace import Workspace
 from vestibule.runtime import Runtime
@@ -22,7 +22,7 @@ async def workspace_of(runtime: Runtime, request: Request) -> Workspace:
     request.facts["workspace"] = workspace.id
     if workspace.disabled_at is not None:
         raise WorkspaceDisabled(step="workspace")
-    require_origin(request, (await runtime.tenancy.widget(workspace.id)).allowed_origins)
+    await admit_call(runtime, workspace.id, request.headers(b"origin"))
     return workspace
 
 
