@@ -44,7 +44,7 @@ def add(
 def list_(workspace: InWorkspace, as_json: Json = False) -> None:
     """List the staff of a workspace."""
     found = at_the_desk(lambda desk: staff.list_all(desk, workspace), as_json=as_json)
-    columns = ("id", "email", "name", "role", "has_password", "signed_in_at")
+    columns = ("id", "email", "name", "role", "has_password", "signed_in_at", "disabled_at")
     empty = "Nobody yet. Let somebody in: vestibule staff add EMAIL --role owner --workspace ID"
     print_list([_shown(member) for member in found], columns, as_json=as_json, empty=empty)
 
@@ -65,6 +65,20 @@ def password_(staff_id: str, workspace: InWorkspace, password_file: PasswordFile
         return await _with_password(desk, await staff.get(desk, workspace, staff_id), password)
 
     _print(at_the_desk(work, as_json=as_json), as_json=as_json)
+
+
+@app.command("disable")
+def disable(staff_id: str, workspace: InWorkspace, as_json: Json = False) -> None:
+    """Shut somebody out at once, until they are enabled again."""
+    changed = at_the_desk(lambda desk: staff.enable(desk, workspace, staff_id, enabled=False), as_json=as_json)
+    print_result(_shown(changed), as_json=as_json)
+
+
+@app.command("enable")
+def enable(staff_id: str, workspace: InWorkspace, as_json: Json = False) -> None:
+    """Let somebody in again, with the password they had."""
+    changed = at_the_desk(lambda desk: staff.enable(desk, workspace, staff_id, enabled=True), as_json=as_json)
+    print_result(_shown(changed), as_json=as_json)
 
 
 @app.command("remove")
@@ -104,4 +118,5 @@ def _shown(member: Staff) -> dict[str, Value]:
         "has_password": member.has_password,
         "created_at": rfc3339(member.created_at),
         "signed_in_at": rfc3339(member.signed_in_at),
+        "disabled_at": rfc3339(member.disabled_at),
     }
