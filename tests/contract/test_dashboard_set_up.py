@@ -345,6 +345,7 @@ class TestResponder:
         assert not workspace.installation.run(actions.get(desk, workspace.id, "orders")).enabled
         refused(admin.post(f"{path}/action", **form, do="remove"), 412, "stale_edit")
         form = {**filled(admin, path, f"{path}/action"), "name": "orders"}
+        assert admin.post(f"{path}/action", **form).status_code == 400
         assert admin.post(f"{path}/action", **form, do="remove").status_code == 303
         refused(admin.post(f"{path}/action", **form, do="remove"), 404, "not_found")
 

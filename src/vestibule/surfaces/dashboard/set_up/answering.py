@@ -115,6 +115,8 @@ async def _change_action(seat: Seat) -> Reply:
     name, wanted = seat.text("name"), seat.text("do")
 
     async def work() -> Reply:
+        if wanted not in {"enable", "disable", "remove"}:
+            raise InvalidDeclaration(["An action is enabled, disabled or removed."])
         desk = await seat.editing(_action_view(seat, name))
         if wanted == "remove":
             await actions.remove(desk, seat.workspace_id, name)
