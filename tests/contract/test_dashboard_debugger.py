@@ -14,6 +14,13 @@ from vestibule.model.staff import Role
 from vestibule.model.workspace import Scope
 
 
+@pytest.fixture(scope="module", params=["sqlite"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """What this page calls is tried on both engines where it belongs."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
 def workspace(installation: Installation) -> Workspace:
     return installation.workspace()

@@ -11,8 +11,9 @@ from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.puzzel import Front
 from tests.fixtures.staff import Member, refused, signed_in
-from vestibule.administration import auth_endpoints, identity_providers, responders, workspaces
+from vestibule.administration import actions, auth_endpoints, identity_providers, responders, workspaces
 from vestibule.clock import HOUR_MS, now_ms
+from vestibule.model.action import ActionDeclaration
 from vestibule.model.identity_provider import IdentityProvider
 from vestibule.model.responder import ResponderKind
 from vestibule.model.staff import Role
@@ -49,6 +50,13 @@ FORMS = (
     "/set-up/responder/forget",
     "/set-up/responder/action",
 )
+
+
+@pytest.fixture(scope="module", params=["sqlite"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """What these pages call is tried on both engines where it belongs."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
@@ -123,6 +131,26 @@ def test_no_form_of_another_site_or_workspace_changes_anything(workspace: Worksp
     for do in ("rotate", "revoke"):
         refused(stranger.post(f"/set-up/server/{workspace.key_id}/{do}", version=version), 404, "not_found")
     assert workspace.authenticate(email="a@example.com").status_code == 200
+
+
+MARKUP = "<script>alert(1)</script>\"'&{{7*7}}"
+HOSTILE = (MARKUP, "\0", "\ud7ff\ufffe\u202e", "-1", "9" * 9, "x" * 5_000, "\r\nset-cookie: a=b")
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+def test_whatever_stands_in_a_field_is_refused_by_design(workspace: Workspace, admin: Member, text: str) -> None:
+    fields: dict[str, tuple[str, ...]] = {"/set-up/server": ("name", "lifetime_days")}
+    fields["/set-up/widget"] = ("allowed_origins", "poll_seconds", "list_seconds")
+    for path in ("/set-up/providers/new", "/set-up/auth-endpoint", "/set-up/responder"):
+        fields[path] = tuple(name for name in filled(admin, path, path) if name != "version")
+    for path, names in fields.items():
+        for some in (names, names[::2], names[1::2], names[::5]):
+            answer = admin.post(path, **{**filled(admin, path, path), **dict.fromkeys(some, text)})
+            assert answer.status_code in {200, 303, 400, 409}, (path, some, answer.text)
+            assert "<script>alert" not in answer.text
+            assert "set-cookie" not in answer.headers
+    assert admin.get("/set-up").status_code == 200
+    assert len(workspace.contacts()) == 0
 
 
 class TestServerToServer:
@@ -306,6 +334,21 @@ class TestWidget:
 
 
 class TestResponder:
+    def test_actions_are_switched_and_removed(self, workspace: Workspace, admin: Member) -> None:
+        path, desk = "/set-up/responder", workspace.installation.desk
+        made = ActionDeclaration(name="orders", method="GET", url_template="https://api.example/orders")
+        workspace.installation.run(actions.put(desk, workspace.id, made, form=False))
+        page = admin.get(path).text
+        assert "GET https://api.example/orders" in page
+        form = {**filled(admin, path, f"{path}/action"), "name": "orders"}
+        assert admin.post(f"{path}/action", **form, do="disable").status_code == 303
+        assert not workspace.installation.run(actions.get(desk, workspace.id, "orders")).enabled
+        refused(admin.post(f"{path}/action", **form, do="remove"), 412, "stale_edit")
+        form = {**filled(admin, path, f"{path}/action"), "name": "orders"}
+        assert admin.post(f"{path}/action", **form).status_code == 400
+        assert admin.post(f"{path}/action", **form, do="remove").status_code == 303
+        refused(admin.post(f"{path}/action", **form, do="remove"), 404, "not_found")
+
     def test_set_and_secrets_kept(self, workspace: Workspace, admin: Member) -> None:
         path = "/set-up/responder"
         form = filled(admin, path, path)

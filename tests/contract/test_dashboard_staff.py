@@ -80,6 +80,10 @@ def test_staff_on_the_command_line(installation: Installation, tmp_path: Path) -
     assert listed["email"] == email
     changed = installation.cli("staff", "role", made["id"], "admin", "-w", workspace.id)
     assert changed["role"] == "admin"
+    assert installation.cli("staff", "disable", made["id"], "-w", workspace.id)["disabled_at"] is not None
+    link = installation.command("staff", "password", made["id"], "-w", workspace.id, "--json")
+    link.refused("conflict", names="enable them first")
+    assert installation.cli("staff", "enable", made["id"], "-w", workspace.id)["disabled_at"] is None
     again = installation.command("staff", "add", email.upper(), "-w", other.id, "--json")
     again.refused("already_exists")
     for arguments in (

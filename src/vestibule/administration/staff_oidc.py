@@ -159,6 +159,9 @@ async def _bound(desk: Desk, issuer: str, subject: str, claims: Claims) -> Staff
     try:
         await rows.bind_subject(desk.store, issuer, subject, member)
     except UniqueViolation:
+        known = await rows.find_by_subject(desk.store, issuer, subject)
+        if known is not None and known.id == member.id:
+            return known  # the same person was faster in another tab
         raise SignInRefused(detail="this member is another account at the provider", step="subject") from None
     await desk.record("staff.bind", member.workspace_id, member.id, detail=issuer)
     return member

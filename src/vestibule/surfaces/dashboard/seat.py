@@ -75,7 +75,7 @@ class Seat:
 
     async def version(self, view: View) -> str:
         """What a form carries, so that only what was seen is changed."""
-        return tag_of(await view(self.desk)).decode().strip('"')
+        return version_of(await view(self.desk))
 
     async def editing(self, view: View) -> Desk:
         """The desk at which to change what the form's page has shown. Raises StaleEdit."""
@@ -89,6 +89,11 @@ class Seat:
         here = self.request.path.removeprefix(PREFIX).strip("/").partition("/")[0]
         rights["may_own"] = self.may(Role.OWNER)
         return page(template, {"member": self.member, "done": done, "here": here, **rights, **values}, status)
+
+
+def version_of(shown: object) -> str:
+    """Of what a view has returned already."""
+    return tag_of(shown).decode().strip('"')
 
 
 Handler = Callable[[Seat], Awaitable[Reply]]

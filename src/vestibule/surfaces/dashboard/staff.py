@@ -14,7 +14,7 @@ from vestibule.edge.surface import Route
 from vestibule.model.staff import Role, Staff
 from vestibule.runtime import Runtime
 from vestibule.surfaces.dashboard.rendering import go_to
-from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, view
+from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, version_of, view
 from vestibule.surfaces.dashboard.set_up.fields import Field, untyped
 from vestibule.surfaces.dashboard.set_up.saving import Problems, Work, refuse, save
 
@@ -72,7 +72,7 @@ async def _page(
         roles=tuple(reversed(Role)),
         fields=_FIELDS,
         form={"values": values, "problems": problems or {}},
-        version=await seat.version(_all(seat)),
+        version=version_of(_roles(found)),
         link=link,
         whose=whose,
         with_password=not desk.settings.staff_oidc_only,
@@ -153,10 +153,13 @@ def _all(seat: Seat) -> View:
     """Who may do what. When they signed in last changes by itself."""
 
     async def shown(desk: Desk) -> object:
-        found = await staff.list_all(desk, seat.workspace_id)
-        return [(each.id, each.role, each.disabled_at) for each in found]
+        return _roles(await staff.list_all(desk, seat.workspace_id))
 
     return shown
+
+
+def _roles(found: Sequence[Staff]) -> object:
+    return [(each.id, each.role, each.disabled_at) for each in found]
 
 
 def _id(seat: Seat) -> str:

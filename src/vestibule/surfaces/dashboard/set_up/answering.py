@@ -14,11 +14,12 @@ from vestibule.edge.editing import View
 from vestibule.edge.http import Reply
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidDeclaration
+from vestibule.model.action import Action
 from vestibule.model.responder import ResponderKind, ResponderSettings
 from vestibule.model.staff import Role
 from vestibule.runtime import Runtime
 from vestibule.surfaces.dashboard.rendering import go_to
-from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, view
+from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, version_of, view
 from vestibule.surfaces.dashboard.set_up.fields import Field, typed, untyped
 from vestibule.surfaces.dashboard.set_up.saving import Problems, Work, refuse, save
 
@@ -61,10 +62,7 @@ async def _page(
         fields=_FIELDS,
         form={"values": values, "problems": problems or {}},
         version=typed_on or await seat.version(_view(seat)),
-        actions=[
-            (each, await seat.version(_action_view(seat, each.name)))
-            for each in await actions.list_all(desk, workspace_id)
-        ],
+        actions=[(each, version_of(_shown(each))) for each in await actions.list_all(desk, workspace_id)],
         workspace_id=workspace_id,
         secret=secret,
     )
@@ -117,6 +115,8 @@ async def _change_action(seat: Seat) -> Reply:
     name, wanted = seat.text("name"), seat.text("do")
 
     async def work() -> Reply:
+        if wanted not in {"enable", "disable", "remove"}:
+            raise InvalidDeclaration(["An action is enabled, disabled or removed."])
         desk = await seat.editing(_action_view(seat, name))
         if wanted == "remove":
             await actions.remove(desk, seat.workspace_id, name)
@@ -150,7 +150,10 @@ def _view(seat: Seat) -> View:
 
 def _action_view(seat: Seat, name: str) -> View:
     async def shown(desk: Desk) -> object:
-        found = await actions.get(desk, seat.workspace_id, name)
-        return found.name, found.enabled
+        return _shown(await actions.get(desk, seat.workspace_id, name))
 
     return shown
+
+
+def _shown(found: Action) -> object:
+    return found.name, found.enabled

@@ -77,7 +77,7 @@ async def _show(seat: Seat) -> Reply:
             "Widget and unverified visitors",
             "What pages embed, which pages may, and whether visitors without proof come in.",
             not endpoint.required_login,
-            f"{len(origins) or 'any'} {'page' if len(origins) == 1 else 'pages'}"
+            (f"{len(origins)} {'page' if len(origins) == 1 else 'pages'}" if origins else "any page")
             + (", login required" if endpoint.required_login else ""),
             states[Method.UNVERIFIED],
         ),

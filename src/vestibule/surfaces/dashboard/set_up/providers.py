@@ -20,7 +20,7 @@ from vestibule.model.staff import Role
 from vestibule.oidc.jwks import ProviderKeys
 from vestibule.runtime import Runtime
 from vestibule.surfaces.dashboard.rendering import go_to
-from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, view
+from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, version_of, view
 from vestibule.surfaces.dashboard.set_up.fields import typed, untyped
 from vestibule.surfaces.dashboard.set_up.provider_fields import FIELDS
 from vestibule.surfaces.dashboard.set_up.saving import Problems, Work, refuse, save
@@ -68,10 +68,8 @@ async def _list(seat: Seat, keys: ProviderKeys) -> Reply:
     reached = await asyncio.gather(*(_reach(keys, provider) for provider in found))
     return seat.show(
         "set_up/providers.html",
-        providers=[
-            (each, reach, await seat.version(_view(seat, each.id))) for each, reach in zip(found, reached, strict=True)
-        ],
-        order=await seat.version(_order(seat)),
+        providers=[(each, reach, version_of(_shown(each))) for each, reach in zip(found, reached, strict=True)],
+        order=version_of([provider.id for provider in found]),
         state=(await method_state.read(desk, workspace_id))[Method.TOKEN_EXCHANGE],
         workspace=await workspaces.get(desk, workspace_id),
         public_url=desk.settings.public_url,
@@ -116,7 +114,7 @@ async def _page(
         fields=FIELDS,
         form={"values": values, "problems": problems or {}},
         # As it was typed on: whoever sends a form again has still not seen what came between.
-        version=seat.form.get("version") or (await seat.version(_view(seat, provider.id)) if provider else ""),
+        version=seat.form.get("version") or (version_of(_shown(provider)) if provider else ""),
         warnings=provider_rules.warnings(provider) if provider is not None else [],
         reach=reach,
         workspace=await workspaces.get(seat.desk, seat.workspace_id),
@@ -223,10 +221,13 @@ def _view(seat: Seat, provider_id: int) -> View:
     """Without secrets, and without its place, which is a form of its own."""
 
     async def shown(desk: Desk) -> object:
-        provider = await identity_providers.get(desk, seat.workspace_id, provider_id)
-        return provider.id, provider.enabled, sorted(typed(provider, FIELDS).items())
+        return _shown(await identity_providers.get(desk, seat.workspace_id, provider_id))
 
     return shown
+
+
+def _shown(provider: IdentityProvider) -> object:
+    return provider.id, provider.enabled, sorted(typed(provider, FIELDS).items())
 
 
 def _order(seat: Seat) -> View:

@@ -13,10 +13,10 @@ from vestibule.edge.surface import Route
 from vestibule.errors import InvalidDeclaration, InvalidField
 from vestibule.model.claims import Method
 from vestibule.model.staff import Role
-from vestibule.model.workspace import Scope
+from vestibule.model.workspace import ApiKey, Scope
 from vestibule.runtime import Runtime
 from vestibule.surfaces.dashboard.rendering import go_to
-from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, view
+from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, version_of, view
 from vestibule.surfaces.dashboard.set_up.fields import Field, untyped
 from vestibule.surfaces.dashboard.set_up.saving import Problems, Work, refuse, save
 
@@ -58,7 +58,7 @@ async def _page(
     return seat.show(
         "set_up/server.html",
         status,
-        keys=[(report, await seat.version(_view(seat, report.key.id))) for report in reversed(reports)],
+        keys=[(report, version_of(_shown(report.key))) for report in reversed(reports)],
         state=(await method_state.read(desk, workspace_id))[Method.SERVER_TO_SERVER],
         fields=_FIELDS,
         form={"values": values, "problems": problems or {}},
@@ -119,10 +119,13 @@ def _view(seat: Seat, key_id: str) -> View:
     """Not when it was used last: that changes by itself."""
 
     async def shown(desk: Desk) -> object:
-        key = await api_keys.get(desk, seat.workspace_id, key_id)
-        return key.id, key.expires_at, key.revoked_at
+        return _shown(await api_keys.get(desk, seat.workspace_id, key_id))
 
     return shown
+
+
+def _shown(key: ApiKey) -> object:
+    return key.id, key.expires_at, key.revoked_at
 
 
 def _id(seat: Seat) -> str:

@@ -81,5 +81,7 @@ for (const element of document.querySelectorAll("[data-live]")) {
   keepLive(element);
 }
 localTimes(document);
+// Where the pages stand in a row that scrolls: on a phone.
+for (const at of document.querySelectorAll("nav [aria-current]")) at.scrollIntoView({ block: "nearest", inline: "nearest" });
 const messages = document.getElementById("messages");
 if (messages) messages.scrollTop = messages.scrollHeight;
