@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -13,11 +15,13 @@ from vestibule.errors import Conflict, ContactBusy, InvalidField, NotFound
 from vestibule.identity import profile_rules
 from vestibule.identity.email import email_key
 from vestibule.identity.phone import phone_key
+from vestibule.model.audit import AuditEntry
 from vestibule.model.claims import CustomData, Method
 from vestibule.model.contact import Contact, Provenance
 from vestibule.model.conversation import Conversation, Message, StoredFile
 from vestibule.model.webhook import contact_unmerged
 from vestibule.storage import (
+    audit,
     contact_search,
     conversation_lists,
     erasure,
@@ -30,6 +34,8 @@ from vestibule.storage import conversations as threads
 from vestibule.storage.contact_search import Trust
 from vestibule.storage.store import Work
 from vestibule.storage.token_endings import Ending
+
+_MOST_CHANGES = 50
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -153,6 +159,35 @@ async def held(desk: Desk, contact: Contact) -> Held:
     return Held(chats, await files.of_contact(desk.store, contact.workspace_id, contact.id))
 
 
+async def export_document(desk: Desk, workspace_id: str, contact_id: str) -> dict[str, Any]:
+    """Likewise as a plain document, without what is not the person's to have: HTTP overrides, which are mostly the
+    customer's credentials, and hashes of links. Raises NotFound."""
+    return {
+        "people": [
+            {
+                "contact": _plain(contact, "http_action_overrides", "version"),
+                "conversations": [
+                    {**_plain(chat), "messages": [_plain(message) for message in messages]}
+                    for chat, messages in held.conversations
+                ],
+                "files": [_plain(file, "secret_hash") for file in held.files],
+            }
+            for contact, held in await export_all(desk, workspace_id, contact_id)
+        ]
+    }
+
+
+def _plain(value: msgspec.Struct, *without: str) -> dict[str, Any]:
+    members: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(value))
+    return {name: member for name, member in members.items() if name not in without}
+
+
+async def changes(desk: Desk, workspace_id: str, contact_id: str) -> list[AuditEntry]:
+    """What operators did about a contact, the latest first, as far as the audit reaches."""
+    found = await audit.changes_of_contact(desk.store, workspace_id, contact_id, most=_MOST_CHANGES)
+    return [stored.entry for stored in found]
+
+
 async def count_held(desk: Desk, contact: Contact) -> tuple[int, int]:
     """How many chats and files there are of one contact."""
     chats = await conversation_lists.count_of_contact(desk.store, contact.workspace_id, contact.id)
@@ -199,6 +234,8 @@ async def merge(desk: Desk, workspace_id: str, contact_id: str, into_id: str) ->
     if contact_id == into_id or not await desk.contacts.merge(workspace_id, contact_id, into_id, now_ms()):
         raise Conflict("Both must be different contacts that are not merged into another one.")
     await desk.record("contact.merge", workspace_id, into_id, contact_id=contact_id)
+    # Also about the one that stays, whose history is theirs to read as well.
+    await desk.record("contact.joined", workspace_id, contact_id, contact_id=into_id)
     return await get(desk, workspace_id, contact_id)
 
 
@@ -209,6 +246,7 @@ async def unmerge(desk: Desk, workspace_id: str, contact_id: str) -> Contact:
         raise Conflict("This contact is not merged into another one.")
     parted = await _part(desk, contact, contact.merged_into)
     await desk.record("contact.unmerge", workspace_id, contact.merged_into, contact_id=contact_id)
+    await desk.record("contact.parted", workspace_id, contact_id, contact_id=contact.merged_into)
     return parted
 
 

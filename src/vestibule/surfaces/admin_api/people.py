@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from vestibule.administration import contacts
+from vestibule.administration import contacts, devices
 from vestibule.administration.contacts import Correction, Held, Place
 from vestibule.administration.desk import Desk
 from vestibule.edge.http import Reply
 from vestibule.edge.operation import Answer, Operation, Parameter
-from vestibule.edge.parameters import choice, cursor, cursor_of, number, text
+from vestibule.edge.parameters import choice, cursor, cursor_of, number, rfc3339, text
 from vestibule.edge.surface import Route
 from vestibule.errors import (
     CannotUnseal,
@@ -52,6 +52,26 @@ class Receipt(msgspec.Struct, frozen=True):
     """The ids of the contact and of those merged into it."""
 
     contact_ids: list[str]
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A token that was given out and may still be good, as the audit knows of it; the token itself is stored nowhere.
+    `expires_at` null: it has no end of its own. `conversation_id`: it was given for that conversation alone."""
+
+    id: str
+    contact_id: str
+    method: str
+    issued_at: shapes.Time
+    expires_at: shapes.Time | None
+    origin: str
+    address: str
+    conversation_id: str | None
+
+
+class TokenList(msgspec.Struct, frozen=True):
+    """The latest first; of each contact that the person is at most the last hundred."""
+
+    items: list[Token]
 
 
 class ExportedFile(msgspec.Struct, frozen=True):
@@ -95,6 +115,8 @@ def routes(runtime: Runtime) -> Sequence[Route]:
         endpoint(runtime, "POST", f"{_ONE}/merge", _merge, _MERGE_INTO),
         endpoint(runtime, "POST", f"{_ONE}/unmerge", _unmerge, _UNMERGE),
         endpoint(runtime, "POST", f"{_ONE}/sign-out", _sign_out, _SIGN_OUT),
+        endpoint(runtime, "GET", f"{_ONE}/tokens", _tokens, _TOKENS),
+        endpoint(runtime, "POST", f"{_ONE}/tokens/{{token_id}}/end", _end_token, _END_TOKEN),
     ]
 
 
@@ -151,6 +173,33 @@ async def _unmerge(seat: Seat) -> Reply:
 
 async def _sign_out(seat: Seat) -> Reply:
     return answer(200, Receipt(await contacts.sign_out(seat.desk, seat.workspace_id, _id(seat))))
+
+
+async def _tokens(seat: Seat) -> Reply:
+    await seat.desk.audit.flush()
+    return answer(200, TokenList(await _listed(seat)))
+
+
+async def _end_token(seat: Seat) -> Reply:
+    await seat.desk.audit.flush()
+    await devices.end(seat.desk, seat.workspace_id, _id(seat), seat.request.params["token_id"])
+    return answer(200, TokenList(await _listed(seat)))
+
+
+async def _listed(seat: Seat) -> list[Token]:
+    return [
+        Token(
+            id=each.token_id,
+            contact_id=each.contact_id,
+            method=each.method,
+            issued_at=rfc3339(each.issued_at),
+            expires_at=shapes.time_of(each.until),
+            origin=each.origin,
+            address=each.address,
+            conversation_id=each.conversation_id or None,
+        )
+        for each in await devices.list_of(seat.desk, seat.workspace_id, _id(seat))
+    ]
 
 
 def _id(seat: Seat) -> str:
@@ -257,5 +306,24 @@ _SIGN_OUT = Operation(
     about="Every worker refuses them within 5 seconds.",
     parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
     answers=(Answer(about="Whose tokens were ended.", type=Receipt),),
+    errors=(NotFound, CannotUnseal, *_ONCE),
+)
+_TOKENS = Operation(
+    name="listContactTokens",
+    summary="List the tokens that stand for a person",
+    parameters=_OF_ONE,
+    answers=(Answer(about="Those that may still be good.", type=TokenList),),
+    errors=(NotFound, CannotUnseal),
+)
+_END_TOKEN = Operation(
+    name="endContactToken",
+    summary="End one token of a person, such as that of one device",
+    about="Every worker refuses it within 5 seconds; the others go on.",
+    parameters=(
+        *_OF_ONE,
+        Parameter(name="token_id", location="path", about="The token, by the `id` in the list.", type=shapes.Uuid),
+        doc.IDEMPOTENCY_KEY,
+    ),
+    answers=(Answer(about="Those that may still be good.", type=TokenList),),
     errors=(NotFound, CannotUnseal, *_ONCE),
 )
