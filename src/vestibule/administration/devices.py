@@ -5,6 +5,9 @@ A token is good by its signature and stored nowhere. What the audit keeps of its
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+
 import msgspec
 
 from vestibule.administration import contacts
@@ -41,10 +44,9 @@ class Device(msgspec.Struct, frozen=True):
 
 async def list_of(desk: Desk, workspace_id: str, contact_id: str) -> list[Device]:
     """Every token of a person that may still be good, the latest first. Raises NotFound."""
-    found: list[Device] = []
-    for contact in await contacts.export(desk, workspace_id, contact_id):
-        found += await _of_one(desk, contact)
-    return sorted(found, key=lambda device: -device.issued_at)
+    people = await contacts.export(desk, workspace_id, contact_id)
+    found = await asyncio.gather(*(_of_one(desk, person) for person in people))
+    return sorted(itertools.chain.from_iterable(found), key=lambda device: -device.issued_at)
 
 
 async def end(desk: Desk, workspace_id: str, contact_id: str, token_id: str) -> None:

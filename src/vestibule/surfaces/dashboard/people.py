@@ -3,6 +3,7 @@ one."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -151,7 +152,7 @@ async def _sign_out(seat: Seat) -> Reply:
 
 async def _ask_to_erase(seat: Seat) -> Reply:
     people = await contacts.export(seat.desk, seat.workspace_id, contact_id(seat))
-    held = [await contacts.count_held(seat.desk, each) for each in people]
+    held = await asyncio.gather(*(contacts.count_held(seat.desk, each) for each in people))
     return seat.show(
         "erase.html",
         contact=people[0],
