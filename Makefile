@@ -68,6 +68,10 @@ lint: lint-style lint-types lint-imports ## Check style, format, types and impor
 bench: setup-dev test-needs ## Measure, as ratios within one run
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+.PHONY: bench-pages
+bench-pages: setup-dev test-needs ## Measure each page of the dashboard in a full workspace
+	@$(BIN)/python -m tests.bench.pages $(ARGS)
+
 .PHONY: lock
 lock: ## Lock requirements/*.in again (needs uv); UPGRADE=--upgrade takes newer versions
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or name it with UV=..." >&2; exit 1; }
