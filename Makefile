@@ -86,6 +86,10 @@ soak: setup-dev test-needs ## Two hours of mixed load, a third of it attacks; AR
 fuzz: setup-dev test-needs ## Look for inputs that break a reader; MINUTES=10, ARGS="--only url" for one target
 	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(ARGS)
 
+.PHONY: bench-pages
+bench-pages: setup-dev test-needs ## Measure each page of the dashboard in a full workspace
+	@$(BIN)/python -m tests.bench.pages $(ARGS)
+
 .PHONY: lock
 lock: ## Lock requirements/*.in again (needs uv); UPGRADE=--upgrade takes newer versions
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or name it with UV=..." >&2; exit 1; }

@@ -83,7 +83,9 @@ class Filling:
                 status = "open" if number % 50 == 0 else "closed_resolved"
                 waits = number % 5_000 == 0
                 chat = (self.workspace_id, self.chat_id(number), self.contact_id(person), person % 4 != 0, "api")
-                rest = (number, status, waits, "human" if waits else "ai", "{}", "Where is my order?", at, at, 3, 7)
+                following = self.messages + 10 if number == 0 else 7
+                about = (number, status, waits, "human" if waits else "ai", "{}", "Where is my order?")
+                rest = (*about, at, at, 3, following)
                 yield (*chat, *rest)
 
         return "conversations", columns, rows()

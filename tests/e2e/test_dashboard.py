@@ -114,6 +114,13 @@ def test_a_day_at_the_dashboard(staff: Staff) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Ada <b>Lovelace</b>")).to_contain_text("Verified")
     expect(page.locator("#messages .said")).to_have_text(["Where is <script>alert(1)</script> my order?"])
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+    page.keyboard.press("j")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keyboard")).to_be_hidden()
+    page.keyboard.press("e")
+    expect(page.get_by_role("button", name="Resolve")).to_be_focused()
     page.keyboard.press("r")
     page.keyboard.type("It comes today.")
     page.keyboard.press("Control+Enter")
@@ -145,7 +152,7 @@ def test_no_page_is_wider_than_a_phone(browser: Browser, workspace_server: Works
     staff.come_in()
     visitor = Visitor(workspace_server)
     visitor.say("unbreakable" * 40)
-    for path in ("", "/inbox", f"/inbox/{visitor.chat}", "/contacts", "/debugger", "/audit"):
+    for path in ("", "/inbox", f"/inbox/{visitor.chat}", "/contacts", "/coverage", "/debugger", "/audit"):
         page.goto(f"/dashboard{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= _PHONE["width"], path
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")

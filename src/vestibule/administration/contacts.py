@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -36,7 +38,7 @@ from vestibule.storage.token_endings import Ending
 
 _OTHER_SIDE = ".into"
 _MERGES = {action + side for action in ("contact.merge", "contact.unmerge") for side in ("", _OTHER_SIDE)}
-_LOOKED_AT = 1_000
+_MOST_CHANGES = 50
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -190,6 +192,29 @@ async def held(desk: Desk, contact: Contact) -> Held:
     return Held(chats, await files.of_contact(desk.store, contact.workspace_id, contact.id))
 
 
+async def export_document(desk: Desk, workspace_id: str, contact_id: str) -> dict[str, Any]:
+    """Likewise as a plain document, without what is not the person's to have: HTTP overrides, which are mostly the
+    customer's credentials, and hashes of links. Raises NotFound."""
+    return {
+        "people": [
+            {
+                "contact": _plain(contact, "http_action_overrides", "version"),
+                "conversations": [
+                    {**_plain(chat), "messages": [_plain(message) for message in messages]}
+                    for chat, messages in held.conversations
+                ],
+                "files": [_plain(file, "secret_hash") for file in held.files],
+            }
+            for contact, held in await export_all(desk, workspace_id, contact_id)
+        ]
+    }
+
+
+def _plain(value: msgspec.Struct, *without: str) -> dict[str, Any]:
+    members: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(value))
+    return {name: member for name, member in members.items() if name not in without}
+
+
 async def count_held(desk: Desk, contact: Contact) -> tuple[int, int]:
     """How many chats and files there are of one contact."""
     chats = await conversation_lists.count_of_contact(desk.store, contact.workspace_id, contact.id)
@@ -254,7 +279,7 @@ async def merges(desk: Desk, workspace_id: str, contact_id: str) -> list[MergeNo
     back. Raises NotFound."""
     await get(desk, workspace_id, contact_id)
     await desk.audit.flush()
-    found = await audit.of_contact(desk.store, workspace_id, contact_id, before=2**62, most=_LOOKED_AT)
+    found = await audit.changes_of_contact(desk.store, workspace_id, contact_id, most=_MOST_CHANGES)
     return [_merge_of(stored.entry, contact_id) for stored in found if stored.entry.action in _MERGES]
 
 

@@ -21,17 +21,25 @@ async def list_page(
     *,
     status: Status | None = None,
     handed_off: bool = False,
+    assignee: str = "",
+    unproven: bool = False,
     after: Conversation | None = None,
     most: int = 50,
 ) -> list[Conversation]:
-    """The latest first; `handed_off`: only those that people answer; `after`: what follows it. Raises NotFound."""
+    """The latest first; `handed_off`: only those that people answer; `after`: what follows it. Instead of both filters
+    `assignee`: open ones of this member of staff, or `unproven`: those of visitors without proof. Raises NotFound."""
     await workspaces.get(desk, workspace_id)
+    before = (after.updated_at, after.id) if after is not None else None
+    if assignee:
+        return await conversation_lists.of_assignee(desk.store, workspace_id, assignee, before=before, most=most)
+    if unproven:
+        return await conversation_lists.unproven(desk.store, workspace_id, before=before, most=most)
     return await conversation_lists.list_all(
         desk.store,
         workspace_id,
         status=status.value if status is not None else "",
         handed_off=handed_off,
-        before=(after.updated_at, after.id) if after is not None else None,
+        before=before,
         most=most,
     )
 

@@ -24,6 +24,24 @@ LIST_ALL = {
     for status in ("", *(status.value for status in Status))
     for handed_off in (False, True)
 }
+# Those that one of the staff has taken, by the name under which they answer.
+OF_ASSIGNEE = statement(
+    "conversations.list_of_assignee",
+    f"""
+    SELECT {CONVERSATION} FROM conversations
+    WHERE workspace_id = $1 AND status = 'open' AND handed_off = TRUE AND assignee_name = $5
+        AND updated_at <= $2 AND (updated_at < $2 OR id < $3)
+    ORDER BY updated_at DESC, id DESC LIMIT $4
+    """,
+)
+UNPROVEN = statement(
+    "conversations.list_unproven",
+    f"""
+    SELECT {CONVERSATION} FROM conversations
+    WHERE workspace_id = $1 AND verified = FALSE AND updated_at <= $2 AND (updated_at < $2 OR id < $3)
+    ORDER BY updated_at DESC, id DESC LIMIT $4
+    """,
+)
 UNVERIFIED = statement(
     "conversations.unverified",
     f"""
@@ -49,6 +67,20 @@ async def list_all(
     """Conversations of a workspace, newest activity first; `status` empty: any."""
     at, last_id = before or (2**62, "")
     rows = await store.read(LIST_ALL[status, handed_off], workspace_id, at, last_id, most)
+    return [conversation_from(row) for row in rows]
+
+
+async def of_assignee(
+    store: Store, workspace_id: str, name: str, *, before: tuple[int, str] | None, most: int
+) -> list[Conversation]:
+    """Open ones that people answer, of one of them."""
+    rows = await store.read(OF_ASSIGNEE, workspace_id, *(before or (2**62, "")), most, name)
+    return [conversation_from(row) for row in rows]
+
+
+async def unproven(store: Store, workspace_id: str, *, before: tuple[int, str] | None, most: int) -> list[Conversation]:
+    """Those that belong to nobody who is proven, whatever their status."""
+    rows = await store.read(UNPROVEN, workspace_id, *(before or (2**62, "")), most)
     return [conversation_from(row) for row in rows]
 
 

@@ -12,7 +12,7 @@ from vestibule.administration.coverage_charts import OTHERS, Chart
 from vestibule.clock import HOUR_MS
 
 WIDTH, HEIGHT = 640, 160
-_LEFT, _TOP, _BOTTOM = 44, 10, 22
+_LEFT, _TOP, _BOTTOM = 56, 12, 26
 _GAP = 0.25
 _LABELS = 4
 # What names mean, where colours are to say so; the others have one each, in their order.
@@ -71,7 +71,7 @@ def figure(chart: Chart, title: str, name_of: Callable[[str], str]) -> Figure:
     moments = tuple(_moment(at, chart.width) for at in chart.starts)
     top = _round_up(chart.highest)
     grid = (0, top // 2, top) if top > 1 else (0, top)
-    marks = [Label(_LEFT - 6, _y(value, top) + 4, f"{value:,}", "end") for value in grid]
+    marks = [Label(_LEFT - 6, _y(value, top) + 4, _short(value), "end") for value in grid]
     step = max(1, len(moments) // _LABELS)
     marks += [
         Label(_x(index, len(moments)) + _width(len(moments)) / 2, HEIGHT - 4, moments[index])
@@ -129,6 +129,10 @@ def _round_up(value: int) -> int:
         return 1
     power: int = 10 ** (len(str(value)) - 1)
     return next(step * power for step in (1, 2, 4, 6, 8, 10) if step * power >= value)
+
+
+def _short(value: int) -> str:
+    return f"{value // 1000:,}k" if value >= 10_000 else f"{value:,}"
 
 
 def _moment(at: int, width_hours: int) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from vestibule.administration import coverage, coverage_charts, enforcement
 from vestibule.administration.coverage import KeyUse
+from vestibule.administration.enforcement import Preview, WouldRefuse
 from vestibule.clock import HOUR_MS, now_ms
 from vestibule.edge.http import Reply
 from vestibule.edge.parameters import choice
@@ -36,6 +37,15 @@ class Affected(msgspec.Struct, frozen=True):
     chat: Conversation
     name: str
     mark: Mark
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """Requests without proof of one page by one way in: how many for each of the reasons."""
+
+    surface: str
+    origin: str
+    counts: tuple[int, ...]
+    last_hour: int
 
 
 def routes(runtime: Runtime) -> Sequence[Route]:
@@ -67,7 +77,8 @@ async def _show(seat: Seat) -> Reply:
         size=(charts.WIDTH, charts.HEIGHT),
         keys=sorted(totals.keys, key=lambda use: (not use.should_have_gone, -(use.key.key.last_used_at or 0))),
         preview=preview,
-        kinds=preview.items[:_MOST_KINDS],
+        kinds=_kinds(preview, [*preview.by_reason])[:_MOST_KINDS],
+        reasons=[*preview.by_reason],
         steps=[step.value for step in Enforcement],
         affected=await _affected(seat, since),
     )
@@ -87,6 +98,23 @@ async def _affected(seat: Seat, since: int) -> list[Affected]:
         person = await seat.desk.contacts.find(seat.workspace_id, chat.contact_id)
         found.append(Affected(chat, name_of(person), mark_of(person)))
     return found
+
+
+def _kinds(preview: Preview, reasons: list[str]) -> list[Kind]:
+    """The most frequent first."""
+    grouped: dict[tuple[str, str], list[WouldRefuse]] = {}
+    for each in preview.items:
+        grouped.setdefault((each.surface, each.origin), []).append(each)
+    kinds = [
+        Kind(
+            surface,
+            origin,
+            tuple(sum(each.count for each in found if each.reason == reason) for reason in reasons),
+            max(each.last_hour for each in found),
+        )
+        for (surface, origin), found in grouped.items()
+    ]
+    return sorted(kinds, key=lambda kind: -sum(kind.counts))
 
 
 def _names(keys: list[KeyUse]) -> Callable[[str], str]:

@@ -10,29 +10,44 @@ import msgspec
 from vestibule.administration import conversations
 from vestibule.administration.conversations import LONGEST_REPLY
 from vestibule.edge.http import Reply
-from vestibule.edge.parameters import choice, cursor, cursor_of
+from vestibule.edge.parameters import choice, cursor, cursor_of, number
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField
 from vestibule.ids import is_id
 from vestibule.model.contact import Contact
-from vestibule.model.conversation import Conversation, Message, Sender, Status
+from vestibule.model.conversation import Conversation, Document, Message, Sender, Status
 from vestibule.model.staff import Role
 from vestibule.runtime import Runtime
 from vestibule.surfaces.dashboard.rendering import go_to, page
 from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, view
-from vestibule.surfaces.dashboard.words import Mark, mark_of, mark_of_message, name_of
+from vestibule.surfaces.dashboard.words import Mark, mark_of, mark_of_message, name_of, plain
 
 _PAGE = 30
 _ONE = "/inbox/{conversation_id}"
-# What a filter asks for: status, and whether only those that people answer.
-_FILTERS: dict[str, tuple[Status | None, bool]] = {
-    "open": (Status.OPEN, False),
-    "handed-off": (Status.OPEN, True),
-    "resolved": (Status.RESOLVED, False),
-    "closed": (Status.UNRESOLVED, False),
-    "all": (None, False),
+# So many messages are shown at once; a chat of years has thousands.
+_MESSAGES = 200
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """What is asked for, by the words of `conversations.list_page`; `mine` by the name of who asks."""
+
+    name: str
+    status: Status | None = None
+    handed_off: bool = False
+    mine: bool = False
+    unproven: bool = False
+
+
+_FILTERS = {
+    "open": Filter("Open", Status.OPEN),
+    "mine": Filter("Mine", mine=True),
+    "handed-off": Filter("Handed off", Status.OPEN, handed_off=True),
+    "unproven": Filter("Unproven", unproven=True),
+    "resolved": Filter("Resolved", Status.RESOLVED),
+    "closed": Filter("Closed", Status.UNRESOLVED),
+    "all": Filter("All"),
 }
-_NAMES = {"open": "Open", "handed-off": "Handed off", "resolved": "Resolved", "closed": "Closed", "all": "All"}
+_NAMES = {value: filter_.name for value, filter_ in _FILTERS.items()}
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -43,13 +58,24 @@ class Line(msgspec.Struct, frozen=True):
     mark: Mark
 
 
+class Sent(msgspec.Struct, frozen=True):
+    """What was sent for an action call, without its credentials, and what came of it."""
+
+    action: str
+    told: str
+    line: str
+    values: tuple[tuple[str, str, str, str], ...]
+    ignored: tuple[tuple[str, str], ...]
+
+
 class Bubble(msgspec.Struct, frozen=True):
-    """One message. `side` is whose it is: theirs or ours."""
+    """One message. `side` is whose it is: theirs or ours. `calls` are action calls of which no request was kept."""
 
     message: Message
     mark: Mark
     side: str
     calls: tuple[str, ...]
+    requests: tuple[Sent, ...]
 
 
 def routes(runtime: Runtime) -> Sequence[Route]:
@@ -81,16 +107,16 @@ async def _read(seat: Seat) -> Reply:
         person=person,
         name=name_of(person),
         mark=mark_of(person),
-        bubbles=await _bubbles(seat, chosen, person),
         longest=LONGEST_REPLY,
+        **await _history(seat, chosen, person),
         **await _lines(seat),
     )
 
 
 async def _live_thread(seat: Seat) -> Reply:
     chosen = await _chosen(seat)
-    bubbles = await _bubbles(seat, chosen, await _person(seat, chosen))
-    return page("thread.html", {"bubbles": bubbles, "public_url": seat.desk.settings.public_url})
+    history = await _history(seat, chosen, await _person(seat, chosen))
+    return page("thread.html", {**history, "public_url": seat.desk.settings.public_url})
 
 
 async def _reply(seat: Seat) -> Reply:
@@ -112,14 +138,21 @@ async def _resolve(seat: Seat) -> Reply:
 
 async def _lines(seat: Seat) -> dict[str, object]:
     filter_ = choice(seat.request, "show", tuple(_FILTERS)) or "open"
-    status, handed_off = _FILTERS[filter_]
+    wanted = _FILTERS[filter_]
     last = cursor(seat.request, str)
     if last is not None and not is_id(last):
         raise InvalidField("cursor", "is not one that this service gave out")
     desk, workspace_id = seat.desk, seat.workspace_id
     after = await conversations.get(desk, workspace_id, last) if last is not None else None
     found = await conversations.list_page(
-        desk, workspace_id, status=status, handed_off=handed_off, after=after, most=_PAGE
+        desk,
+        workspace_id,
+        status=wanted.status,
+        handed_off=wanted.handed_off,
+        assignee=seat.member.name if wanted.mine else "",
+        unproven=wanted.unproven,
+        after=after,
+        most=_PAGE,
     )
     people = await asyncio.gather(*(_person(seat, each) for each in found))
     return {
@@ -132,16 +165,39 @@ async def _lines(seat: Seat) -> dict[str, object]:
     }
 
 
-async def _bubbles(seat: Seat, chosen: Conversation, person: Contact | None) -> list[Bubble]:
-    return [
-        Bubble(
-            message,
-            mark_of_message(message, person),
-            "theirs" if message.sender is Sender.USER else "ours",
-            tuple(str(call.get("action") or call.get("name") or "action") for call in message.action_calls),
-        )
-        for message in await conversations.history(seat.desk, chosen)
-    ]
+async def _history(seat: Seat, chosen: Conversation, person: Contact | None) -> dict[str, object]:
+    """The latest messages, or those before a number; only the latest are live."""
+    before = number(seat.request, "before", default=0)
+    found = await conversations.latest(seat.desk, chosen, before=before or None, most=_MESSAGES)
+    return {
+        "bubbles": [_bubble(message, person) for message in found],
+        "earlier": found[0].seq if len(found) == _MESSAGES else 0,
+        "is_latest": not before,
+        "chat_id": chosen.id,
+    }
+
+
+def _bubble(message: Message, person: Contact | None) -> Bubble:
+    requests = tuple(_sent(document) for document in message.action_requests)
+    calls = () if requests else tuple(str(call.get("actionName") or "action") for call in message.action_calls)
+    side = "theirs" if message.sender is Sender.USER else "ours"
+    return Bubble(message, mark_of_message(message, person), side, calls, requests)
+
+
+def _sent(document: Document) -> Sent:
+    if "refused" in document:
+        return Sent(str(document["action"]), f"not sent: {plain(str(document['refused']))}", "", (), ())
+    outcome = document.get("error") or f"HTTP {document.get('status')}"
+    values = tuple(
+        (each["location"], each["name"], _text(each["value"]), each["source"]) for each in document["values"]
+    )
+    ignored = tuple((f"{each['location']} {each['name']}", each["reason"]) for each in document["ignored"])
+    line = f"{document['method']} {document['url']}"
+    return Sent(str(document["action"]), f"{outcome}, {document.get('milliseconds')} ms", line, values, ignored)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 async def _person(seat: Seat, conversation: Conversation) -> Contact | None:

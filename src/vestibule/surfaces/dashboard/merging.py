@@ -32,7 +32,7 @@ async def _preview(seat: Seat) -> Reply:
     desk, workspace_id = seat.desk, seat.workspace_id
     contact = await contacts.get(desk, workspace_id, contact_id(seat))
     into = await contacts.find(desk, workspace_id, text(seat.request, "into").strip())
-    held = await contacts.held(desk, contact)
+    chats, _ = await contacts.count_held(desk, contact)
     values, others = _values(contact), _values(into)
     return seat.show(
         "merge.html",
@@ -41,7 +41,7 @@ async def _preview(seat: Seat) -> Reply:
         names=(name_of(contact), name_of(into)),
         marks=(mark_of(contact), mark_of(into)),
         fields=[(name, values.get(name), others.get(name)) for name in PROFILE_FIELDS if {name} & {*values, *others}],
-        chats=len(held.conversations),
+        chats=chats,
         problem=await _problem(seat, contact, into),
     )
 

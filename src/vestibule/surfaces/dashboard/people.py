@@ -3,11 +3,12 @@ one."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
 
-from vestibule.administration import audit, contacts
+from vestibule.administration import audit, contacts, devices
 from vestibule.administration.contacts import Place
 from vestibule.edge.http import Reply
 from vestibule.edge.parameters import choice, cursor, cursor_of, text
@@ -17,10 +18,9 @@ from vestibule.ids import is_id
 from vestibule.model.contact import PROFILE_FIELDS, Contact, Provenance
 from vestibule.model.staff import Role
 from vestibule.runtime import Runtime
-from vestibule.storage import contact_search
-from vestibule.storage import conversations as threads
+from vestibule.storage import contact_search, conversation_lists
 from vestibule.storage.provider_identities import ProviderIdentities
-from vestibule.surfaces.dashboard.rendering import go_to
+from vestibule.surfaces.dashboard.rendering import SAFE, go_to
 from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, view
 from vestibule.surfaces.dashboard.words import Mark, mark_of, name_of
 
@@ -29,6 +29,7 @@ _ONE = "/contacts/{contact_id}"
 _TRUST = {"": contact_search.ANY, "verified": contact_search.VERIFIED, "unverified": contact_search.UNVERIFIED}
 _WORD = "erase"
 _LATEST_CHATS = 10
+_LATEST_DEVICES = 30
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -52,6 +53,8 @@ def routes(runtime: Runtime) -> Sequence[Route]:
         view(runtime, "/contacts", _search),
         view(runtime, _ONE, _show),
         action(runtime, f"{_ONE}/sign-out", _sign_out, Role.ADMIN),
+        action(runtime, f"{_ONE}/end-token", _end_token, Role.ADMIN),
+        view(runtime, f"{_ONE}/export", _export, Role.ADMIN),
         view(runtime, f"{_ONE}/erase", _ask_to_erase, Role.ADMIN),
         action(runtime, f"{_ONE}/erase", _erase, Role.ADMIN),
     ]
@@ -88,7 +91,7 @@ async def _show(seat: Seat) -> Reply:
     desk = seat.desk
     await desk.audit.flush()
     history = await audit.list_page(desk, seat.workspace_id, contact_id=contact.id, most=20)
-    chats = await threads.of_contact(desk.store, seat.workspace_id, contact.id)
+    chats = await conversation_lists.latest_of_contact(desk.store, seat.workspace_id, contact.id, _LATEST_CHATS)
     return seat.show(
         "contact.html",
         contact=contact,
@@ -107,9 +110,28 @@ async def _show(seat: Seat) -> Reply:
             Line(each, name_of(each), mark_of(each))
             for each in await desk.contacts.merged_into(seat.workspace_id, contact.id)
         ],
-        chats=chats[-_LATEST_CHATS:][::-1],
+        chats=chats,
+        devices=(await devices.list_all(desk, seat.workspace_id, contact.id))[:_LATEST_DEVICES],
+        merges=await contacts.merges(desk, seat.workspace_id, contact.id),
         history=[(stored.entry, stored.seq) for stored in history.entries],
     )
+
+
+async def _export(seat: Seat) -> Reply:
+    """Everything that is kept about the person, for them. Who took it is in the audit."""
+    document = await contacts.export_document(seat.desk, seat.workspace_id, contact_id(seat))
+    headers = (
+        (b"content-type", b"application/json"),
+        (b"content-disposition", b'attachment; filename="contact-%s.json"' % contact_id(seat).encode()),
+        (b"cache-control", b"no-store"),
+        *SAFE,
+    )
+    return Reply(200, msgspec.json.format(msgspec.json.encode(document)), headers)
+
+
+async def _end_token(seat: Seat) -> Reply:
+    await devices.end(seat.desk, seat.workspace_id, contact_id(seat), seat.text("token_id"))
+    return go_to(f"{PREFIX}/contacts/{contact_id(seat)}?done=token-ended")
 
 
 async def _sign_out(seat: Seat) -> Reply:
@@ -119,14 +141,14 @@ async def _sign_out(seat: Seat) -> Reply:
 
 async def _ask_to_erase(seat: Seat) -> Reply:
     people = await contacts.export(seat.desk, seat.workspace_id, contact_id(seat))
-    held = [await contacts.held(seat.desk, each) for each in people]
+    held = await asyncio.gather(*(contacts.count_held(seat.desk, each) for each in people))
     return seat.show(
         "erase.html",
         contact=people[0],
         name=name_of(people[0]),
         others=len(people) - 1,
-        chats=sum(len(each.conversations) for each in held),
-        uploads=sum(len(each.files) for each in held),
+        chats=sum(chats for chats, _ in held),
+        uploads=sum(uploads for _, uploads in held),
         word=_WORD,
     )
 

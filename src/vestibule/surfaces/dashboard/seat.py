@@ -33,6 +33,7 @@ _DONE = {
     "unmerged": "Undone: both stand for themselves again.",
     "erased": "Erased. The audit keeps the receipt.",
     "enforcement": "Set. Every worker goes by it within five seconds.",
+    "token-ended": "Ended. Every worker refuses it within five seconds.",
     "signed-out": "Signed out on all devices, within five seconds.",
     # Set-up and staff
     "saved": "Saved.",

@@ -6,7 +6,7 @@ import msgspec
 
 from vestibule.model.claims import Method
 from vestibule.model.contact import Contact, Provenance
-from vestibule.model.conversation import Message, Sender, Trust
+from vestibule.model.conversation import Authorship, Message, Sender, Trust
 
 _WORDS = {
     "server_to_server": "server to server",
@@ -18,13 +18,17 @@ _WORDS = {
     "closed_unresolved": "closed",
     "handed_off": "waiting for people",
     "arrive": "asked for a token",
-    "read": "read, with a token of earlier",
-    "write": "wrote, with a token of earlier",
-    "fallback": "guest, as the auth endpoint could not tell",
+    "read": "read on",
+    "write": "wrote",
+    "fallback": "let in as guests",
     "opencx_widget": "OpenCX widget",
     "puzzel": "Puzzel",
     "cxgenie": "CX Genie",
     "native": "our widget and native API",
+    "contact.merge": "merged into",
+    "contact.unmerge": "parted from",
+    "contact.merge.into": "took in",
+    "contact.unmerge.into": "let go of",
     "keys": "key set",
     "iss": "issuer (iss)",
     "aud": "audience (aud)",
@@ -70,26 +74,31 @@ def mark_of(contact: Contact | None) -> Mark:
         if proof is None:
             return Mark("verified", "Verified")
         return Mark("verified", "Verified", plain(proof.source.value), proof.at)
-    if contact.name or contact.email or contact.phone:
-        return Mark("claimed", "Claimed")
-    return Mark("anonymous", "Anonymous")
+    return _mark_of_claims(contact)
 
 
 def mark_of_message(message: Message, contact: Contact | None) -> Mark:
-    """Of what was known when it was written, which never changes. What proved it is told only where the last proof is
-    as old as the message: a later one says nothing about it."""
+    """Of what was known when it was written, which never changes."""
     if message.sender is Sender.AGENT:
         return Mark("staff", message.sender_name or "Staff")
     if message.sender is not Sender.USER:
         return Mark("machine", "AI" if message.sender is Sender.AI else "Notice")
-    if message.trust is Trust.VERIFIED:
-        proof = _proof(contact) if contact is not None else None
-        if proof is not None and proof.at <= message.sent_at:
-            return Mark("verified", "Verified", plain(proof.source.value), proof.at)
-        return Mark("verified", "Verified")
+    if message.author is not None:
+        return _mark_of_author(message.author)
+    # Stored before what was known of its author was.
+    return Mark("verified", "Verified") if message.trust is Trust.VERIFIED else _mark_of_claims(contact)
+
+
+def _mark_of_claims(contact: Contact | None) -> Mark:
     if contact is not None and not contact.verified and (contact.name or contact.email or contact.phone):
         return Mark("claimed", "Claimed")
     return Mark("anonymous", "Anonymous")
+
+
+def _mark_of_author(author: Authorship) -> Mark:
+    if author.method != Method.UNVERIFIED:
+        return Mark("verified", "Verified", plain(author.method), author.at)
+    return Mark("claimed", "Claimed") if author.claims else Mark("anonymous", "Anonymous")
 
 
 def _proof(contact: Contact) -> Provenance | None:

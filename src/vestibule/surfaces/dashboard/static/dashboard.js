@@ -2,6 +2,8 @@
 "use strict";
 
 const EVERY = 4000;
+// Keys that lead to a button and do not press it: what cannot be undone is not done by a slip.
+const FOCUSED = { t: "#take", e: "#resolve", f: ".filters a" };
 
 function localTimes(root) {
   const now = new Date();
@@ -67,7 +69,10 @@ document.addEventListener("keydown", (event) => {
     writing.blur();
   }
   if (writing || event.ctrlKey || event.metaKey || event.altKey || !document.querySelector(".inbox")) return;
-  if (event.key === "j") move(1);
+  if (document.getElementById("keys")?.open) return;
+  if (event.key === "?") document.getElementById("keys").showModal();
+  else if (FOCUSED[event.key]) document.querySelector(FOCUSED[event.key])?.focus();
+  else if (event.key === "j") move(1);
   else if (event.key === "k") move(-1);
   else if (event.key === "u") location.assign(document.querySelector(".back")?.href ?? location.href);
   else if (event.key === "r" && document.getElementById("text")) {
@@ -76,6 +81,10 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+for (const button of document.querySelectorAll("[data-opens]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => document.getElementById(button.dataset.opens).showModal());
+}
 for (const element of document.querySelectorAll("[data-live]")) {
   seen.set(element, markup(element));
   keepLive(element);
