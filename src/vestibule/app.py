@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from vestibule import metrics
+from vestibule import measures, metrics
 from vestibule.administration import expiry, retention
 from vestibule.administration.desk import desk_of
 from vestibule.audit.log import AuditLog
@@ -200,6 +200,8 @@ class Application:
             entry = decision_of(request, self._settings.trusted_proxies)
             if entry is not None:
                 self._audit.note(entry)
+                if request.proves and entry.code:
+                    measures.proof_refused(request.proves, entry.code)
 
     def _surface(self, path: str) -> Surface:
         path += "/"  # what a prefix names by itself is the surface's as well
