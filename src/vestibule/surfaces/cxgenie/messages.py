@@ -9,7 +9,6 @@ import msgspec
 
 from vestibule.conversations import course
 from vestibule.conversations.files import Reference, attachments_of
-from vestibule.conversations.messages import Draft
 from vestibule.conversations.opening import list_conversations
 from vestibule.conversations.start import start_conversation
 from vestibule.conversations.visibility import is_internal
@@ -23,8 +22,7 @@ from vestibule.errors import InvalidField, NotFound
 from vestibule.identity import profile_rules as rules
 from vestibule.ids import is_id, new_id
 from vestibule.model.conversation import Conversation, Message, Sender
-from vestibule.responder.posting import post
-from vestibule.responder.question import JobInput
+from vestibule.responder.posting import Written, post
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
@@ -109,20 +107,13 @@ class Messages:
         references = [Reference("", item.url) for item in payload.media or ()]
         attachments = await attachments_of(self._runtime, author, references, field="media.url")
         local_id = (payload.local_id or "").lower()
-        draft = Draft(
-            Sender.USER,
-            author.trust,
-            text=text,
-            public_id=local_id if is_id(local_id) else new_id(),
-            attachments=attachments,
-        )
-        given = JobInput(method=author.method.value, auth_time=author.auth_time)
+        written = Written(text, local_id if is_id(local_id) else new_id(), attachments)
         chat = await self._chat(author)
         if chat is None or not chat.is_open:
             chat = await start_conversation(
                 self._runtime, author, scope=_scope(author), custom_data={}, channel=_CHANNEL
             )
-        done = await post(self._runtime, self._runner, author, chat, drafts=[draft], given=given)
+        done = await post(self._runtime, self._runner, author, chat, written)
         return data_reply(message_of(done.messages[-1], author, await self._bot_name(author)))
 
     async def feedback(self, request: Request) -> Reply:
