@@ -102,7 +102,7 @@ def test_statements_of_a_workspace_s_rows_name_the_workspace() -> None:
 
     # Of the installation as a whole, or sweeps over all workspaces by time or by key.
     whole = re.compile(
-        r"^(schema|installation|resealing|signing_keys|workspaces)\.|\.(purge|expired|abandoned|since|waiting)$"
+        r"^(schema|installation|resealing|signing_keys|workspaces|depths)\.|\.(purge|expired|abandoned|since|waiting)$"
     )
     unscoped = [
         name

@@ -10,7 +10,7 @@ import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
-from vestibule import metrics
+from vestibule import measures, metrics
 from vestibule.administration import expiry, retention
 from vestibule.administration.desk import desk_of
 from vestibule.audit.log import AuditLog
@@ -252,6 +252,8 @@ class Application:
             entry = decision_of(request, self._settings.trusted_proxies)
             if entry is not None:
                 self._audit.note(entry)
+                if request.proves and entry.code:
+                    measures.proof_refused(request.proves, entry.code)
 
     def _note_unverified(self, request: Request, surface: str, reply: Reply) -> None:
         """What enforcing login would refuse is counted, and where it is announced, told."""

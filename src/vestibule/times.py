@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from vestibule.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
-_SPAN = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
+_SPAN = re.compile(r"([0-9]{1,15})(ms|s|m|h|d)")
 # A thousand years: what is added to a time must still be one that can be written.
 _LONGEST = 365_000 * DAY_MS
 _UNITS = {"d": DAY_MS, "h": HOUR_MS, "m": MINUTE_MS, "s": SECOND_MS, "ms": 1}

@@ -17,6 +17,7 @@ import msgspec
 from vestibule.clock import DAY_MS, HOUR_MS, SECOND_MS, SteadyClock, now_ms
 from vestibule.errors import StorageUnavailable, UpstreamFailed, VestibuleError
 from vestibule.ids import new_id
+from vestibule.model.conversation import Document
 from vestibule.model.webhook import EventKind, EventNames, WebhookEndpoint, WebhookEvent
 from vestibule.outbound.client import Outbound
 from vestibule.outbound.standard_webhooks import signature_headers
@@ -47,6 +48,10 @@ _OPENCX_MESSAGES = {
     "ai": "conversation.ai_response",
     "agent": "conversation.agent_response",
 }
+
+
+_OPENCX_ASSIGNEES = {"ai": "AI", "human": "human"}
+_OPENCX_CLOSERS = {"agent": "human", "api": "workflow", "system": "workflow"}
 
 
 class Deliverer:
@@ -182,11 +187,22 @@ def body_of(event: WebhookEvent, names: EventNames) -> bytes:
         body = {
             "event": _opencx_name(event),
             "organization_id": event.workspace_id,
-            "data": {**event.data, "contact": {"id": event.data["contact_id"]}, "timestamp": at},
+            "data": {**_opencx_data(event.data), "timestamp": at},
         }
     else:
         body = {"type": event.kind.value, "timestamp": at, "workspace_id": event.workspace_id, "data": event.data}
     return msgspec.json.encode(body)
+
+
+def _opencx_data(data: Document) -> Document:
+    """Our members, and in their forms those that theirs share with them."""
+    told: Document = {**data, "contact": {"id": data["contact_id"]}}
+    if "assignee" in data:
+        kind = _OPENCX_ASSIGNEES.get(data["assignee"])
+        told["assignee"] = {"type": kind} if kind is not None else None
+    if "closed_by" in data:
+        told["closed_by"] = _OPENCX_CLOSERS.get(data["closed_by"], data["closed_by"])
+    return told
 
 
 def _opencx_name(event: WebhookEvent) -> str:

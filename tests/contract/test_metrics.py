@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import httpx
 import pytest
 
 from tests.fixtures.server import WorkspaceServer
-from vestibule import metrics
+from vestibule import measures, metrics
+from vestibule.clock import now_ms
 
 pytestmark = pytest.mark.slow
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
@@ -63,8 +65,39 @@ def test_every_worker_tells_of_all(server: WorkspaceServer) -> None:
         assert sum(checks) == 4
 
 
+def test_refused_proofs_and_what_waits_are_told(server: WorkspaceServer, tmp_path: Path) -> None:
+    for _ in range(6):
+        answer = httpx.post(
+            f"{server.base_url}/widget/authenticate-user",
+            json={"email": "a@example.com"},
+            headers={"authorization": "Bearer vst_key_wrong"},
+            trust_env=False,
+        )
+        assert answer.status_code == 401
+    rows = [(each, None, now_ms()) for each in ("a", "b")] + [("c", now_ms() - 60_000, None)]
+    with sqlite3.connect(tmp_path / "m.db", timeout=10) as database:
+        for each, due_at, died_at in rows:
+            database.execute(
+                "INSERT INTO webhook_deliveries (workspace_id, endpoint_id, id, kind, at, contact_id, data, owner,"
+                " attempts, due_at, died_at, problem)"
+                " VALUES (?, 'e', ?, 'contact.erased', ?, '', '{}', '', 1, ?, ?, '')",
+                (server.workspace_id, each, now_ms() - 60_000, due_at, died_at),
+            )
+    database.close()
+    for _ in range(4):
+        found = figures(httpx.get(f"{server.base_url}/metrics", trust_env=False).text)
+        refused = {labels: value for (name, labels), value in found.items() if "authentication_refusals_total" in name}
+        assert refused == {'code="invalid_api_key",method="server_to_server"': 6}
+        assert found["vestibule_queue_depth", 'queue="webhooks"'] == 1
+        assert found["vestibule_queue_depth", 'queue="webhook_dead_letters"'] == 2
+        assert found["vestibule_queue_depth", 'queue="responder"'] == 0
+        assert 59 < found["vestibule_queue_oldest_seconds", 'queue="webhooks"'] < 120
+        assert found["vestibule_circuits_open", ""] == 0
+
+
 def test_documented_names_are_the_real_ones() -> None:
-    counted = set(re.findall(r"^# TYPE (vestibule_\w+) ", metrics.render().decode(), re.MULTILINE))
+    shown = (metrics.render() + measures.render([])).decode()
+    counted = set(re.findall(r"^# TYPE (vestibule_\w+) ", shown, re.MULTILINE))
     assert counted == set(re.findall(r"^\| `(vestibule_\w+)` \|", DOCUMENT, re.MULTILINE))
 
 

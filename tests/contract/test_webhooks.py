@@ -205,6 +205,10 @@ def test_the_names_of_opencx(front: Workspace, listener: Listener, bot: FakeBot)
         assert body["organization_id"] == front.id
         assert body["data"]["conversation_id"] == session_id
         assert body["data"]["contact"] == {"id": guest.contact_id}
+    data = {body["event"]: body["data"] for body in told}
+    assert data["conversation.started"]["assignee"] == {"type": "AI"}
+    assert data["conversation.handoff_to_human"]["assignee"] == {"type": "human"}
+    assert data["conversation.closed"]["closed_by"] == "contact"
     assert all(why_forged(request, subscribed.secret) is None for request in listener.received)
 
 

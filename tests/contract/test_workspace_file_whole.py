@@ -313,6 +313,22 @@ events = []
         assert all(line.startswith("line ") for line in found), found
         assert "canary" not in told
 
+    def test_what_would_be_refused_halfway_is_refused_before_anything_is_changed(
+        self, workspace: Workspace, tmp_path: Path
+    ) -> None:
+        installation = workspace.installation
+        other = Admin(installation, installation.workspace().id)
+        email = f"taken.{workspace.id}@example.com"
+        other.do("POST", "staff", {"email": email})
+        many = "".join(f'[[webhooks]]\nname = "w{n}"\nurl = "https://a.example.com/"\n' for n in range(21))
+        path = tmp_path / "taken.toml"
+        path.write_text(f'[workspace]\nname = "Changed"\n[[staff]]\nemail = "{email}"\n{many}', encoding="utf-8")
+        printed = installation.command("workspace", "apply", str(path), "-w", workspace.id, "--json")
+        told = printed.refused("invalid_declaration")
+        assert "another workspace" in told
+        assert "webhooks: must be at most 20" in told
+        assert installation.cli("workspace", "show", workspace.id)["name"] == "test"
+
 
 class Elsewhere:
     """Another installation, with a database and a secret key of its own."""

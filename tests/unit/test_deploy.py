@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_errors_tree import TREE
-from vestibule import metrics
+from vestibule import measures, metrics
 from vestibule.errors import VestibuleError
 from vestibule.settings import PREFIX, Settings
+from vestibule.storage.depths import DEPTHS
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 FILES = sorted(path for path in DEPLOY.iterdir() if path.suffix != ".env" and path.is_file())
@@ -25,6 +26,10 @@ LABELS = {
     "upstream_calls": {"purpose", "outcome"},
     "upstream_seconds": {"purpose", "le"},
     "circuits_opened": set(),
+    "circuits_open": set(),
+    "authentication_refusals": {"method", "code"},
+    "queue_depth": {"queue"},
+    "queue_oldest_seconds": {"queue"},
 }
 
 
@@ -33,7 +38,8 @@ def text(name: str) -> str:
 
 
 def known_series() -> set[str]:
-    kinds = re.findall(r"^# TYPE (vestibule_\w+) (\w+)", metrics.render().decode(), re.MULTILINE)
+    shown = (metrics.render() + measures.render([])).decode()
+    kinds = re.findall(r"^# TYPE (vestibule_\w+) (\w+)", shown, re.MULTILINE)
     return {
         name + suffix
         for name, kind in kinds
@@ -50,6 +56,17 @@ def test_figures_and_their_labels_exist(name: str) -> None:
     for series, selector in found:
         own = LABELS[re.sub(r"^vestibule_|_(total|bucket|sum|count)$", "", series)]
         assert set(re.findall(r"(\w+)(?:=~|!~|!=|=)", selector)) <= own | {"job", "instance"}, (series, selector)
+
+
+def test_queues_exist() -> None:
+    named = {
+        queue
+        for name in ("prometheus-alerts.yaml", "grafana-dashboard.json")
+        for queues in re.findall(r'queue=~?"([^"]+)"', text(name).replace('\\"', '"'))
+        for queue in queues.split("|")
+    }
+    assert named
+    assert named <= set(DEPTHS)
 
 
 def test_alerts_are_on_codes_that_exist() -> None:

@@ -52,6 +52,12 @@ async def get(desk: Desk, workspace_id: str, staff_id: str) -> Staff:
     return found
 
 
+async def find_by_email(desk: Desk, email: str) -> Staff | None:
+    """Whoever of the installation has it. Raises InvalidField."""
+    found = await rows.find_by_email(desk.store, email_key(email))
+    return found[0] if found is not None else None
+
+
 async def set_role(desk: Desk, workspace_id: str, staff_id: str, role: str) -> Staff:
     """From the next request on. Raises NotFound, InvalidField."""
     known, wanted = await get(desk, workspace_id, staff_id), _role(role)

@@ -12,7 +12,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from vestibule.administration import actions, auth_endpoints, enforcement, provider_rules, responders, workspaces
+from vestibule.administration import (
+    actions,
+    auth_endpoints,
+    enforcement,
+    provider_rules,
+    queues,
+    responders,
+    staff,
+    webhooks,
+    workspaces,
+)
 from vestibule.administration import workspace_changes as changes
 from vestibule.administration import workspace_tree as trees
 from vestibule.administration.desk import Desk
@@ -60,6 +70,7 @@ async def apply(
     after, kept = _wanted(before, declared, prune=prune)
     differences = [*_differences("", before, after)]
     _refuse_clashes(declared)
+    await _refuse_what_cannot_be(desk, workspace, after)
     made: dict[str, str] = {}
     created = workspace is None
     if not dry_run and (differences or created):
@@ -240,6 +251,22 @@ async def _change_settings(desk: Desk, workspace: Workspace, declared: Declared)
         if set_up.secret is not None:
             made["auth_endpoint.secrets"] = set_up.secret
     return made
+
+
+async def _refuse_what_cannot_be(desk: Desk, workspace: Workspace | None, after: Tree) -> None:
+    """What would be refused halfway is refused before anything is changed."""
+    most = {"webhooks": webhooks.MOST_ENDPOINTS, "queues": queues.MOST_QUEUES}
+    problems = [
+        f"{section}: must be at most {count}, with those that are there"
+        for section, count in most.items()
+        if len(after.get(section, {})) > count
+    ]
+    for email in after.get("staff", {}):
+        found = await staff.find_by_email(desk, email)
+        if found is not None and (workspace is None or found.workspace_id != workspace.id):
+            problems.append(f"staff: {email} is staff of another workspace")
+    if problems:
+        raise InvalidDeclaration(problems)
 
 
 def _refuse_clashes(declared: Declared) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-from vestibule import metrics
+from vestibule import measures, metrics
 from vestibule.clock import elapsed
 from vestibule.errors import UpstreamFailed
 
@@ -47,7 +47,7 @@ class Circuits:
         circuit.next_probe = now + self._probe_seconds
 
     def succeeded(self, key: Hashable) -> None:
-        self._circuits.pop(key, None)
+        self._forget(key)
 
     def failed(self, key: Hashable) -> None:
         # Last in the dictionary, so that the first is the one which has not failed for the longest time.
@@ -56,6 +56,12 @@ class Circuits:
         circuit.failures += 1
         if circuit.failures == self._failures:
             metrics.circuit_opened()
+            measures.circuit_opened()
         circuit.next_probe = self._clock() + self._probe_seconds
         if len(self._circuits) > _MOST_CIRCUITS:
-            del self._circuits[next(iter(self._circuits))]
+            self._forget(next(iter(self._circuits)))
+
+    def _forget(self, key: Hashable) -> None:
+        circuit = self._circuits.pop(key, None)
+        if circuit is not None and circuit.failures >= self._failures:
+            measures.circuit_closed()

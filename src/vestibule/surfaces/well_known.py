@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import ipaddress
 from collections.abc import Sequence
 
 import msgspec
 
-from vestibule import metrics
+from vestibule import measures, metrics
+from vestibule.clock import now_ms
 from vestibule.edge.bearer import bearer
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.problem import problem
 from vestibule.edge.surface import Route, Surface
-from vestibule.errors import InvalidMetricsToken, NoSigningKey, NotAllowed
+from vestibule.errors import InvalidMetricsToken, NoSigningKey, NotAllowed, StorageUnavailable
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
+from vestibule.storage.depths import read as read_depths
 from vestibule.storage.opening import READ_VERSION
 
 # Long enough to spare us, short enough that a key which is published a day before it signs is seen in time, and that
@@ -51,8 +54,11 @@ def routes(runtime: Runtime) -> Sequence[Route]:
 
     async def metrics_(request: Request) -> Reply:
         _require_scraper(request, runtime.settings.metrics_token)
+        depths: list[measures.Depth] = []
+        with contextlib.suppress(StorageUnavailable):  # the other figures are wanted then more than ever
+            depths = await read_depths(runtime.store, now_ms())
         # In a thread: several workers' counts are read from files.
-        text = await asyncio.to_thread(metrics.render)
+        text = await asyncio.to_thread(metrics.render) + measures.render(depths)
         return Reply(200, text, ((b"content-type", metrics.CONTENT_TYPE), (b"cache-control", b"no-store")))
 
     return [

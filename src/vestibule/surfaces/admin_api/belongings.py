@@ -83,7 +83,7 @@ def routes(runtime: Runtime) -> Sequence[Route]:
 
 async def _identities(seat: Seat) -> Reply:
     found = await contacts.identities(seat.desk, seat.workspace_id, _id(seat))
-    return answer(200, IdentityList([Identity(each.kind, each.value, each.issuer, each.contact_id) for each in found]))
+    return answer(200, IdentityList([shapes.shown(Identity, each) for each in found]))
 
 
 async def _devices(seat: Seat) -> Reply:
@@ -106,12 +106,11 @@ def _id(seat: Seat) -> str:
 
 
 def _device_of(found: devices.Device) -> Device:
-    times = {"issued_at": rfc3339(found.issued_at), "ends_at": shapes.time_of(found.ends_at)}
-    return Device(**{**msgspec.structs.asdict(found), **times})
+    return shapes.shown(Device, found)
 
 
 def _merge_of(found: MergeNote) -> ContactMerge:
-    return ContactMerge(**{**msgspec.structs.asdict(found), "at": rfc3339(found.at)})
+    return shapes.shown(ContactMerge, found, at=rfc3339(found.at))
 
 
 _TOKEN_ID = Parameter(name="token_id", location="path", about="The token's id.", type=shapes.Uuid)

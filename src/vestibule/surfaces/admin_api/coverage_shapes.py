@@ -6,7 +6,8 @@ import msgspec
 
 from vestibule.administration.api_keys import KeyState
 from vestibule.administration.coverage import Coverage as CoverageFound
-from vestibule.surfaces.admin_api.shapes import Time, Uuid, time_of
+from vestibule.administration.coverage import KeyUse as KeyFound
+from vestibule.surfaces.admin_api.shapes import Time, Uuid, shown, time_of
 from vestibule.times import rfc3339
 
 
@@ -39,27 +40,19 @@ class Coverage(msgspec.Struct, frozen=True):
 
 
 def coverage_of(found: CoverageFound) -> Coverage:
-    return Coverage(
-        since=rfc3339(found.since),
-        until=rfc3339(found.until),
-        issued=found.issued,
-        verified=found.verified,
-        refused=found.refused,
-        by_method=found.by_method,
-        by_outcome=found.by_outcome,
-        refusals_by_code=found.refusals_by_code,
-        by_origin=found.by_origin,
-        keys=[
-            KeyUse(
-                id=use.key.key.id,
-                hint=use.key.key.hint,
-                name=use.key.key.name,
-                state=use.key.state,
-                succeeded=use.succeeded,
-                refused=use.refused,
-                last_hour=time_of(use.last_hour),
-                replaced_and_used=use.should_have_gone,
-            )
-            for use in found.keys
-        ],
+    span = {"since": rfc3339(found.since), "until": rfc3339(found.until)}
+    return shown(Coverage, found, keys=[_use_of(use) for use in found.keys], **span)
+
+
+def _use_of(use: KeyFound) -> KeyUse:
+    key = use.key.key
+    return shown(
+        KeyUse,
+        use,
+        id=key.id,
+        hint=key.hint,
+        name=key.name,
+        state=use.key.state,
+        last_hour=time_of(use.last_hour),
+        replaced_and_used=use.should_have_gone,
     )

@@ -206,15 +206,8 @@ def _place(place: int | None) -> int | None:
 
 
 def _key_of(report: signing_keys.KeyReport) -> SigningKey:
-    return SigningKey(
-        kid=report.kid,
-        algorithm=report.algorithm,
-        status=report.status.value,
-        created_at=rfc3339(report.created_at),
-        signs_from=rfc3339(report.signs_from),
-        published_until=rfc3339(report.published_until),
-        withdrawn_at=shapes.time_of(report.withdrawn_at),
-    )
+    times = {name: rfc3339(getattr(report, name)) for name in ("signs_from", "published_until")}
+    return shapes.shown(SigningKey, report, status=report.status.value, **times)
 
 
 def _only(name: str, type_: object = str) -> Parameter:

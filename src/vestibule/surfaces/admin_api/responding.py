@@ -17,7 +17,7 @@ from vestibule.edge.operation import Answer, Operation, Parameter
 from vestibule.edge.surface import Route
 from vestibule.errors import CannotUnseal, InvalidDeclaration, InvalidField, NotFound, StaleEdit
 from vestibule.model.action import Action, ActionDeclaration, ActionPolicy, Variables
-from vestibule.model.responder import Mode, ResponderKind, WidgetSettings
+from vestibule.model.responder import Mode, WidgetSettings
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint, gone
@@ -30,19 +30,10 @@ _POLICY = f"{WORKSPACE}/action-policy"
 _VARIABLES = f"{WORKSPACE}/action-variables"
 
 
-class Responder(msgspec.Struct, frozen=True, omit_defaults=True):
+class Responder(responders.Shown, frozen=True, kw_only=True, omit_defaults=True):
     """What answers visitors. `address` is the URL without its query; `secrets` is how many sign. `new_secret` is shown
     once, when it is made."""
 
-    kind: ResponderKind
-    address: str
-    model: str
-    has_api_key: bool
-    secrets: int
-    instructions: str
-    timeout_ms: int
-    notice: str
-    handoff_notice: str
     new_secret: str | UnsetType = UNSET
 
 

@@ -3,7 +3,7 @@ key at the moment at which it is made."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -19,6 +19,7 @@ from vestibule.model.claims import CustomData, HttpOverrides, Method
 from vestibule.model.identity_provider import ClaimMapping, ClientAuth, Endpoints, IdentityProvider
 from vestibule.times import rfc3339
 
+S = TypeVar("S", bound=msgspec.Struct)
 Time = Annotated[str, Meta(description="RFC 3339, UTC.", extra_json_schema={"format": "date-time"})]
 Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 # By another name than an action's trust, which stands in the same document.
@@ -214,15 +215,23 @@ def time_of(milliseconds: int | None) -> str | None:
     return rfc3339(milliseconds) if milliseconds is not None else None
 
 
-def retention_from(shown: Retention) -> tenancies.Retention:
+def shown(shape: type[S], found: object, **other: object) -> S:
+    """The shape of what was found: the members that both have, times (`…_at`) as texts; `other` are those that only the
+    shape has, or has otherwise."""
+    members = {name: getattr(found, name) for name in shape.__struct_fields__ if name not in other}
+    times = {name: time_of(value) for name, value in members.items() if name.endswith("_at")}
+    return shape(**{**members, **times, **other})
+
+
+def retention_from(given: Retention) -> tenancies.Retention:
     """As it is stored."""
-    times = {name: getattr(shown, name) for name in _RETENTION}
+    times = {name: getattr(given, name) for name in _RETENTION}
     return tenancies.Retention(**{n: None if each is None else each * SECOND_MS for n, each in times.items()})
 
 
-def limits_from(shown: RateLimits) -> tenancies.RateLimits:
+def limits_from(given: RateLimits) -> tenancies.RateLimits:
     """As they are stored."""
-    return tenancies.RateLimits(shown.standard, shown.streaming)
+    return tenancies.RateLimits(given.standard, given.streaming)
 
 
 def limits_of(limits: tenancies.RateLimits) -> RateLimits:
@@ -230,113 +239,49 @@ def limits_of(limits: tenancies.RateLimits) -> RateLimits:
 
 
 def workspace_of(found: tenancies.Workspace) -> Workspace:
-    return Workspace(
-        id=found.id,
-        name=found.name,
-        customer_id=found.customer_id,
-        widget_token=found.widget_token,
-        rate_limits=limits_of(found.rate_limits),
-        retention=Retention(**{name: _seconds(getattr(found.retention, name)) for name in _RETENTION}),
-        created_at=rfc3339(found.created_at),
-        disabled_at=time_of(found.disabled_at),
-    )
+    kept = Retention(**{name: _seconds(getattr(found.retention, name)) for name in _RETENTION})
+    return shown(Workspace, found, rate_limits=limits_of(found.rate_limits), retention=kept)
 
 
 def api_key_of(report: KeyReport) -> ApiKey:
-    key = report.key
-    return ApiKey(
-        id=key.id,
-        name=key.name,
-        hint=key.hint,
-        scopes=key.scopes,
-        rate_limits=limits_of(key.rate_limits),
-        created_at=rfc3339(key.created_at),
-        expires_at=time_of(key.expires_at),
-        revoked_at=time_of(key.revoked_at),
-        last_used_at=time_of(key.last_used_at),
-        replaces=key.replaces,
-        replaced_by=report.replaced_by,
-        state=report.state,
-        used_since_replaced=report.used_since_replaced,
-    )
+    reported = {name: getattr(report, name) for name in ("state", "replaced_by", "used_since_replaced")}
+    return shown(ApiKey, report.key, rate_limits=limits_of(report.key.rate_limits), **reported)
 
 
 def provider_of(found: IdentityProvider) -> Provider:
-    members = {name: getattr(found, name) for name in Provider.__struct_fields__ if hasattr(found, name)}
     client = found.introspection_client
-    return Provider(
-        **{
-            **members,
-            "accepts": tuple(kind.value for kind in found.accepts),
-            "userinfo": found.userinfo.value,
-            "has_shared_secret": bool(found.shared_secret),
-            "introspection_client": IntrospectionClient(client.client_id, bool(client.client_secret), client.method),
-            "warnings": provider_rules.warnings(found),
-        }
+    return shown(
+        Provider,
+        found,
+        accepts=tuple(kind.value for kind in found.accepts),
+        userinfo=found.userinfo.value,
+        has_shared_secret=bool(found.shared_secret),
+        introspection_client=IntrospectionClient(client.client_id, bool(client.client_secret), client.method),
+        warnings=provider_rules.warnings(found),
     )
 
 
 def contact_of(found: contacts.Contact) -> Contact:
     identities = {"email": found.email_key, "phone": found.phone_key, "external_id": found.external_id}
-    return Contact(
-        id=found.id,
-        verified=found.verified,
-        name=found.name,
-        email=found.email,
-        phone=found.phone,
-        avatar_url=found.avatar_url,
-        language=found.language,
+    return shown(
+        Contact,
+        found,
         custom_data=found.custom_data or {},
         non_verified_custom_data=found.non_verified_custom_data or {},
-        chat_context=found.chat_context,
         http_action_overrides=_names(found.http_action_overrides),
         identities={name: value for name, value in identities.items() if value is not None},
         provenance={name: Origin(value.source, rfc3339(value.at)) for name, value in found.provenance.items()},
-        merged_into=found.merged_into,
-        created_at=rfc3339(found.created_at),
-        updated_at=rfc3339(found.updated_at),
     )
 
 
 def conversation_of(found: threads.Conversation) -> Conversation:
-    return Conversation(
-        id=found.id,
-        number=found.ticket_number,
-        contact_id=found.contact_id,
-        verified=found.verified,
-        scope=found.scope,
-        channel=found.channel,
-        title=found.title,
-        status=found.status,
-        handed_off=found.handed_off,
-        assignee=found.assignee_name or found.assignee_kind.value,
-        language=found.language,
-        custom_data=found.custom_data,
-        last_message=found.last_message,
-        created_at=rfc3339(found.created_at),
-        updated_at=rfc3339(found.updated_at),
-        version=found.version,
-    )
+    assignee = found.assignee_name or found.assignee_kind.value
+    return shown(Conversation, found, number=found.ticket_number, assignee=assignee)
 
 
 def message_of(found: threads.Message) -> Message:
-    return Message(
-        id=found.public_id,
-        seq=found.seq,
-        type=found.type,
-        sender=found.sender,
-        name=found.sender_name,
-        trust=found.trust.value,
-        text=found.text,
-        attachments=found.attachments,
-        action_calls=found.action_calls,
-        custom_data=found.custom_data,
-        answers=found.answers,
-        vote=found.vote,
-        author=_author_of(found.author),
-        action_requests=found.action_requests,
-        sent_at=rfc3339(found.sent_at),
-    )
+    own = {"id": found.public_id, "name": found.sender_name, "trust": found.trust.value}
+    return shown(Message, found, **own, author=_author_of(found.author))
 
 
 def _author_of(found: threads.Authorship | None) -> Author | None:

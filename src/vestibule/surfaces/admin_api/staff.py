@@ -20,7 +20,6 @@ from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
 from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint, gone, made
-from vestibule.times import rfc3339
 
 _ALL = f"{WORKSPACE}/staff"
 _ONE = f"{_ALL}/{{staff_id}}"
@@ -142,16 +141,7 @@ def _member(seat: Seat) -> View:
 
 
 def _shape_of(member: stored.Staff) -> StaffMember:
-    return StaffMember(
-        id=member.id,
-        email=member.email,
-        name=member.name,
-        role=member.role,
-        has_password=member.has_password,
-        created_at=rfc3339(member.created_at),
-        signed_in_at=shapes.time_of(member.signed_in_at),
-        disabled_at=shapes.time_of(member.disabled_at),
-    )
+    return shapes.shown(StaffMember, member)
 
 
 _STAFF_ID = Parameter(name="staff_id", location="path", about="The member of staff.", type=shapes.Uuid)

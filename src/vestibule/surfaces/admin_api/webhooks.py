@@ -225,18 +225,9 @@ def _settings(seat: Seat) -> View:
 
 
 def _shape_of(found: Listed) -> Webhook:
-    endpoint_ = found.endpoint
-    return Webhook(
-        id=endpoint_.id,
-        name=endpoint_.name,
-        address=webhooks.shown_url(endpoint_.url),
-        events=endpoint_.events,
-        names=endpoint_.names,
-        secrets=len(endpoint_.secrets),
-        created_at=rfc3339(endpoint_.created_at),
-        waiting=found.waiting,
-        dead=found.dead,
-    )
+    there = found.endpoint
+    address, secrets = webhooks.shown_url(there.url), len(there.secrets)
+    return shapes.shown(Webhook, there, address=address, secrets=secrets, waiting=found.waiting, dead=found.dead)
 
 
 def _with_secret(found: Listed, secret: str | None) -> ChangedWebhook:
@@ -244,15 +235,7 @@ def _with_secret(found: Listed, secret: str | None) -> ChangedWebhook:
 
 
 def _event_of(found: Undelivered) -> UndeliveredEvent:
-    return UndeliveredEvent(
-        id=found.id,
-        kind=EventKind(found.kind),
-        at=rfc3339(found.at),
-        attempts=found.attempts,
-        due_at=shapes.time_of(found.due_at),
-        died_at=shapes.time_of(found.died_at),
-        problem=found.problem,
-    )
+    return shapes.shown(UndeliveredEvent, found, kind=EventKind(found.kind), at=rfc3339(found.at))
 
 
 _WEBHOOK_ID = Parameter(name="webhook_id", location="path", about="The webhook endpoint.", type=shapes.Uuid)

@@ -21,7 +21,6 @@ from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
 from vestibule.surfaces.admin_api.seat import PREFIX, WORKSPACE, Seat, View, answer, endpoint, made
-from vestibule.times import rfc3339
 from vestibule.tokens.api_key import NewApiKey
 
 _ALL = f"{PREFIX}/workspaces"
@@ -221,16 +220,7 @@ def _workspace(seat: Seat) -> View:
 
 def _made(seat: Seat, new: tuple[tenancies.ApiKey, NewApiKey]) -> Reply:
     key, secret = new
-    shown = shapes.NewApiKey(
-        api_key=secret.text,
-        id=key.id,
-        name=key.name,
-        hint=key.hint,
-        scopes=key.scopes,
-        created_at=rfc3339(key.created_at),
-        expires_at=shapes.time_of(key.expires_at),
-        replaces=key.replaces,
-    )
+    shown = shapes.shown(shapes.NewApiKey, key, api_key=secret.text)
     return made(seat, shown, f"api-keys/{key.id}")
 
 

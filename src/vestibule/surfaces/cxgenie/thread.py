@@ -6,7 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from vestibule.conversations.files import Reference, attachments_of
-from vestibule.conversations.messages import Appended, Draft
+from vestibule.conversations.messages import Appended
 from vestibule.conversations.opening import list_conversations
 from vestibule.conversations.start import start_conversation
 from vestibule.conversations.visibility import is_internal
@@ -15,9 +15,8 @@ from vestibule.edge.message_limits import count_message
 from vestibule.errors import InvalidField
 from vestibule.identity import profile_rules as rules
 from vestibule.ids import is_id, new_id
-from vestibule.model.conversation import Conversation, Message, Sender
-from vestibule.responder.posting import post
-from vestibule.responder.question import JobInput
+from vestibule.model.conversation import Conversation, Message
+from vestibule.responder.posting import Written, post
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
@@ -87,15 +86,8 @@ class Thread:
         references = [Reference("", item.url) for item in new.media or ()]
         attachments = await attachments_of(self._runtime, visitor, references, field="media.url")
         local_id = (new.local_id or "").lower()
-        draft = Draft(
-            Sender.USER,
-            visitor.trust,
-            text=text,
-            public_id=local_id if is_id(local_id) else new_id(),
-            attachments=attachments,
-        )
-        given = JobInput(method=visitor.method.value, auth_time=visitor.auth_time)
+        written = Written(text, local_id if is_id(local_id) else new_id(), attachments)
         chat = await self.latest(author)
         if chat is None or not chat.is_open:
             chat = await start_conversation(self._runtime, visitor, scope=author.scope, custom_data={}, channel=CHANNEL)
-        return await post(self._runtime, self._runner, visitor, chat, drafts=[draft], given=given)
+        return await post(self._runtime, self._runner, visitor, chat, written)

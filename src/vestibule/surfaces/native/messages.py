@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Meta
 
 from vestibule.conversations.files import LONGEST_LINK, MOST_ATTACHMENTS, Reference, attachments_of
-from vestibule.conversations.messages import Draft
 from vestibule.conversations.opening import open_conversation
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.message_limits import count_message
@@ -19,10 +18,7 @@ from vestibule.edge.surface import Route
 from vestibule.errors import AlreadyExists, ConversationClosed, InvalidField, NotFound
 from vestibule.identity import profile_rules as rules
 from vestibule.ids import is_id
-from vestibule.model.action import MessageOverrides
-from vestibule.model.conversation import Sender
-from vestibule.responder.overrides import check_message_overrides
-from vestibule.responder.posting import post
+from vestibule.responder.posting import Written, page_input, post
 from vestibule.responder.question import JobInput
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
@@ -83,32 +79,18 @@ class Messages:
         author = await visitor(self._runtime, request)
         await count_message(self._runtime, author, request)
         payload = await read_body(self._runtime, request, self._new)
-        _check(payload)
+        given = _checked(payload)
         conversation = await open_conversation(self._runtime, author, request.params["conversation_id"])
         references = [Reference("", item.url) for item in payload.attachments]
-        draft = Draft(
-            Sender.USER,
-            author.trust,
-            text=payload.text,
-            public_id=payload.id.lower(),
-            attachments=await attachments_of(self._runtime, author, references, field="attachments.url"),
-            custom_data=payload.custom_data or None,
-        )
-        given = JobInput(
-            method=author.method.value,
-            auth_time=author.auth_time,
-            client_context=payload.context,
-            language=payload.language,
-            headers=payload.headers or {},
-            query_params=payload.query_params or {},
-            body_properties=payload.body_properties or {},
-        )
-        done = await post(self._runtime, self._runner, author, conversation, drafts=[draft], given=given)
+        attachments = await attachments_of(self._runtime, author, references, field="attachments.url")
+        written = Written(payload.text, payload.id.lower(), attachments, payload.custom_data or None)
+        done = await post(self._runtime, self._runner, author, conversation, written, given=given)
         message = message_of(done.messages[-1])
         return json_reply(200 if done.duplicate else 201, _ENCODER.encode(message))
 
 
-def _check(payload: NewMessage) -> None:
+def _checked(payload: NewMessage) -> JobInput:
+    """What the page sends for the answer only."""
     if not is_id(payload.id.lower()):
         raise InvalidField("id", "must be a UUID")
     rules.text("text", payload.text, _LONGEST_TEXT)
@@ -119,12 +101,12 @@ def _check(payload: NewMessage) -> None:
     document("context", payload.context)
     document("body_properties", payload.body_properties)
     document("custom_data", payload.custom_data)
-    check_message_overrides(
-        MessageOverrides(
-            headers=payload.headers or {},
-            query_params=payload.query_params or {},
-            body_properties=payload.body_properties or {},
-        )
+    return page_input(
+        context=payload.context,
+        language=payload.language,
+        headers=payload.headers,
+        query_params=payload.query_params,
+        body_properties=payload.body_properties,
     )
 
 

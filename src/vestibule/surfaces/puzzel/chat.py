@@ -10,7 +10,6 @@ import msgspec
 from vestibule.clock import now_ms
 from vestibule.conversations import course, queues
 from vestibule.conversations.attach_identity import open_as
-from vestibule.conversations.messages import Draft
 from vestibule.conversations.visibility import is_internal
 from vestibule.conversations.visitor import Visitor
 from vestibule.edge.contact_bearer import admit
@@ -23,8 +22,7 @@ from vestibule.identity import profile_rules as rules
 from vestibule.ids import is_id, new_id
 from vestibule.model.conversation import Conversation, Message, Sender, Trust
 from vestibule.model.queue import DAYS, Queue
-from vestibule.responder.posting import post
-from vestibule.responder.question import JobInput
+from vestibule.responder.posting import Written, post
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
@@ -115,9 +113,7 @@ class Chat:
         if not new.text.strip():
             raise InvalidField("text", "must not be empty")
         text = rules.text("text", new.text, _LONGEST_TEXT)
-        draft = Draft(Sender.USER, author.trust, text=text, public_id=public_id)
-        given = JobInput(method=author.method.value, auth_time=author.auth_time)
-        done = await post(self._runtime, self._runner, author, conversation, drafts=[draft], given=given)
+        done = await post(self._runtime, self._runner, author, conversation, Written(text, public_id))
         return json_reply(200 if done.duplicate else 201, _ENCODER.encode(_message_of(done.messages[-1])))
 
     async def history(self, request: Request) -> Reply:

@@ -19,10 +19,8 @@ from vestibule.edge.message_limits import count_message
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField
 from vestibule.identity import profile_rules as rules
-from vestibule.model.action import MessageOverrides
 from vestibule.model.conversation import Conversation, Document, Message, Sender, Trust
-from vestibule.responder.overrides import check_message_overrides
-from vestibule.responder.posting import post
+from vestibule.responder.posting import Written, page_input, post
 from vestibule.responder.question import JobInput
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
@@ -103,14 +101,14 @@ class Sending:
         author = await visitor(self._runtime, request)
         await count_message(self._runtime, author, request)
         payload = await read_body(self._runtime, request, self._decoder)
-        _check(payload)
+        given = _checked(payload)
         conversation = await open_conversation(self._runtime, author, payload.session_id)
-        appended = await self._append(author, conversation, payload)
+        appended = await self._append(author, conversation, payload, given)
         message = appended.messages[-1]
         answer = await self._wait(appended, message)
         return json_reply(201, _ENCODER.encode(await self._told(appended, answer)))
 
-    async def _append(self, author: Visitor, conversation: Conversation, payload: Send) -> Appended:
+    async def _append(self, author: Visitor, conversation: Conversation, payload: Send, given: JobInput) -> Appended:
         """The visitor's message, and before it the greetings that the widget had only shown until now. Of a file only
         its address is believed."""
         references = [Reference(item.id, item.url) for item in payload.attachments or ()]
@@ -120,25 +118,9 @@ class Sending:
             for greeting in payload.initial_messages or ()
             if conversation.next_seq == 1
         ]
-        draft = Draft(
-            Sender.USER,
-            author.trust,
-            text=payload.content,
-            public_id=payload.uuid,
-            attachments=await attachments_of(self._runtime, author, references, field="attachments.url"),
-            custom_data=payload.custom_data or None,
-        )
-        given = JobInput(
-            method=author.method.value,
-            auth_time=author.auth_time,
-            client_context=payload.clientContext,
-            language=payload.language,
-            exit_mode_prompt=payload.exit_mode_prompt,
-            headers=payload.headers or {},
-            query_params=payload.query_params or {},
-            body_properties=payload.body_properties or {},
-        )
-        return await post(self._runtime, self._runner, author, conversation, drafts=[*greetings, draft], given=given)
+        attachments = await attachments_of(self._runtime, author, references, field="attachments.url")
+        written = Written(payload.content, payload.uuid, attachments, payload.custom_data or None)
+        return await post(self._runtime, self._runner, author, conversation, written, given=given, greetings=greetings)
 
     async def _wait(self, appended: Appended, message: Message) -> Message | None:
         if appended.job is None and not appended.duplicate:
@@ -175,7 +157,8 @@ def _response(answer: Message) -> _Response:
     )
 
 
-def _check(payload: Send) -> None:
+def _checked(payload: Send) -> JobInput:
+    """What the page sends for the answer only."""
     require_uuid("uuid", payload.uuid)
     rules.text("content", payload.content, LONGEST_TEXT)
     if not payload.content.strip() and not payload.attachments:
@@ -190,10 +173,11 @@ def _check(payload: Send) -> None:
     refuse_nul("custom_data", payload.custom_data)
     refuse_nul("clientContext", payload.clientContext)
     refuse_nul("body_properties", payload.body_properties)
-    check_message_overrides(
-        MessageOverrides(
-            headers=payload.headers or {},
-            query_params=payload.query_params or {},
-            body_properties=payload.body_properties or {},
-        )
+    return page_input(
+        context=payload.clientContext,
+        language=payload.language,
+        headers=payload.headers,
+        query_params=payload.query_params,
+        body_properties=payload.body_properties,
+        exit_mode_prompt=payload.exit_mode_prompt,
     )
