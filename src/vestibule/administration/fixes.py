@@ -69,6 +69,8 @@ FIXES = {
     "auth_timeout": "Look at that server.",
     "auth_unavailable": "Try again; look at that server.",
     "storage_unavailable": "Look at the database.",
+    "stopping": "Look at what was slow.",
+    "out_of_memory": "Give it more, or more processes less to do.",
     "no_signing_key": "`vestibule doctor`, `vestibule signing-keys list`.",
     "provider_unavailable": "Look at the provider.",
     "cannot_unseal": "Put that key back into `secret_keys`.",
