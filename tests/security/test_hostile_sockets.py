@@ -114,8 +114,12 @@ class TestARoomOpens:
         assert joins(installation.base_url, customer_id)
         installation.cli("contact", "sign-out", verified.customer["contact_id"], "-w", verified.workspace.id)
         eventually(lambda: not joins(installation.base_url, customer_id), within=5)
-        verified.start(customer_auth_token="ada-session")
-        assert joins(installation.base_url, verified.customer["id"])
+
+        def comes_back() -> bool:  # a token of the very second of the sign-out is ended with the others
+            verified.start(customer_auth_token="ada-session")
+            return joins(installation.base_url, verified.customer["id"])
+
+        eventually(comes_back)
         assert not joins(installation.base_url, customer_id)
 
     def test_not_to_a_session_whose_time_is_over(self, verified: App) -> None:
@@ -330,7 +334,7 @@ class TestAClient:
 
     def test_that_answers_is_not(self, limited: RunningServer) -> None:
         with RawSocket.connected(limited.base_url) as wire:
-            for _ in range(5):
+            for _ in range(3):
                 assert wire.text() == "2"
                 wire.send("3")
 
