@@ -119,6 +119,8 @@ def good_calls(workspace: Workspace) -> dict[tuple[str, ...], list[str]]:
         ("staff", "list"): of,
         ("staff", "role"): [member, "admin", *of],
         ("staff", "password"): [member, *of],
+        ("staff", "disable"): [member, *of],
+        ("staff", "enable"): [member, *of],
         ("staff", "remove"): [member, *of],
         ("audit", "tail"): of,
         ("audit", "export"): of,
