@@ -100,10 +100,11 @@ def measure(server: WorkspaceServer, filling: Filling) -> int:
                 answer = http.get(f"/dashboard{path}")
                 times.append((time.perf_counter() - began) * 1000)
                 assert answer.status_code == 200, (path, answer.status_code)
-            median = statistics.median(times)
+            fastest, median = min(times), statistics.median(times)
             slow += median > _MOST_MS
             mark = "  <- slow" if median > _MOST_MS else ""
-            line = f"{median:8.1f} ms median {max(times):8.1f} most {len(answer.content) // 1024:5d} KiB  {path or '/'}"
+            # On a machine that others use, the fastest is what the page itself takes.
+            line = f"{fastest:8.1f} ms fastest {median:8.1f} median {len(answer.content) // 1024:5d} KiB  {path or '/'}"
             print(line + mark)
     return slow
 

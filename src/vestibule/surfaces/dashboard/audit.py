@@ -20,7 +20,7 @@ from vestibule.surfaces.dashboard.seat import Seat, view
 
 _PAGE = 50
 _PIECE = 500
-_OUTCOMES = ("issued", "created", "linked", "updated", "unchanged", "claimed", "refused", "done")
+_OUTCOMES = ("issued", "created", "linked", "updated", "unchanged", "claimed", "warned", "refused", "done")
 _METHODS = tuple(method.value for method in Method)
 _KINDS = tuple(kind.value for kind in AuditKind)
 _ASKED = ("kind", "method", "outcome", "code", "action", "request_id")
