@@ -25,7 +25,6 @@ _LOOKS = 40
 _SPARE_DESCRIPTORS = 16
 # A busy machine's scheduler, on top of what the factor allows.
 _SPARE_SECONDS = 0.025
-_P99_FACTOR = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +38,10 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`growth`: of memory, after the warm-up."""
+    """`growth`: of memory, after the warm-up. `slower`: how many times the first p99 the last may be."""
 
     growth: float = 0.05
+    slower: float = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def _report(load: Load, looks: list[Look], log: str, limits: Limits) -> Report:
         problems.append(f"memory grew from {first:.1f} to {last:.1f} MiB")
     if opened[1] > opened[0] + _SPARE_DESCRIPTORS:
         problems.append(f"descriptors grew from {opened[0]} to {opened[1]}")
-    if p99[1] > p99[0] * _P99_FACTOR + _SPARE_SECONDS:
+    if p99[1] > p99[0] * limits.slower + _SPARE_SECONDS:
         problems.append(f"p99 grew from {p99[0]:.3f} to {p99[1]:.3f} s")
     if ledger.unavailable:
         problems.append(f"503 without a fault: {dict(ledger.unavailable)}")

@@ -11,7 +11,7 @@ SECONDS = 60.0
 
 
 def test_a_minute_of_mixed_load_leaves_nothing_behind(session_settings: dict[str, str]) -> None:
-    # Caches are still filling: a leak worth the name is larger in a minute.
-    report = soak(session_settings, SECONDS, visitors=5, pause=0.03, limits=Limits(growth=0.10))
+    # Caches are still filling, a leak worth the name is larger; and in a minute p99 is what else the machine does.
+    report = soak(session_settings, SECONDS, visitors=5, pause=0.05, limits=Limits(growth=0.10, slower=5.0))
     assert not report.problems, "\n".join(report.lines())
     assert report.attacks > 100

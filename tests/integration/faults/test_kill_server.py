@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from tests.fixtures.faults import STARTS_WITHIN, exposed
-from tests.fixtures.mixed_load import Load
+from tests.fixtures.mixed_load import Load, strain
 
 KILLS = int(os.environ.get("VESTIBULE_TEST_KILLS", "4"))
 
@@ -21,12 +21,12 @@ def test_of_the_server_loses_nothing(session_settings: dict[str, str], database_
     with exposed(session_settings, database_url, tmp_path) as (server, ground):
         with Load(ground) as load:
             for _ in range(KILLS):
-                load.wait_for_answers(50)
+                load.wait_for_answers(40)
                 time.sleep(random.uniform(0, 0.3))
                 server.kill()
                 began = time.monotonic()
                 server.start()
-                assert time.monotonic() - began < STARTS_WITHIN
-            load.wait_for_answers(100)
+                assert time.monotonic() - began < STARTS_WITHIN * strain()
+            load.wait_for_answers(60)
         load.verify(endings=True)
         assert load.ledger.broken

@@ -20,7 +20,7 @@ def test_that_nobody_reads(session_settings: dict[str, str], tmp_path: Path) -> 
     fcntl.fcntl(writing, _F_SETPIPE_SZ, 4096)
     with exposed(session_settings, f"sqlite:///{tmp_path}/v.db", tmp_path, output=writing) as (server, ground):
         with Load(ground) as load:
-            load.wait_for_answers(200)
+            load.wait_for_answers(120)
             # It ends in time as well, with what it could not write; and begins.
             assert server.terminate(within=6.0) == 0
             os.set_blocking(reading, False)
@@ -38,7 +38,7 @@ def test_that_is_gone(session_settings: dict[str, str], tmp_path: Path) -> None:
         with Load(ground) as load:
             load.wait_for_answers(30)
             os.close(reading)
-            load.wait_for_answers(100)
+            load.wait_for_answers(60)
             time.sleep(0.3)
             assert httpx.get(f"{server.base_url}/readyz", trust_env=False).status_code == 200
         load.verify()
