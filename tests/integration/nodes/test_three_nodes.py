@@ -18,7 +18,7 @@ import pytest
 from tests.fixtures.front_door import Installation
 from tests.fixtures.native import Client
 from tests.fixtures.standby import freeze
-from tests.integration.nodes.conftest import Cluster
+from tests.integration.nodes.cluster import Cluster
 from tests.integration.nodes.load import Load
 from vestibule.clock import MINUTE_MS, now_ms
 
