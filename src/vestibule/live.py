@@ -3,7 +3,7 @@ what changed.
 
 A wake may be lost, and one may come for nothing: who waits looks anew by itself every `patience` seconds, and decides
 by what it sees. A process tells the others at once what it knows, and what comes within the next moment together, so a
-busy one sends fifty messages a second and no more.
+busy one sends fifty times a second and no more.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 _GATHER_SECONDS = 0.02
-_MOST_TOLD = 100  # conversations in one message: PostgreSQL takes 8,000 bytes
+_MOST_TOLD = 50  # conversations in one message: PostgreSQL takes 8,000 bytes, a pipe 4,096 in one piece
 _LONGEST_MESSAGE = 8_000
 # While the others' wakes arrive, a look is for those that are lost, and for whoever may not look any more: what revokes
 # is read every 2 s, and must be seen by a stream within 5.
 _PATIENCE_ALONE = 1.0
-_PATIENCE_CONNECTED = 2.0
+_PATIENCE_TOLD = 2.0
 
 Key = tuple[str, str]
 
@@ -30,7 +30,8 @@ class Wire(Protocol):
     """Carries short texts to every process of the installation that listens, the sender included. It may lose some."""
 
     @property
-    def connected(self) -> bool: ...
+    def hears_all(self) -> bool:
+        """Whether what any process of the installation sends arrives here, as things are."""
 
     async def run(self, heard: Callable[[str], None]) -> None:
         """Listens until cancelled."""
@@ -53,7 +54,7 @@ class Live:
     @property
     def patience(self) -> float:
         """How many seconds a waiter should wait at most before it looks by itself."""
-        return _PATIENCE_CONNECTED if self._wire is not None and self._wire.connected else _PATIENCE_ALONE
+        return _PATIENCE_TOLD if self._wire is not None and self._wire.hears_all else _PATIENCE_ALONE
 
     def changed(self, workspace_id: str, conversation_id: str) -> None:
         key = (workspace_id, conversation_id)

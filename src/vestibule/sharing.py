@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from vestibule.limits import Totals
 from vestibule.live import Wire
+from vestibule.metrics import SHARED_DIRECTORY
+from vestibule.pipes import PipeWire
 from vestibule.settings import Settings
 from vestibule.storage.opening import sqlite_path
 from vestibule.storage.postgres_wire import PostgresWire
@@ -22,11 +27,13 @@ def open_totals(settings: Settings, store: Store) -> Totals:
 
 
 def open_wire(settings: Settings) -> Wire | None:
-    """Valkey where there is one, else PostgreSQL. On SQLite nobody carries wakes: workers look every second."""
+    """Valkey where there is one, else PostgreSQL. On SQLite the workers of one server have pipes; one alone has nobody
+    to tell."""
     if settings.valkey_url:
         from vestibule.valkey import ValkeyWire  # noqa: PLC0415 - others need not load its library
 
         return ValkeyWire(settings.valkey_url, settings.ca_file)
-    if sqlite_path(settings.database_url) is not None:
-        return None
-    return PostgresWire(settings.database_url, timeout=settings.database_timeout / 1000)
+    if sqlite_path(settings.database_url) is None:
+        return PostgresWire(settings.database_url, timeout=settings.database_timeout / 1000)
+    directory = os.environ.get(SHARED_DIRECTORY)
+    return PipeWire(Path(directory)) if directory else None

@@ -148,7 +148,7 @@ class ValkeyWire:
         self._connected = False
 
     @property
-    def connected(self) -> bool:
+    def hears_all(self) -> bool:
         return self._connected
 
     async def run(self, heard: Callable[[str], None]) -> None:

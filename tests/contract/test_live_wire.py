@@ -4,9 +4,12 @@ looking. What is lost or forged on the way harms nobody."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,7 @@ from tests.fixtures.native import Client
 from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.server import RunningServer
 from vestibule.live import Live
+from vestibule.pipes import PipeWire
 from vestibule.storage.postgres_wire import PostgresWire
 
 CHANNEL = "vestibule_live"
@@ -51,6 +55,25 @@ class TestBetweenServers:
             found = delays(reader, writer, conversation, count)
             assert found[count // 2] < (0.3 if engine == "postgresql" else 1.5)
             assert found[-1] < 4.0
+
+    def test_workers_of_one_server_tell_each_other_at_once(
+        self, workspace: Workspace, two_workers: RunningServer
+    ) -> None:
+        _, there = known(workspace, two_workers)
+        conversation = there.start()
+        # Eight connections: hardly all at the worker that takes the message.
+        with contextlib.ExitStack() as stack:
+            streams = [stack.enter_context(there.stream(conversation)) for _ in range(8)]
+            for stream in streams:
+                stream.next("conversation")
+            delays = []
+            for _ in range(4):
+                there.say(conversation)
+                sent = time.monotonic()
+                for stream in streams:
+                    stream.next("message")
+                delays.append(time.monotonic() - sent)
+        assert sorted(delays)[1] < 0.3, delays
 
     def test_a_broken_wire_is_made_again(
         self, workspace: Workspace, two_workers: RunningServer, installation: Installation, engine: str
@@ -92,6 +115,10 @@ async def running(live: Live) -> AsyncIterator[Live]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+def left_in(directory: Path) -> list[Path]:
+    return list(directory.iterdir())
+
+
 async def until(done: Callable[[], bool]) -> None:
     async with asyncio.timeout(15):
         while not done():  # noqa: ASYNC110 - there is nothing to wait on
@@ -113,22 +140,22 @@ class TestTheWire:
         conversations = [f"0190a0a0-0000-7000-8000-{number:012x}" for number in range(250)]
         workspace = "0190a0a0-0000-7000-8000-000000000001"
         async with running(teller), running(hearer):
-            await until(lambda: wires[0].connected and wires[1].connected)
+            await until(lambda: wires[0].hears_all and wires[1].hears_all)
             assert (teller.patience, Live().patience) == (2.0, 1.0)
             with hearer.waiting(workspace, conversations[-1]) as last, hearer.waiting(workspace, "another") as other:
                 for conversation in conversations * 4:
                     teller.changed(workspace, conversation)
                 await until(last.is_set)
                 assert not other.is_set()
-        assert len(sent) == 3  # a hundred conversations each
-        assert max(map(len, sent)) < 8_000
+        assert len(sent) == 5  # fifty conversations each
+        assert max(map(len, sent)) < 4_096
         postgres_server.drop_database(url)
 
     async def test_one_s_own_words_wake_nobody_twice(self, postgres_server: PostgresServer) -> None:
         url = postgres_server.new_database()
         wire = PostgresWire(url, timeout=5)
         async with running(Live(wire)) as live:
-            await until(lambda: wire.connected)
+            await until(lambda: wire.hears_all)
             with live.waiting("w", "c") as changed:
                 live.changed("w", "c")
                 assert changed.is_set()
@@ -136,6 +163,29 @@ class TestTheWire:
                 await asyncio.sleep(0.2)
                 assert not changed.is_set()
         postgres_server.drop_database(url)
+
+    async def test_pipes_carry_to_all_who_read_them(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        wires = []
+        for number in range(2):  # as if of two processes
+            monkeypatch.setattr("vestibule.pipes.os.getpid", lambda number=number: number)
+            wires.append(PipeWire(tmp_path))
+        os.mkfifo(tmp_path / "dead.wakes")
+        teller, hearer = map(Live, wires)
+        async with running(teller), running(hearer):
+            await until(lambda: len(left_in(tmp_path)) == 3)
+            with hearer.waiting("w", "c499") as last, teller.waiting("w", "c499") as own:
+                for number in range(500):
+                    teller.changed("w", f"c{number}")
+                own.clear()
+                await until(last.is_set)
+                await asyncio.sleep(0.1)
+                assert not own.is_set()
+            for rubbish in (b"\n", b"\xff\xff \x00\n", b"x" * 20_000, b"\n"):
+                (tmp_path / "1.wakes").write_bytes(rubbish)
+            with hearer.waiting("w", "c") as changed:
+                teller.changed("w", "c")
+                await until(changed.is_set)
+        assert left_in(tmp_path) == []
 
     async def test_a_process_without_it_wakes_its_own(self) -> None:
         async with running(Live(PostgresWire("postgresql://nobody@127.0.0.1:1/none", timeout=1))) as live:

@@ -191,14 +191,14 @@ class TestTheWire:
                 while not done():  # noqa: ASYNC110 - there is nothing to wait on
                     await asyncio.sleep(0.02)
 
-        await until(lambda: all(end.connected for end in ends))
+        await until(lambda: all(end.hears_all for end in ends))
         await ends[0].send("one")
         await until(lambda: heard == [["one"], ["one"]])
         valkey.kill()
-        await until(lambda: not any(end.connected for end in ends))
+        await until(lambda: not any(end.hears_all for end in ends))
         await ends[0].send("lost")
         valkey.start()
-        await until(lambda: all(end.connected for end in ends))
+        await until(lambda: all(end.hears_all for end in ends))
         await ends[1].send("two")
         await until(lambda: heard == [["one", "two"], ["one", "two"]])
         for task in tasks:

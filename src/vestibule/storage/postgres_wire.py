@@ -32,7 +32,7 @@ class PostgresWire:
         self._turn = asyncio.Lock()  # a connection does one thing at a time
 
     @property
-    def connected(self) -> bool:
+    def hears_all(self) -> bool:
         return self._connection is not None
 
     async def run(self, heard: Callable[[str], None]) -> None:
