@@ -1,0 +1,126 @@
+"""Each release's database, kept (tests/fixtures/releases), is brought up to date by this one and read: keys, tokens,
+people, chats, what was sealed, and the audit's chain. A release that changes the schema adds its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.conftest import TEST_SETTINGS
+from tests.fixtures.earlier_releases import (
+    HEADER_TOKEN,
+    INTROSPECTION_SECRET,
+    PUBLIC_URL,
+    RELEASES,
+    SECRET_KEY,
+    WORDS,
+    known_of,
+    restore,
+)
+from tests.fixtures.front_door import Installation
+from tests.fixtures.server import RunningServer
+from vestibule.administration import auth_endpoints, identity_providers
+from vestibule.storage.opening import SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An earlier database under this release."""
+
+    release: str
+    installation: Installation
+    known: dict[str, Any]
+
+    def headers(self, token: str) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.known[token]}", "x-bot-token": self.known["widget_token"]}
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def kept(request: pytest.FixtureRequest, engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    directory = tmp_path_factory.mktemp("earlier")
+    server = request.getfixturevalue("postgres_server") if engine == "postgresql" else None
+    url = server.new_database() if server else f"sqlite:///{directory}/vestibule.db"
+    restore(request.param, engine, url)
+    settings = {
+        **TEST_SETTINGS,
+        "VESTIBULE_DATABASE_URL": url,
+        "VESTIBULE_SECRET_KEYS": SECRET_KEY,
+        "VESTIBULE_PUBLIC_URL": PUBLIC_URL,
+        "VESTIBULE_AUDIT_RETENTION": "3650d",
+        "VESTIBULE_UNVERIFIED_RETENTION": "3650d",
+    }
+    with RunningServer(settings, directory) as running, Installation(running) as installation:
+        yield Kept(request.param, installation, known_of(request.param, engine))
+    if server is not None:
+        server.drop_database(url)
+
+
+def test_is_at_this_release_s_schema(kept: Kept) -> None:
+    assert kept.installation.rows("SELECT version_num FROM alembic_version") == [(SCHEMA_VERSION,)]
+
+
+def test_its_api_key_finds_its_people(kept: Kept) -> None:
+    body = {"email": "ada@example.com", "name": "Ada Löwe"}
+    answer = kept.installation.http.post("/widget/authenticate-user", json=body, headers=kept.headers("api_key"))
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["contact"]["id"] == kept.known["contact_id"]
+    token = answer.json()["token"]
+    me = kept.installation.http.get("/v1/me", headers={"authorization": f"Bearer {token}"}).json()
+    assert (me["verified"], me["custom_data"]) == (True, {"plan": "gold", "seats": "3"})
+
+
+def test_its_visitors_are_known_by_their_tokens(kept: Kept) -> None:
+    """A token without an end, under a signing key that was sealed then."""
+    me = kept.installation.http.get("/v1/me", headers=kept.headers("visitor_token"))
+    assert me.status_code == 200, me.text
+    assert (me.json()["id"], me.json()["verified"]) == (kept.known["visitor_id"], False)
+
+
+def test_its_chats_go_on(kept: Kept) -> None:
+    path = f"/backend/widget/v2/poll/{kept.known['session_id']}"
+    polled = kept.installation.http.get(path, headers=kept.headers("visitor_token"))
+    assert polled.status_code == 200, polled.text
+    assert WORDS in [row["content"]["text"] for row in polled.json()["history"]]
+    message = {
+        "content": "and on",
+        "session_id": kept.known["session_id"],
+        "uuid": "22222222-2222-4222-8222-222222222222",
+    }
+    sent = kept.installation.http.post(
+        "/backend/widget/v2/chat/send", json=message, headers=kept.headers("visitor_token")
+    )
+    assert sent.status_code == 201, sent.text
+
+
+def test_what_was_sealed_opens(kept: Kept) -> None:
+    installation, workspace_id = kept.installation, kept.known["workspace_id"]
+    contact = installation.run(installation.desk.contacts.find(workspace_id, kept.known["contact_id"]))
+    assert contact is not None
+    assert msgspec.to_builtins(contact.http_action_overrides) == {
+        "headers": {"Authorization": "Bearer sealed-override"}
+    }
+    [provider] = installation.run(identity_providers.list_all(installation.desk, workspace_id))
+    assert provider.introspection_client.client_secret == INTROSPECTION_SECRET
+    settings = installation.run(auth_endpoints.read(installation.desk, workspace_id))
+    assert settings.header_token == HEADER_TOKEN
+    assert len(settings.secrets) == 1
+
+
+def test_its_audit_holds_and_goes_on(kept: Kept) -> None:
+    """A chain that was begun by the release, or begins now."""
+    proof = kept.installation.cli("audit", "verify", "-w", kept.known["workspace_id"])
+    assert proof["whole"] is True, proof
+    test_its_api_key_finds_its_people(kept)
+    tail = kept.installation.cli("audit", "tail", "-w", kept.known["workspace_id"])["items"]
+    if kept.release >= "0008":
+        assert {entry["action"] for entry in tail} >= {"authenticate", "identity_provider.add"}
+
+
+def test_this_schema_has_a_fixture_or_is_newer() -> None:
+    """A reminder for whoever makes a release: keep its database (tests/fixtures/releases/make.py)."""
+    assert RELEASES, "none is kept"
+    assert max(RELEASES) <= SCHEMA_VERSION
