@@ -7,6 +7,7 @@ taken the last bytes; and its log lines show queries.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -24,6 +25,7 @@ class BoundedWebSocket(WSProtocol):
         super().__init__(**given)
         self.logger = logging.getLogger("vestibule.websocket")
         self.logger.setLevel(logging.WARNING)
+        self._leaving: asyncio.TimerHandle | None = None
 
     def handle_ping(self, event: events.Ping) -> None:
         if self.writable.is_set():
@@ -40,4 +42,11 @@ class BoundedWebSocket(WSProtocol):
         try:
             await super().run_asgi()
         finally:
-            self.loop.call_later(_LEAVE_SECONDS, self.transport.abort)
+            if not self.disconnected:
+                self._leaving = self.loop.call_later(_LEAVE_SECONDS, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # The timer would keep what is over in memory.
+        if self._leaving is not None:
+            self._leaving.cancel()
+        super().connection_lost(exc)

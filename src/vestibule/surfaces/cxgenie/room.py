@@ -24,6 +24,8 @@ from vestibule.surfaces.cxgenie.thread import Thread
 
 _LOOK_SECONDS = 1.0
 _AGAIN_MS = 30 * SECOND_MS
+# Of each chat; a long one is not read through for that.
+_MOST_AGAIN = 100
 
 
 class Room:
@@ -98,7 +100,8 @@ class Room:
         if known is None and chat.updated_at < self._since:
             messages = []
         else:
-            messages = await self._thread.messages(chat, after=known[1] if known is not None else 0)
+            after = known[1] if known is not None else max(0, chat.next_seq - 1 - _MOST_AGAIN)
+            messages = await self._thread.messages(chat, after=after)
         # The row was read before the messages, so it may be the older: the next look then reads behind them.
         last = max([chat.next_seq - 1, *(message.seq for message in messages)])
         self._seen[chat.id] = (chat.version, last)
