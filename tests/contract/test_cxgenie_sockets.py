@@ -270,17 +270,17 @@ class TestItEnds:
         assert wire.wait("disconnect", within=5) == ENDED
         assert installation.rows(count, app.workspace.id) == [(0,)]
 
-    def test_for_writing_when_login_becomes_required(self, app: App, sockets: Sockets, fake: FakeAuthEndpoint) -> None:
+    def test_when_login_becomes_required(self, app: App, sockets: Sockets, fake: FakeAuthEndpoint) -> None:
         app.start_as_guest()
         wire = sockets.joined(app)
         configure(app.workspace, fake, required_login=True)
-
-        def is_refused() -> bool:
-            wire.say(app, "hello")
-            told = wire.wait("message.send_error") if "message.send_error" in wire.events() else None
-            return told is not None and told["error"]["code"] == "login_required"
-
-        eventually(is_refused, within=6)
+        assert wire.wait("refused", within=6)["code"] == "login_required"
+        assert wire.wait("disconnect", within=5) == ENDED
+        again = sockets.open()
+        again.wait("connect")
+        again.say(app, "hello")
+        assert again.wait("refused")["code"] == "login_required"
+        assert again.wait("disconnect") == ENDED
 
     def test_not_when_the_network_does(self, app: App, sockets: Sockets) -> None:
         app.start_as_guest()
