@@ -155,8 +155,8 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Run
 
 
 def _threads() -> ThreadPoolExecutor:
-    """What files, name look-ups and passwords run on, all of them now: under a limit there may be no room for one more
-    later, and that would be an error which nobody designed."""
+    """What files and passwords run on, all of them now: under a limit there may be no room for one more later, and that
+    would be an error which nobody designed."""
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="beside-the-loop")
     together = threading.Barrier(_THREADS)
     for _ in range(_THREADS):
