@@ -15,7 +15,6 @@ from tests.fixtures.fake_bot import Asked, FakeBot
 from tests.fixtures.front_door import Installation, Workspace, beside
 from tests.fixtures.loopback import Answer, json_answer
 from tests.fixtures.native import Client
-from tests.fixtures.responding import eventually
 from tests.fixtures.widget import new_uuid, reply
 from vestibule.administration import responders
 from vestibule.administration.responders import Change
