@@ -32,7 +32,7 @@ class Device(msgspec.Struct, frozen=True):
     """One token. `until` None: it has no end of its own. `conversation_id`: it was given for that chat alone. Page and
     network are by the browser's word, and empty where it said none."""
 
-    token_id: str
+    id: str
     contact_id: str
     method: str
     issued_at: int
@@ -49,26 +49,26 @@ async def list_of(desk: Desk, workspace_id: str, contact_id: str) -> list[Device
     return sorted(itertools.chain.from_iterable(found), key=lambda device: -device.issued_at)
 
 
-async def end(desk: Desk, workspace_id: str, contact_id: str, token_id: str) -> None:
+async def end(desk: Desk, workspace_id: str, contact_id: str, device_id: str) -> None:
     """Ends one token; every worker refuses it within 5 s. Raises NotFound."""
     for device in await list_of(desk, workspace_id, contact_id):
-        if device.token_id == token_id:
+        if device.id == device_id:
             break
     else:
         raise NotFound("There is no such token.")
     now = now_ms()
-    ending = Ending(workspace_id, device.contact_id, token_id, now if device.until is not None else LASTING)
+    ending = Ending(workspace_id, device.contact_id, device_id, now if device.until is not None else LASTING)
 
     def work() -> Work[None]:
         yield token_endings.insert_query(ending, now)
         # Whoever acts as the person in one chat does so no more, and who renews their session is refused.
         if device.conversation_id:
-            yield attached_identities.clear(workspace_id, device.conversation_id, token_id, now)
-        if token_id == device.contact_id:
-            yield refresh_tokens.end(workspace_id, token_id)
+            yield attached_identities.clear(workspace_id, device.conversation_id, device_id, now)
+        if device_id == device.contact_id:
+            yield refresh_tokens.end(workspace_id, device_id)
 
     await desk.store.transact(work)
-    await desk.record("contact.end_token", workspace_id, token_id, contact_id=device.contact_id)
+    await desk.record("contact.end_token", workspace_id, device_id, contact_id=device.contact_id)
 
 
 async def _of_one(desk: Desk, contact: Contact) -> list[Device]:
@@ -79,26 +79,24 @@ async def _of_one(desk: Desk, contact: Contact) -> list[Device]:
     issued = await entries.of_contact(desk.store, workspace_id, contact.id, before=2**62, most=MOST)
     attached = await attached_identities.of_contact(desk.store, workspace_id, contact.id, now=now, most=MOST)
     known = [_issued(desk, each) for each in issued if _is_issue(each)] + [_attached(each) for each in attached]
-    unique = {device.token_id: device for device in reversed(known)}
+    unique = {device.id: device for device in reversed(known)}
     return [
         device
         for device in unique.values()
-        if device.token_id not in ended
-        and device.issued_at >= everywhere
-        and (device.until is None or device.until > now)
+        if device.id not in ended and device.issued_at >= everywhere and (device.until is None or device.until > now)
     ]
 
 
 def _is_issue(stored: StoredEntry) -> bool:
     entry = stored.entry
-    return entry.kind is AuditKind.AUTHENTICATION and entry.outcome != REFUSED and is_id(entry.token_id)
+    return entry.kind is AuditKind.AUTHENTICATION and entry.outcome != REFUSED and is_id(entry.target)
 
 
 def _issued(desk: Desk, stored: StoredEntry) -> Device:
     entry = stored.entry
     proven = entry.method != Method.UNVERIFIED
     return Device(
-        token_id=entry.token_id,
+        id=entry.target,
         contact_id=entry.contact_id or "",
         method=entry.method,
         issued_at=entry.at,
@@ -110,7 +108,7 @@ def _issued(desk: Desk, stored: StoredEntry) -> Device:
 
 def _attached(row: AttachedRow) -> Device:
     return Device(
-        token_id=row.token_id,
+        id=row.token_id,
         contact_id=row.contact_id,
         method=Method.TOKEN_EXCHANGE.value,
         issued_at=row.created_at,

@@ -60,7 +60,7 @@ def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | 
         provider_id=str(facts.get("provider", "")),
         origin=origin_of(request),
         request_id=request.scope.get("vestibule.request_id", ""),
-        token_id=str(facts.get("token_id", "")),
+        target=str(facts.get("token_id", "")),
         contact_id=str(facts["contact"]) if "contact" in facts else None,
         address=truncated(client_address(request, trusted)) or None,
     )

@@ -38,7 +38,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One decision or change. Nothing in it is a token, a key or a part of one.
 
     `action` is what was asked (`authenticate`, `api_key.create`); `reason` is the public sentence of a refusal and
-    `detail` the private one; `key_id` is the API key, `target` what was changed, `token_id` names the token that was
+    `detail` the private one; `key_id` is the API key, `target` what was changed, or the id of the token that was
     issued. `contact_id` and `address` (truncated
     to its network) are the person's: they can be taken out without breaking the chain. `times` above 1 stands for as
     many equal refusals within a moment. `at` is epoch milliseconds.
@@ -60,7 +60,6 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     origin: str = ""
     request_id: str = ""
     target: str = ""
-    token_id: str = ""
     contact_id: str | None = None
     address: str | None = None
     times: int = 1

@@ -102,7 +102,6 @@ class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
     provider_id: str = ""
     origin: str = ""
     target: str = ""
-    token_id: str = ""
     times: int = 1
 
 

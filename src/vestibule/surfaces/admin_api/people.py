@@ -189,7 +189,7 @@ async def _end_token(seat: Seat) -> Reply:
 async def _listed(seat: Seat) -> list[Token]:
     return [
         Token(
-            id=each.token_id,
+            id=each.id,
             contact_id=each.contact_id,
             method=each.method,
             issued_at=rfc3339(each.issued_at),
