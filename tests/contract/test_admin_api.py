@@ -375,11 +375,13 @@ class TestContacts:
         assert admin.do("DELETE", f"contacts/{first}") == {"contact_ids": [first]}
         refused(admin.call("GET", f"contacts/{first}"), 404, "not_found")
         actions = [entry["action"] for entry in admin.get("audit", kind="administration")["items"]]
-        assert actions[:5] == [
+        assert actions[:7] == [
             "contact.erase",
             "contact.sign_out",
+            "contact.parted",
             "contact.unmerge",
             "contact.export",
+            "contact.joined",
             "contact.merge",
         ]
 

@@ -175,7 +175,9 @@ class TestChanges:
             "action_variables.change",
             "contact.export",
             "contact.merge",
+            "contact.joined",
             "contact.unmerge",
+            "contact.parted",
             "contact.sign_out",
             "contact.erase",
         ]
