@@ -24,7 +24,7 @@ class Span(msgspec.Struct, frozen=True):
     width: int
 
 
-SPANS = {"24h": Span(24, 1), "7d": Span(7 * _DAY_HOURS, 6), "30d": Span(30 * _DAY_HOURS, _DAY_HOURS)}
+SPANS = {"24h": Span(24, 1), "7d": Span(7 * _DAY_HOURS, _DAY_HOURS), "30d": Span(30 * _DAY_HOURS, _DAY_HOURS)}
 
 
 class Series(msgspec.Struct, frozen=True):
