@@ -125,7 +125,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, secret_key: str) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def installation(cluster: Cluster) -> Iterator[Installation]:
+def operator(cluster: Cluster) -> Iterator[Installation]:
     """Operators' and tests' hands, which do not depend on any node."""
     outside = RunningServer(cluster.settings, cluster.nodes[1].directory)  # never started
     outside.port = cluster.balancer.port
@@ -138,15 +138,15 @@ def installation(cluster: Cluster) -> Iterator[Installation]:
 
 
 @pytest.fixture(scope="module")
-def load(cluster: Cluster, installation: Installation) -> Iterator[Load]:
+def load(cluster: Cluster, operator: Installation) -> Iterator[Load]:
     """Mixed load through the balancer, from now until the last test looks at what was acknowledged."""
     provider = FakeProvider()
-    installation.run(provider.start())
-    front = Front(installation.workspace(), base_url=cluster.balancer.url)
+    operator.run(provider.start())
+    front = Front(operator.workspace(), base_url=cluster.balancer.url)
     front.add_provider(provider)
     front.queue()
     running = Load(front, provider, cluster.balancer.url)
     running.start()
     yield running
     running.stop()
-    installation.run(provider.stop())
+    operator.run(provider.stop())

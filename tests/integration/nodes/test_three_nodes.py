@@ -42,8 +42,8 @@ def test_a_release_is_rolled_out_node_by_node(cluster: Cluster, load: Load) -> N
     load.wait_for("file", within=10)
 
 
-def test_what_happens_at_a_node_is_told_at_the_others_at_once(cluster: Cluster, installation: Installation) -> None:
-    workspace = installation.workspace()
+def test_what_happens_at_a_node_is_told_at_the_others_at_once(cluster: Cluster, operator: Installation) -> None:
+    workspace = operator.workspace()
     token = workspace.sign_in()[0]
     at = {number: Client(workspace, token, base_url=node.base_url) for number, node in cluster.nodes.items()}
     conversation = at[1].start()
@@ -59,8 +59,8 @@ def test_what_happens_at_a_node_is_told_at_the_others_at_once(cluster: Cluster, 
         assert sorted(delays)[2] < 0.5
 
 
-def test_what_is_revoked_is_refused_by_every_node_in_time(cluster: Cluster, installation: Installation) -> None:
-    workspace = installation.workspace()
+def test_what_is_revoked_is_refused_by_every_node_in_time(cluster: Cluster, operator: Installation) -> None:
+    workspace = operator.workspace()
     token, contact = workspace.sign_in()
     urls = [node.base_url for node in cluster.nodes.values()]
 
@@ -79,17 +79,17 @@ def test_what_is_revoked_is_refused_by_every_node_in_time(cluster: Cluster, inst
 
     assert [with_token(url) for url in urls] + [with_key(url) for url in urls] == [200] * 6
     began = time.monotonic()
-    installation.cli("contact", "sign-out", contact, "--workspace", workspace.id)
+    operator.cli("contact", "sign-out", contact, "--workspace", workspace.id)
     all_refuse(with_token, began)
     began = time.monotonic()
-    installation.cli("api-key", "revoke", workspace.key_id, "--workspace", workspace.id)
+    operator.cli("api-key", "revoke", workspace.key_id, "--workspace", workspace.id)
     all_refuse(with_key, began)
 
 
-def test_a_limit_is_one_for_all_nodes(cluster: Cluster, installation: Installation) -> None:
+def test_a_limit_is_one_for_all_nodes(cluster: Cluster, operator: Installation) -> None:
     if now_ms() % MINUTE_MS > MINUTE_MS - 8_000:
         time.sleep(8)
-    workspace = installation.workspace(standard=48)
+    workspace = operator.workspace(standard=48)
     urls = [node.base_url for node in cluster.nodes.values()] * 40
 
     def ask(url: str) -> int:
