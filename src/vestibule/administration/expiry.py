@@ -25,23 +25,24 @@ async def run(runtime: Runtime) -> None:
         # Never at the same moment as the other processes of an installation, which were started together.
         pause = runtime.settings.purge_interval / SECOND_MS
         await asyncio.sleep(pause * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311
+        now = now_ms()  # before the clock is looked at: it may jump while the sweep is under way
         if not clock.is_steady():
             continue  # retention.py says so
         try:
-            await sweep(runtime)
+            await sweep(runtime, now)
         except VestibuleError as error:
             _log.warning("what has run out cannot be deleted: %s", error.code)
         except Exception:
             _log.exception("sweeping failed unexpectedly")
 
 
-async def sweep(runtime: Runtime) -> None:
+async def sweep(runtime: Runtime, now: int) -> None:
     """Once. Raises StorageUnavailable."""
     await runtime.pending_identities.purge()
     await runtime.visitor_sessions.purge()
-    await runtime.token_endings.purge(now_ms() - LONGEST_TOKEN_MS)
+    await runtime.token_endings.purge(now - LONGEST_TOKEN_MS)
     # For as long as their visitors may come back they say whose a conversation is.
-    await attached_identities.purge(runtime.store, now_ms() - runtime.settings.visitor_session_lifetime)
-    await spent_tokens.purge(runtime.store, now_ms())
-    await socket_rooms.purge(runtime.store, now_ms())
-    await staff.purge(runtime.store, sessions_before=now_ms() - LONGEST_MS, now=now_ms())
+    await attached_identities.purge(runtime.store, now - runtime.settings.visitor_session_lifetime)
+    await spent_tokens.purge(runtime.store, now)
+    await socket_rooms.purge(runtime.store, now)
+    await staff.purge(runtime.store, sessions_before=now - LONGEST_MS, now=now)

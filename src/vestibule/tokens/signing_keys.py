@@ -132,6 +132,12 @@ class SigningKeys:
                 published[row.id] = key
             if status is Status.SIGNING and key.private is not None:
                 self._signing = key
+        if self._signing is None:
+            # None is due, as on a clock that was set back: the one that is due first. All of them are published.
+            waiting = [row for row in found if row.signs_from > now and row.id in published]
+            first = min(waiting, key=lambda row: row.signs_from, default=None)
+            if first is not None and published[first.id].private is not None:
+                self._signing = published[first.id]
         self.published, self.known = published, known
         public = KeySet([key.public for key in published.values()])
         self.jwks = msgspec.json.encode(public.as_dict(private=False))
