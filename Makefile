@@ -13,9 +13,10 @@ LOCK := $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-a
 BIN := $(VENV)/bin
 DONE := $(VENV)/.done
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
-# Few workers: each starts its own PostgreSQL. One file stays on one worker, because servers are shared
-# per module, and in the order of tests/conftest.py.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One more than there are cores: half of what tests do is waiting, and each worker starts its own PostgreSQL. One file stays
+# on one worker, because servers are shared per module, and in the order of tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest --numprocesses $(shell echo $$(($$(nproc) + 1))) --maxprocesses 4 --dist loadfile \
+	--no-loadscope-reorder
 # A browser is a large download, so it is asked for once there are tests that drive one.
 TEST_NEEDS := postgresql valkey haproxy $(if $(wildcard tests/e2e/test_*.py),chromium)
 
