@@ -280,5 +280,5 @@ def test_every_page_has_the_policy(installation: Installation) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "style=" not in answer.text, path
         assert "<script>" not in answer.text, path
-    assert len(member.get("/static/dashboard.css").content) < 15_000
+    assert len(member.get("/static/dashboard.css").content) < 20_000
     assert member.get("/inbox").headers["cache-control"] == "no-store"

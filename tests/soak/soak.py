@@ -80,7 +80,7 @@ def soak(
 ) -> Report:
     """Runs for so long, and says what came of it."""
     # Below warnings the log is what requests write; anything above is something that nobody expected.
-    given = {**settings, "VESTIBULE_LOG_LEVEL": "warning"}
+    given = {**settings, "VESTIBULE_LOG_LEVEL": "warning", "VESTIBULE_FIRST_RUN_LINK": "false"}
     with tempfile.TemporaryDirectory(prefix="vestibule-soak-") as folder, PostgresServer() as postgres:
         directory = Path(folder)
         with exposed(given, postgres.new_database(), directory, workers=WORKERS) as (server, ground):
