@@ -68,6 +68,7 @@ def main() -> None:
         f"http://127.0.0.1:{port}" for port in (options.page_port, options.provider_port, options.port)
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts it in the background has it ignored
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vestibule-example-")))
         # An installation of its own, whatever this machine is configured for.
