@@ -34,7 +34,7 @@ TEST_SETTINGS = {
 
 # `make test-quick` has a minute: of the tests that run on both engines it takes SQLite's, but for those which are about
 # the engines, and it leaves these files to `make test`.
-_ABOUT_THE_ENGINES = frozenset({"test_store.py", "test_storage_statements.py"})
+_ABOUT_THE_ENGINES = frozenset({"test_store.py"})
 _LONG_FILES = frozenset(
     {
         "test_actions_end_to_end.py",
@@ -49,6 +49,7 @@ _LONG_FILES = frozenset(
         "test_auth_endpoint_calls.py",
         "test_auth_endpoint_cli.py",
         "test_backchannel_logout.py",
+        "test_cli.py",
         "test_cli_conversations.py",
         "test_contact_devices.py",
         "test_credential_confusion.py",
@@ -69,6 +70,7 @@ _LONG_FILES = frozenset(
         "test_earlier_databases.py",
         "test_email_lookalikes.py",
         "test_enforcement.py",
+        "test_erased_people.py",
         "test_example_auth_endpoint.py",
         "test_expiry.py",
         "test_forged_contact_tokens.py",
