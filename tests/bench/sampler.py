@@ -8,7 +8,6 @@ called it.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from collections import Counter
@@ -82,5 +81,4 @@ if __name__ == "__main__":
     signal.signal(signal.SIGUSR2, _end)
     from vestibule.__main__ import main
 
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
     main()
