@@ -42,7 +42,16 @@ def read_value(text: bytes) -> Any:
 
 
 def refuse_ambiguity(text: bytes) -> None:
-    """Raises NotStrict for members that readers disagree on. `text` must be JSON within the depth."""
+    """Raises NotStrict for members that readers disagree on. `text` must be JSON within the depth.
+
+    The quick way out: written anew from what was read, where a name stands once, a text without twins has as many
+    colons as before. What could be spelled in another way (an escaped colon or name) takes the slow one."""
+    if b"\\u" not in text and b"__proto__" not in text:
+        try:
+            if _WRITE(_ANY.decode(text)).count(b":") == text.count(b":"):
+                return
+        except msgspec.DecodeError:
+            pass  # judged below
     try:
         _MEMBERS.decode(text.decode())
     except (ValueError, RecursionError):
@@ -87,4 +96,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _ANY = msgspec.json.Decoder()
+_WRITE = msgspec.json.Encoder().encode
 _MEMBERS = json.JSONDecoder(object_pairs_hook=_unique)
