@@ -199,14 +199,12 @@ class Application:
         self._audit: AuditLog | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._answer(scope, receive, send)
-        elif scope["type"] == "websocket":
+        if scope["type"] == "websocket":
             await self._hold(scope, receive, send)
-        elif scope["type"] == "lifespan":
+            return
+        if scope["type"] != "http":
             await self._live(scope, receive, send)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+            return
         began = elapsed()
         write = scope.pop("vestibule.write", None)  # it refers to the scope: both would wait for the garbage collector
         request = Request(scope, receive)

@@ -3,7 +3,7 @@ credentials of the browser, so no cookie can ever ride along."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vestibule.edge.http import Header, Reply, Request
 
@@ -17,6 +17,13 @@ class Cors:
     methods: tuple[str, ...]
     headers: tuple[str, ...]
     exposed: tuple[str, ...] = ()
+    # Also on refusals: without these a page sees a network error instead of the reason.
+    on_every_reply: tuple[Header, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        exposed = ", ".join(("X-Request-Id", "Retry-After", "Vestibule-Warning", *self.exposed)).encode()
+        headers = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", exposed))
+        object.__setattr__(self, "on_every_reply", headers)
 
     def preflight(self, request: Request) -> Reply | None:
         """The answer to a preflight request, which comes without credentials; None if this is none."""
@@ -37,8 +44,3 @@ class Cors:
                 ),
             ),
         )
-
-    def on_every_reply(self) -> tuple[Header, ...]:
-        """Also on refusals: without these a page sees a network error instead of the reason."""
-        exposed = ", ".join(("X-Request-Id", "Retry-After", "Vestibule-Warning", *self.exposed)).encode()
-        return ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", exposed))

@@ -11,9 +11,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from starlette.convertors import Convertor
 from starlette.routing import compile_path
 
 from vestibule.edge.cors import Cors
@@ -40,7 +38,7 @@ class Route:
     proves: Method | None = None
 
 
-Pattern = tuple[re.Pattern[str], dict[str, Convertor[Any]], dict[str, Route]]
+Pattern = tuple[re.Pattern[str], dict[str, Route]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,35 +66,33 @@ class Surface:
             if route.method == "GET":  # RFC 9110 section 9.3.2; the server leaves the content out
                 methods.setdefault("HEAD", route)
         for path, methods in by_pattern.items():
-            regex, _, convertors = compile_path(path)
-            self._patterns.append((regex, convertors, methods))
+            regex, _, _ = compile_path(path)
+            self._patterns.append((regex, methods))
 
     async def answer(self, request: Request) -> Reply:
         """The reply to any request below the prefixes; every error becomes one of the dialect's."""
         if self.secret_paths:
             request.facts["path"] = f"{self.prefixes[0]}/…"
-        if self.cors is None:
-            return await self._reply(request)
-        reply = self.cors.preflight(request) or await self._reply(request)
-        reply.headers += self.cors.on_every_reply()
+        reply = self.cors.preflight(request) if self.cors is not None else None
+        if reply is None:
+            try:
+                reply = await self._handler(request)(request)
+            except VestibuleError as error:
+                reply = self.refuse(request, error)
+            except ClientGone:
+                raise
+            except asyncio.CancelledError:
+                # By the server alone, when its time to stop is over.
+                reply = self.refuse(request, Stopping(step="stop"))
+            except MemoryError:
+                reply = self.refuse(request, OutOfMemory(step="memory"))
+            except Exception:
+                # Not by design: the traceback goes to the log, a stable answer to the caller.
+                _log.exception("unexpected error", extra={"surface": self.name})
+                reply = self.refuse(request, VestibuleError())
+        if self.cors is not None:
+            reply.headers += self.cors.on_every_reply
         return reply
-
-    async def _reply(self, request: Request) -> Reply:
-        try:
-            return await self._handler(request)(request)
-        except VestibuleError as error:
-            return self.refuse(request, error)
-        except ClientGone:
-            raise
-        except asyncio.CancelledError:
-            # By the server alone, when its time to stop is over.
-            return self.refuse(request, Stopping(step="stop"))
-        except MemoryError:
-            return self.refuse(request, OutOfMemory(step="memory"))
-        except Exception:
-            # Not by design: the traceback goes to the log, a stable answer to the caller.
-            _log.exception("unexpected error", extra={"surface": self.name})
-            return self.refuse(request, VestibuleError())
 
     async def hold(self, request: Request, socket: Socket, request_id: bytes) -> int:
         """Until the WebSocket is over; the status that it was answered with. Raises ClientGone."""
@@ -143,10 +139,10 @@ class Surface:
         return route.handler
 
     def _match(self, request: Request) -> dict[str, Route]:
-        for regex, convertors, methods in self._patterns:
+        for regex, methods in self._patterns:
             match = regex.match(request.path)
             if match is not None:
-                request.params = {name: str(convertors[name].convert(text)) for name, text in match.groupdict().items()}
+                request.params = match.groupdict()
                 return methods
         raise NoSuchPath(step="route")
 
