@@ -11,4 +11,5 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("tests.fixtures.responding")
     config.pluginmanager.import_plugin("tests.fixtures.puzzel")
     config.pluginmanager.import_plugin("tests.fixtures.object_store")
+    config.pluginmanager.import_plugin("tests.fixtures.uploads")
     config.pluginmanager.import_plugin("tests.fixtures.valkey")
