@@ -102,6 +102,7 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
             contact_tokens,
             token_lifetime_ms=settings.visitor_token_lifetime,
             lifetime_ms=settings.visitor_session_lifetime,
+            longest_ms=settings.visitor_session_longest,
         ),
         audit=AuditLog(store, sealer),
         admin_keys=AdminKeys(store),

@@ -97,7 +97,7 @@ class RateLimiter:
 
     def take_here(self, workspace_id: str, name: str, limit: int) -> None:
         """Counts one request in this process alone, for limits of which there is one for each person: sharing those
-        would cost every sign-in three statements. Raises RateLimited."""
+        would cost every sign-in, and every look for news, three statements. Raises RateLimited."""
         now = now_ms()
         bucket = self._here.get((workspace_id, name))
         if bucket is None:
@@ -106,7 +106,8 @@ class RateLimiter:
         if bucket.minute != minute:
             bucket.previous = bucket.pending if bucket.minute == minute - 1 else 0
             bucket.minute, bucket.pending = minute, 0
-        if bucket.used(now) + 1 > limit:
+        # Far from its limit, as nearly always, a request does not wait for the share of the last minute.
+        if bucket.pending + bucket.previous >= limit and bucket.used(now) + 1 > limit:
             raise RateLimited(limit, _wait(bucket, limit, now), detail=f"{name}: {limit} a minute")
         bucket.pending += 1
 
@@ -123,14 +124,14 @@ class RateLimiter:
     async def flush(self) -> None:
         """Adds what was counted to the totals. Raises StorageUnavailable."""
         minute = now_ms() // MINUTE_MS
+        if minute != self._swept:  # first: also while the totals are not to be had
+            self._swept = minute
+            self._here = {key: bucket for key, bucket in self._here.items() if bucket.minute >= minute - 1}
         for key, bucket in list(self._buckets.items()):
             if bucket.pending and bucket.syncing is None:
                 await self._meet(bucket, None)
             elif 0 <= bucket.minute < minute - 1 and bucket.syncing is None:  # else somebody is about to count on it
                 del self._buckets[key]
-        if minute != self._swept:
-            self._swept = minute
-            self._here = {key: bucket for key, bucket in self._here.items() if bucket.minute >= minute - 1}
         if abs(minute - self._purged) >= _PURGE_EVERY_MINUTES:
             self._purged = minute
             await self._totals.purge(minute - 2)

@@ -199,6 +199,9 @@ class Settings:
     visitor_session_lifetime: int = _setting(
         _duration("1m", "365d"), "30d", "A visitor session ends when it was not refreshed for this long."
     )
+    visitor_session_longest: int = _setting(
+        _duration("1m", "3650d"), "90d", "A visitor session ends after this, however often it was refreshed."
+    )
     signing_key_lead: int = _setting(
         _duration("0s", "30d"), "24h", "How long a new signing key is published before it signs."
     )
@@ -248,6 +251,12 @@ class Settings:
     )
     rate_limit_address_messages: int = _setting(
         _whole(1, 1_000_000_000), "600", "Likewise per client address and workspace."
+    )
+    rate_limit_requests: int = _setting(
+        _whole(0, 1_000_000_000), "1200", "Requests a minute of a contact, in each worker; 0: any number."
+    )
+    rate_limit_address_requests: int = _setting(
+        _whole(0, 1_000_000_000), "60000", "Likewise per client address, of those who prove nothing."
     )
     rate_limit_exchange_address: int = _setting(
         _whole(1, 1_000_000_000), "120", "Token exchanges a minute per client address."

@@ -157,6 +157,36 @@ def test_sessions_run_out_and_are_swept(installation: Installation, tmp_path: Pa
             time.sleep(0.1)
 
 
+def test_a_session_ends_however_often_it_was_refreshed(installation: Installation, tmp_path: Path) -> None:
+    """OWASP ASVS 7.3.2: whoever goes on refreshing alone, with a token that was taken, would have it for ever."""
+    day = 86_400_000
+    sql = (
+        "UPDATE refresh_tokens SET created_at = created_at - $2, expires_at = expires_at - $2"
+        " WHERE workspace_id = $1 RETURNING created_at, expires_at"
+    )
+    with beside(installation, tmp_path, visitor_session_lifetime="365d", visitor_session_longest="7d") as server:
+        front = Front(installation.workspace(), base_url=server.base_url)
+        session = front.session()
+        for _ in range(3):  # two days later, each time
+            times = set(installation.rows(sql, front.workspace.id, 2 * day))
+            assert len(times) == 1, "all of a session's rows say when it began and ends"
+            [(began, ends)] = times
+            assert ends == began + 7 * day
+            answer = front.refresh(session["refresh_token"])
+            assert (answer.status_code, answer.json()["expires_in"]) == (200, 3600)
+            assert answer.json()["visitor_id"] == session["visitor_id"]
+            session = answer.json()
+        installation.rows(sql, front.workspace.id, day - 600_000)  # ten minutes before the end
+        last = front.refresh(session["refresh_token"]).json()
+        assert 500 < last["expires_in"] <= 600, "the access token does not outlive the session"
+        claims = claims_of(last["access_token"])
+        assert claims["exp"] - claims["iat"] == last["expires_in"]
+
+        installation.rows(sql, front.workspace.id, 600_000)
+        oauth(front.refresh(last["refresh_token"]), 400, "invalid_grant")
+        assert front.session()["visitor_id"] != session["visitor_id"]
+
+
 def test_addresses_can_be_listed(installation: Installation, tmp_path: Path) -> None:
     with beside(installation, tmp_path, trusted_proxies="127.0.0.0/8") as server:
         workspace = installation.workspace()

@@ -53,12 +53,17 @@ async def recognise(runtime: Runtime, token: str) -> ContactClaims:
     InvalidContactToken, WorkspaceDisabled."""
     claims = await runtime.contact_tokens.check(token)
     runtime.token_endings.check(claims)
-    workspace = await runtime.tenancy.by_id(claims.org_id)
+    await require_open(runtime, claims.org_id)
+    return claims
+
+
+async def require_open(runtime: Runtime, workspace_id: str) -> None:
+    """Whether the workspace of a good token is there. Raises InvalidContactToken, WorkspaceDisabled."""
+    workspace = await runtime.tenancy.by_id(workspace_id)
     if workspace is None:
         raise InvalidContactToken(detail="its workspace is gone", step="workspace")
     if workspace.disabled_at is not None:
         raise WorkspaceDisabled(step="workspace")
-    return claims
 
 
 def unverified_contact(

@@ -49,6 +49,7 @@ CONTACT_TOKEN = Security(
         errors.AmbiguousCredentials,
         errors.MissingCredentials,
         errors.InvalidContactToken,
+        errors.RateLimited,
         errors.WorkspaceDisabled,
         errors.OriginNotAllowed,
         errors.NoSigningKey,

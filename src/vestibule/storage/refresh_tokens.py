@@ -14,12 +14,13 @@ INSERT = statement(
     VALUES ($1, $2, $3, 0, $4, $5) RETURNING $slot, token_hash
     """,
 )
-# Counts, so that of two uses at once exactly one is the first.
+# Counts, so that of two uses at once exactly one is the first. `created_at` is when the session began.
 USE = statement(
     "refresh_tokens.use",
     """
     UPDATE refresh_tokens SET uses = uses + 1 WHERE workspace_id = $1 AND token_hash = $2 AND expires_at > $3
-    RETURNING visitor_id, uses
+        AND created_at > $4
+    RETURNING visitor_id, uses, created_at
     """,
 )
 END = statement("refresh_tokens.end", "DELETE FROM refresh_tokens WHERE workspace_id = $1 AND visitor_id = $2")
@@ -27,7 +28,7 @@ PURGE = statement("refresh_tokens.purge", "DELETE FROM refresh_tokens WHERE expi
 
 
 class RefreshRow(msgspec.Struct, frozen=True):
-    """Times are epoch milliseconds."""
+    """Times are epoch milliseconds; `created_at` is when the session began, in each of its rows."""
 
     workspace_id: str
     token_hash: str
@@ -37,9 +38,10 @@ class RefreshRow(msgspec.Struct, frozen=True):
 
 
 class Used(msgspec.Struct, frozen=True):
-    """Whose token it was. `again`: it had been used before, so the session is over."""
+    """Whose token it was, and when their session began. `again`: it had been used before, so the session is over."""
 
     visitor_id: str
+    began: int
     again: bool
 
 
@@ -47,21 +49,25 @@ async def insert(store: Store, row: RefreshRow) -> None:
     await store.write(INSERT, *msgspec.structs.astuple(row))
 
 
-async def rotate(store: Store, workspace_id: str, token_hash: str, following: RefreshRow) -> Used | None:
-    """Takes a token and puts the following one in its place, whose visitor is the taken one's; a token that was taken
-    before takes its whole session with it. None where it is unknown or has run out."""
+async def rotate(
+    store: Store, workspace_id: str, token_hash: str, following: RefreshRow, *, now: int, longest: int
+) -> Used | None:
+    """Takes a token and puts the following one in its place, whose visitor and session are the taken one's; a token
+    that was taken before takes its whole session with it. None where it is unknown or has run out, or its session is
+    `longest` old."""
 
     def work() -> Work[Used | None]:
-        found = yield query(USE, workspace_id, token_hash, following.created_at)
+        found = yield query(USE, workspace_id, token_hash, now, now - longest)
         if not found:
             return None
-        visitor_id, uses = str(found[0][0]), int(found[0][1])
+        visitor_id, uses, began = str(found[0][0]), int(found[0][1]), int(found[0][2])
         if uses > 1:
             yield end(workspace_id, visitor_id)
         else:
-            row = msgspec.structs.replace(following, visitor_id=visitor_id)
+            until = min(following.expires_at, began + longest)
+            row = msgspec.structs.replace(following, visitor_id=visitor_id, created_at=began, expires_at=until)
             yield query(INSERT, *msgspec.structs.astuple(row))
-        return Used(visitor_id, again=uses > 1)
+        return Used(visitor_id, began, again=uses > 1)
 
     return await store.transact(work)
 

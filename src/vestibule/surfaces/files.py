@@ -16,6 +16,7 @@ from vestibule.conversations.files import PREFIX, find_linked, link_ends_at
 from vestibule.edge.entity_tags import is_known
 from vestibule.edge.http import Header, Reply, Request
 from vestibule.edge.problem import problem
+from vestibule.edge.request_limits import count_stranger
 from vestibule.edge.streaming import StreamedReply
 from vestibule.edge.surface import Route, Surface
 from vestibule.errors import NotFound
@@ -49,6 +50,7 @@ def surface(runtime: Runtime, _runner: Runner) -> Surface:
 
 async def _serve(runtime: Runtime, request: Request) -> Reply:
     params = request.params
+    count_stranger(runtime, request)
     file = await find_linked(runtime, params["workspace_id"], params["file_id"], params["secret"])
     request.facts |= {"workspace": file.workspace_id, "file": file.id}
     tag = f'"{file.id}"'.encode()

@@ -45,19 +45,24 @@ class VisitorSession(msgspec.Struct, frozen=True):
 
 
 class VisitorSessions:
-    """Of one installation. A session ends when it was not refreshed for `lifetime_ms`."""
+    """Of one installation. A session ends when it was not refreshed for `lifetime_ms`, and after `longest_ms` however
+    often it was: a thief who refreshes alone would go on for ever (ASVS 7.3.2)."""
 
-    def __init__(self, store: Store, tokens: ContactTokens, *, token_lifetime_ms: int, lifetime_ms: int) -> None:
+    def __init__(
+        self, store: Store, tokens: ContactTokens, *, token_lifetime_ms: int, lifetime_ms: int, longest_ms: int
+    ) -> None:
         self._store = store
         self._tokens = tokens
         self._token_lifetime = token_lifetime_ms
-        self._lifetime = lifetime_ms
+        self._lifetime = min(lifetime_ms, longest_ms)
+        self._longest = longest_ms
 
     async def start(self, workspace_id: str) -> VisitorSession:
         """A new visitor. Nothing is known of them, and no contact is made before they write. Raises NoSigningKey."""
         visitor_id = new_id()
-        text, row = self._new_token(workspace_id, visitor_id)
-        session = self._session(workspace_id, visitor_id, text)
+        now = now_ms()
+        text, row = self._new_token(workspace_id, visitor_id, now)
+        session = self._session(workspace_id, visitor_id, text, self._longest)
         await rows.insert(self._store, row)
         return session
 
@@ -65,30 +70,33 @@ class VisitorSessions:
         """The session goes on with new tokens; the old refresh token is worth nothing any more. Raises InvalidGrant,
         alike for unknown, expired, ended and used; the last one ends the session."""
         workspace_id = workspace_of(refresh_token)
-        text, following = self._new_token(workspace_id, "")
-        used = await rows.rotate(self._store, workspace_id, _fingerprint(refresh_token), following)
+        now = now_ms()
+        text, following = self._new_token(workspace_id, "", now)
+        fingerprint = _fingerprint(refresh_token)
+        used = await rows.rotate(self._store, workspace_id, fingerprint, following, now=now, longest=self._longest)
         if used is None:
             raise InvalidGrant(_REFUSED, detail="unknown, expired or ended", step="refresh_token")
         if used.again:
-            now = now_ms()
             # The access tokens too, within 5 s on every worker.
             await token_endings.insert(self._store, Ending(workspace_id, used.visitor_id, used.visitor_id, 0), now)
             raise InvalidGrant(_REFUSED, detail="used before: the session is over", step="reuse")
-        return self._session(workspace_id, used.visitor_id, text)
+        return self._session(workspace_id, used.visitor_id, text, used.began + self._longest - now)
 
     async def purge(self) -> int:
         """Deletes what has run out; how many."""
         return await rows.purge(self._store, now_ms())
 
-    def _new_token(self, workspace_id: str, visitor_id: str) -> tuple[str, RefreshRow]:
-        text, now = PREFIX + short_id(workspace_id) + random_base62(_SECRET), now_ms()
+    def _new_token(self, workspace_id: str, visitor_id: str, now: int) -> tuple[str, RefreshRow]:
+        text = PREFIX + short_id(workspace_id) + random_base62(_SECRET)
         return text, RefreshRow(workspace_id, _fingerprint(text), visitor_id, now, now + self._lifetime)
 
-    def _session(self, workspace_id: str, visitor_id: str, refresh_token: str) -> VisitorSession:
+    def _session(self, workspace_id: str, visitor_id: str, refresh_token: str, left: int) -> VisitorSession:
+        """`left`: what the session has until its end. Its access tokens do not outlive it, but for a second."""
+        life = max(SECOND_MS, min(self._token_lifetime, left))
         access_token = self._tokens.issue_unverified(
-            workspace_id, visitor_id, None, token_id=visitor_id, lifetime_ms=self._token_lifetime
+            workspace_id, visitor_id, None, token_id=visitor_id, lifetime_ms=life
         )
-        return VisitorSession(workspace_id, visitor_id, access_token, refresh_token, self._token_lifetime // SECOND_MS)
+        return VisitorSession(workspace_id, visitor_id, access_token, refresh_token, life // SECOND_MS)
 
 
 def workspace_of(refresh_token: str) -> str:

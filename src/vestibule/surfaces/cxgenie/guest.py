@@ -16,9 +16,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from vestibule.conversations.admission import Reason, admit_call, admit_unverified
-from vestibule.conversations.visitor import recognise, visitor_of
+from vestibule.conversations.admission import Reason, admit_unverified
+from vestibule.conversations.visitor import visitor_of
 from vestibule.edge.bearer import bearer
+from vestibule.edge.contact_bearer import claims_of
 from vestibule.edge.http import ClientGone, Request
 from vestibule.edge.socket_io import Connection, Ended
 from vestibule.edge.strict_json import convert
@@ -84,7 +85,7 @@ class Guest:
 
     async def connected(self, auth: Any) -> None:
         """A token may be shown as the connection's payload, or as any other bearer. Raises MissingCredentials,
-        AmbiguousCredentials, InvalidContactToken, WorkspaceDisabled, OriginNotAllowed, LoginRequired."""
+        AmbiguousCredentials, InvalidContactToken, RateLimited, WorkspaceDisabled, OriginNotAllowed, LoginRequired."""
         token = auth.get("token") if isinstance(auth, dict) else None
         if token is None and self._request.headers(b"authorization"):
             token = bearer(self._request)
@@ -190,10 +191,8 @@ class Guest:
         return reader, token
 
     async def _recognised(self, token: str, reason: Reason) -> Reader:
-        """Raises InvalidContactToken, WorkspaceDisabled, OriginNotAllowed, LoginRequired."""
-        claims = await recognise(self._runtime, token)
-        self._request.facts |= {"workspace": claims.org_id, "contact": claims.sub}
-        await admit_call(self._runtime, claims.org_id, self._request.headers(b"origin"))
+        """Raises InvalidContactToken, RateLimited, WorkspaceDisabled, OriginNotAllowed, LoginRequired."""
+        claims = await claims_of(self._runtime, self._request, token)
         found = visitor_of(claims)
         if not found.verified:
             await admit_unverified(self._runtime, found.workspace_id, reason, self._request.facts)

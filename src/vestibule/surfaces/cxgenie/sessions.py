@@ -10,6 +10,7 @@ import msgspec
 from vestibule.auth_endpoint.user_token import usable
 from vestibule.edge.arrivals import let_in
 from vestibule.edge.http import Reply, Request
+from vestibule.edge.request_limits import count_stranger
 from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
 from vestibule.edge.user_tokens import PageFields, SignedIn, sign_in
@@ -52,7 +53,7 @@ class Sessions:
         ]
 
     async def bot(self, request: Request) -> Reply:
-        workspace = await self._workspace(request.params["bot_id"])
+        workspace = await self._workspace(request, request.params["bot_id"])
         settings = await self._runtime.tenancy.auth_endpoint(workspace.id)
         return data_reply(bot_of(workspace, settings))
 
@@ -60,7 +61,7 @@ class Sessions:
         settings = self._runtime.settings
         body = await request.body(most=settings.max_body_bytes, within=settings.body_timeout / 1000)
         payload = decode(body, self._start)
-        workspace = await self._workspace(payload.bot_id)
+        workspace = await self._workspace(request, payload.bot_id)
         request.facts["workspace"] = workspace.id
         if usable(payload.customer_auth_token) is None:
             return await self._guest(request, workspace, payload)
@@ -89,7 +90,9 @@ class Sessions:
             {"customer": customer, "guest_token": done.token, "expires_in": done.life, "verified": done.verified}
         )
 
-    async def _workspace(self, bot_id: str) -> Workspace:
+    async def _workspace(self, request: Request, bot_id: str) -> Workspace:
+        """Raises RateLimited, NotFound, WorkspaceDisabled."""
+        count_stranger(self._runtime, request)
         found = await self._runtime.tenancy.by_id(bot_id.lower()) if is_id(bot_id.lower()) else None
         if found is None:
             raise NotFound("There is no such bot.", step="bot_id")

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Reply, Request
+from vestibule.edge.request_limits import count_stranger
 from vestibule.edge.socket import Socket
 from vestibule.edge.socket_io import SOCKET_PATH, Connection, Pace, require_websocket
 from vestibule.edge.surface import Route
@@ -36,6 +37,7 @@ class Sockets:
         """One WebSocket, from its request to its end."""
         settings = self._runtime.settings
         require_websocket(request)
+        count_stranger(self._runtime, request)
         address = address_bucket(client_address(request, settings.trusted_proxies))
         pace = Pace(
             settings.header_timeout / 1000,

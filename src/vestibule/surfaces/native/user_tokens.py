@@ -12,6 +12,7 @@ from msgspec import Meta
 from vestibule.auth_endpoint.user_token import LONGEST
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.operation import Answer, Operation
+from vestibule.edge.request_limits import count_stranger
 from vestibule.edge.surface import Route
 from vestibule.edge.user_tokens import PageFields, sign_in
 from vestibule.errors import (
@@ -71,6 +72,7 @@ def routes(runtime: Runtime) -> Sequence[Route]:
 
     async def authenticate(request: Request) -> Reply:
         payload = await read_body(runtime, request, decoder)
+        count_stranger(runtime, request)
         workspace = await _workspace(runtime, payload)
         done = await sign_in(runtime, request, workspace, payload.user_token, payload.fields)
         answer = ContactToken(done.token, done.life, ProvenContact(done.contact_id, done.verified))

@@ -13,6 +13,7 @@ from vestibule.conversations.admission import admit_call
 from vestibule.edge.arrivals import let_in
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.request_limits import count_stranger
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, InvalidWidgetToken, RateLimited, WorkspaceDisabled
 from vestibule.identity import profile_rules as rules
@@ -103,7 +104,8 @@ class Visitors:
 
     async def _workspace(self, request: Request, named: str) -> Workspace:
         """By its widget token, or by its id as CX Genie's `data-aid` names it. Both are public, and neither proves
-        anything. Raises InvalidWidgetToken, WorkspaceDisabled, OriginNotAllowed."""
+        anything. Raises RateLimited, InvalidWidgetToken, WorkspaceDisabled, OriginNotAllowed."""
+        count_stranger(self._runtime, request)
         tenancy = self._runtime.tenancy
         found = None
         if is_id(named):
@@ -142,7 +144,7 @@ _CONFIG = Operation(
         ),
     ),
     answers=(Answer(about="The widget's configuration.", type=WidgetConfig),),
-    errors=(InvalidField, InvalidWidgetToken, WorkspaceDisabled),
+    errors=(InvalidField, InvalidWidgetToken, WorkspaceDisabled, RateLimited),
     public=True,
 )
 _CREATE = Operation(

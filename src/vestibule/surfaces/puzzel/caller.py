@@ -54,7 +54,8 @@ _BODY = msgspec.json.Decoder(Shown | list[Any])
 
 
 async def visitor(runtime: Runtime, request: Request) -> Visitor:
-    """Raises MissingCredentials, AmbiguousCredentials, InvalidContactToken, WorkspaceDisabled, OriginNotAllowed."""
+    """Raises MissingCredentials, AmbiguousCredentials, InvalidContactToken, RateLimited, WorkspaceDisabled,
+    OriginNotAllowed."""
     return visitor_of(await claims_of(runtime, request))
 
 

@@ -15,6 +15,7 @@ from vestibule.conversations.visitor import Visitor
 from vestibule.edge.contact_bearer import admit
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.message_limits import count_message
+from vestibule.edge.request_limits import count_stranger
 from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, NotFound
@@ -149,6 +150,7 @@ class Chat:
         customer_id = request.query("customerId")
         if customer_id is None:
             return (await caller.visitor(self._runtime, request)).workspace_id
+        count_stranger(self._runtime, request)
         known = customer_id.isascii() and customer_id.isprintable()
         workspace = await self._runtime.tenancy.by_customer_id(customer_id) if known else None
         if workspace is None or workspace.disabled_at is not None:

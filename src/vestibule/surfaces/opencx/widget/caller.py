@@ -5,19 +5,22 @@ from __future__ import annotations
 from vestibule.conversations.admission import admit_call
 from vestibule.conversations.visitor import Visitor, visitor_of
 from vestibule.edge.bearer import bearer
-from vestibule.edge.contact_bearer import admit
+from vestibule.edge.contact_bearer import admit, shown
 from vestibule.edge.http import Request
-from vestibule.errors import InvalidContactToken, InvalidWidgetToken, WorkspaceDisabled
+from vestibule.edge.request_limits import count_stranger
+from vestibule.errors import InvalidWidgetToken, WorkspaceDisabled
 from vestibule.model.workspace import Workspace
 from vestibule.runtime import Runtime
 
 
 async def workspace_of(runtime: Runtime, request: Request) -> Workspace:
-    """The workspace that `X-Bot-Token` names. Raises InvalidWidgetToken, WorkspaceDisabled, OriginNotAllowed."""
+    """The workspace that `X-Bot-Token` names. Raises InvalidWidgetToken, RateLimited, WorkspaceDisabled,
+    OriginNotAllowed."""
     values = request.headers(b"x-bot-token")
     token = values[0].decode("latin-1") if len(values) == 1 else ""
     workspace = await runtime.tenancy.by_widget_token(token) if 0 < len(token) <= 256 else None
     if workspace is None:
+        count_stranger(runtime, request)
         raise InvalidWidgetToken(step="widget_token")
     request.facts["workspace"] = workspace.id
     if workspace.disabled_at is not None:
@@ -28,13 +31,8 @@ async def workspace_of(runtime: Runtime, request: Request) -> Workspace:
 
 async def visitor(runtime: Runtime, request: Request) -> Visitor:
     """The bearer of a good contact token of that very workspace. Trust is read from the token: where the page put it
-    says nothing (DESIGN rule 2.1). Raises MissingCredentials, InvalidContactToken, LoginRequired."""
+    says nothing (DESIGN rule 2.1). Raises MissingCredentials, InvalidContactToken, RateLimited, LoginRequired."""
     workspace = await workspace_of(runtime, request)
-    claims = await runtime.contact_tokens.check(bearer(request))
-    if claims.org_id != workspace.id:
-        raise InvalidContactToken(detail="of another workspace", step="workspace")
-    runtime.token_endings.check(claims)
-    request.facts["contact"] = claims.sub
-    found = visitor_of(claims)
+    found = visitor_of(await shown(runtime, request, bearer(request), of=workspace.id))
     await admit(runtime, request, found)
     return found

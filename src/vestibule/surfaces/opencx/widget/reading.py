@@ -12,6 +12,7 @@ import msgspec
 from vestibule.conversations.opening import list_conversations, open_conversation
 from vestibule.edge.entity_tags import digest_of, is_known
 from vestibule.edge.http import Reply, Request, json_reply
+from vestibule.edge.request_limits import count_stranger
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, ScopeRequired
 from vestibule.model.conversation import Conversation
@@ -74,6 +75,7 @@ class Reading:
 
     async def config(self, request: Request) -> Reply:
         """Needs the bot token only: a stale user token must not keep the widget from showing itself."""
+        count_stranger(self._runtime, request)
         workspace = await workspace_of(self._runtime, request)
         widget = await self._runtime.tenancy.widget(workspace.id)
         modes = tuple(_Mode(mode.id, mode.name, mode.slug) for mode in widget.modes)
