@@ -87,6 +87,7 @@ async def _identities(seat: Seat) -> Reply:
 
 
 async def _devices(seat: Seat) -> Reply:
+    await seat.desk.audit.flush()
     found = await devices.list_all(seat.desk, seat.workspace_id, _id(seat))
     return answer(200, DeviceList([_device_of(device) for device in found]))
 
@@ -97,6 +98,7 @@ async def _end(seat: Seat) -> Reply:
 
 
 async def _merges(seat: Seat) -> Reply:
+    await seat.desk.audit.flush()
     found = await contacts.merges(seat.desk, seat.workspace_id, _id(seat))
     return answer(200, ContactMergeList([_merge_of(each) for each in found]))
 
