@@ -13,14 +13,14 @@ from vestibule.administration import actions, responders
 from vestibule.administration.desk import Desk
 from vestibule.administration.responders import Change
 from vestibule.edge.http import Reply
-from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.operation import Operation
 from vestibule.edge.surface import Route
-from vestibule.errors import CannotUnseal, InvalidDeclaration, InvalidField, NotFound, StaleEdit
+from vestibule.errors import CannotUnseal, InvalidDeclaration, InvalidField
 from vestibule.model.action import Action, ActionDeclaration, ActionPolicy, Variables
 from vestibule.model.responder import Mode, WidgetSettings
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
-from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint, gone
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, gone
 
 _RESPONDER = f"{WORKSPACE}/responder"
 _WIDGET = f"{WORKSPACE}/widget"
@@ -106,14 +106,14 @@ def routes(runtime: Runtime) -> Sequence[Route]:
 
 
 async def _read_responder(seat: Seat) -> Reply:
-    return await seat.shown(_responder(seat))
+    return await seat.shown(_responder)
 
 
 async def _change_responder(seat: Seat) -> Reply:
     wanted = seat.read(_CHANGE)
-    desk = await seat.editing(_responder(seat))
+    desk = await seat.editing(_responder)
     _, made = await responders.change(desk, seat.workspace_id, wanted)
-    reply = await seat.shown(_responder(seat))
+    reply = await seat.shown(_responder)
     if made is None:
         return reply
     shown = msgspec.json.decode(reply.body, type=Responder)
@@ -121,12 +121,12 @@ async def _change_responder(seat: Seat) -> Reply:
 
 
 async def _read_widget(seat: Seat) -> Reply:
-    return await seat.shown(_widget(seat))
+    return await seat.shown(_widget)
 
 
 async def _change_widget(seat: Seat) -> Reply:
     wanted = seat.read(_WIDGET_CHANGE)
-    desk = await seat.editing(_widget(seat))
+    desk = await seat.editing(_widget)
     await responders.change_widget(
         desk,
         seat.workspace_id,
@@ -135,7 +135,7 @@ async def _change_widget(seat: Seat) -> Reply:
         modes=wanted.modes,
         allowed_origins=wanted.allowed_origins,
     )
-    return await seat.shown(_widget(seat))
+    return await seat.shown(_widget)
 
 
 async def _list_actions(seat: Seat) -> Reply:
@@ -145,88 +145,71 @@ async def _list_actions(seat: Seat) -> Reply:
 
 
 async def _read_action(seat: Seat) -> Reply:
-    return await seat.shown(_action(seat))
+    return await seat.shown(_action)
 
 
 async def _put_action(seat: Seat) -> Reply:
     wanted = seat.read(_BODY)
     if wanted.name != seat.request.params["action_name"]:
         raise InvalidField("name", "must be the one in the path")
-    desk = seat.desk
-    if seat.request.headers(b"if-match"):
-        desk = await seat.editing(_action(seat))
+    desk = await seat.editing(_action)
     members = {name: getattr(wanted, name) for name in ActionDeclaration.__struct_fields__}
     await actions.put(desk, seat.workspace_id, ActionDeclaration(**members), form=wanted.form)
-    return await seat.shown(_action(seat))
+    return await seat.shown(_action)
 
 
 async def _remove_action(seat: Seat) -> Reply:
-    desk = await seat.editing(_action(seat))
+    desk = await seat.editing(_action)
     await actions.remove(desk, seat.workspace_id, seat.request.params["action_name"])
     return gone()
 
 
 async def _read_policy(seat: Seat) -> Reply:
-    return await seat.shown(_policy(seat))
+    return await seat.shown(_policy)
 
 
 async def _put_policy(seat: Seat) -> Reply:
     wanted = seat.read(_POLICY_BODY)
-    desk = await seat.editing(_policy(seat))
+    desk = await seat.editing(_policy)
     await actions.set_policy(desk, seat.workspace_id, wanted)
-    return await seat.shown(_policy(seat))
+    return await seat.shown(_policy)
 
 
 async def _read_variables(seat: Seat) -> Reply:
-    return await seat.shown(_variables(seat))
+    return await seat.shown(_variables)
 
 
 async def _put_variables(seat: Seat) -> Reply:
     wanted = seat.read(_VARIABLES_BODY)
-    desk = await seat.editing(_variables(seat))
+    desk = await seat.editing(_variables)
     await actions.set_variables(desk, seat.workspace_id, wanted)
-    return await seat.shown(_variables(seat))
+    return await seat.shown(_variables)
 
 
-def _responder(seat: Seat) -> View:
-    async def view(desk: Desk) -> Responder:
-        found = responders.shown(await responders.read(desk, seat.workspace_id))
-        return Responder(**msgspec.structs.asdict(found))
-
-    return view
+async def _responder(seat: Seat, desk: Desk) -> Responder:
+    found = responders.shown(await responders.read(desk, seat.workspace_id))
+    return Responder(**msgspec.structs.asdict(found))
 
 
-def _widget(seat: Seat) -> View:
-    async def view(desk: Desk) -> Widget:
-        found: WidgetSettings = await responders.read_widget(desk, seat.workspace_id)
-        return Widget(found.list_seconds, found.poll_seconds, found.modes, found.allowed_origins)
-
-    return view
+async def _widget(seat: Seat, desk: Desk) -> Widget:
+    found: WidgetSettings = await responders.read_widget(desk, seat.workspace_id)
+    return Widget(found.list_seconds, found.poll_seconds, found.modes, found.allowed_origins)
 
 
-def _action(seat: Seat) -> View:
-    async def view(desk: Desk) -> ActionBody:
-        found = await actions.get(desk, seat.workspace_id, seat.request.params["action_name"])
-        return _body_of(found, (await actions.policy(desk, seat.workspace_id)).forms)
-
-    return view
+async def _action(seat: Seat, desk: Desk) -> ActionBody:
+    found = await actions.get(desk, seat.workspace_id, seat.request.params["action_name"])
+    return _body_of(found, (await actions.policy(desk, seat.workspace_id)).forms)
 
 
-def _policy(seat: Seat) -> View:
-    async def view(desk: Desk) -> ActionPolicy:
-        await actions.list_all(desk, seat.workspace_id)  # whether there is such a workspace
-        found = await actions.policy(desk, seat.workspace_id)
-        return ActionPolicy(found.locked, found.context_headers, found.send_assertion)
-
-    return view
+async def _policy(seat: Seat, desk: Desk) -> ActionPolicy:
+    await actions.list_all(desk, seat.workspace_id)  # whether there is such a workspace
+    found = await actions.policy(desk, seat.workspace_id)
+    return ActionPolicy(found.locked, found.context_headers, found.send_assertion)
 
 
-def _variables(seat: Seat) -> View:
-    async def view(desk: Desk) -> VariableNames:
-        await actions.list_all(desk, seat.workspace_id)
-        return VariableNames(await actions.variable_names(desk, seat.workspace_id))
-
-    return view
+async def _variables(seat: Seat, desk: Desk) -> VariableNames:
+    await actions.list_all(desk, seat.workspace_id)
+    return VariableNames(await actions.variable_names(desk, seat.workspace_id))
 
 
 def _body_of(action: Action, forms: tuple[str, ...]) -> ActionBody:
@@ -238,29 +221,17 @@ def _tags(reply: Reply) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(header for header in reply.headers if header[0] == b"etag")
 
 
-_NAME = Parameter(name="action_name", location="path", about="The action's name.")
-_READ_ERRORS = (NotFound, CannotUnseal)
-_EDIT_ERRORS = (NotFound, StaleEdit, InvalidDeclaration, CannotUnseal)
+def _reading(name: str, summary: str, type_: object) -> Operation:
+    return Operation(name=name, summary=summary, answers=doc.one(type_, "As it is."), errors=(CannotUnseal,))
 
 
-def _reading(name: str, summary: str, type_: object, *parameters: Parameter) -> Operation:
+def _changing(name: str, summary: str, request: object, type_: object) -> Operation:
     return Operation(
         name=name,
         summary=summary,
-        parameters=(doc.WORKSPACE_ID, *parameters),
-        answers=doc.one(type_, "As it is."),
-        errors=_READ_ERRORS,
-    )
-
-
-def _changing(name: str, summary: str, request: object, type_: object, *parameters: Parameter) -> Operation:
-    return Operation(
-        name=name,
-        summary=summary,
-        parameters=(doc.WORKSPACE_ID, *parameters, doc.IF_MATCH),
         request=request,
         answers=doc.one(type_, "As it is now."),
-        errors=_EDIT_ERRORS,
+        errors=(InvalidDeclaration, CannotUnseal),
     )
 
 
@@ -271,19 +242,12 @@ _CHANGE_WIDGET = _changing("changeWidget", "Change how the widget behaves", Widg
 _LIST_ACTIONS = Operation(
     name="listActions",
     summary="List a workspace's actions",
-    parameters=(doc.WORKSPACE_ID,),
-    answers=(Answer(about="All of them.", type=ActionPage),),
-    errors=_READ_ERRORS,
+    answers=doc.answer(ActionPage, "All of them."),
+    errors=(CannotUnseal,),
 )
-_READ_ACTION = _reading("getAction", "Show an action", ActionBody, _NAME)
-_PUT_ACTION = _changing("putAction", "Make or replace an action", ActionBody, ActionBody, _NAME)
-_REMOVE_ACTION = Operation(
-    name="removeAction",
-    summary="Remove an action",
-    parameters=(doc.WORKSPACE_ID, _NAME, doc.IF_MATCH),
-    answers=doc.GONE,
-    errors=(NotFound, StaleEdit, CannotUnseal),
-)
+_READ_ACTION = _reading("getAction", "Show an action", ActionBody)
+_PUT_ACTION = _changing("putAction", "Make or replace an action", ActionBody, ActionBody)
+_REMOVE_ACTION = Operation(name="removeAction", summary="Remove an action", answers=doc.GONE, errors=(CannotUnseal,))
 _READ_POLICY = _reading("getActionPolicy", "Show what holds for all actions", ActionPolicy)
 _PUT_POLICY = _changing("putActionPolicy", "Replace what holds for all actions", ActionPolicy, ActionPolicy)
 _READ_VARIABLES = _reading("getActionVariables", "Show the names of what is sent with every action", VariableNames)
