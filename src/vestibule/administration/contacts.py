@@ -73,6 +73,9 @@ class Place(msgspec.Struct, frozen=True):
     id: str
     key: str = ""
 
+    def is_storable(self) -> bool:
+        return "\0" not in self.id + self.key
+
 
 class Correction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an operator changes of a profile; UNSET keeps, None clears (DESIGN rule 2.7). E-mail and phone are not among

@@ -23,7 +23,7 @@ from vestibule.model.auth_endpoint import ExtraField, Fallback, HeaderForm, Iden
 from vestibule.model.workspace import AdminScope
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
-from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, gone
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, gone, showing
 
 _HERE = f"{WORKSPACE}/auth-endpoint"
 
@@ -104,15 +104,11 @@ _SWITCHES = frozenset({"rotate_secret", "forget_old_secret"})
 
 def routes(runtime: Runtime) -> Sequence[Route]:
     return [
-        endpoint(runtime, "GET", _HERE, _read, _READ),
+        endpoint(runtime, "GET", _HERE, showing(_view), _READ),
         endpoint(runtime, "PATCH", _HERE, _change, _SET),
         endpoint(runtime, "DELETE", _HERE, _remove, _REMOVE),
         endpoint(runtime, "POST", f"{_HERE}/dry-run", _try_token, _TRY, scope=AdminScope.READ),
     ]
-
-
-async def _read(seat: Seat) -> Reply:
-    return await seat.shown(_view)
 
 
 async def _change(seat: Seat) -> Reply:

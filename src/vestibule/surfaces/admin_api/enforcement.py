@@ -18,7 +18,7 @@ from vestibule.model.auth_endpoint import Enforcement
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
-from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, showing
 from vestibule.times import rfc3339
 
 _HERE = f"{WORKSPACE}/enforcement"
@@ -61,14 +61,10 @@ _STEP = msgspec.json.Decoder(EnforcementStep)
 
 def routes(runtime: Runtime) -> Sequence[Route]:
     return [
-        endpoint(runtime, "GET", _HERE, _read, _READ),
+        endpoint(runtime, "GET", _HERE, showing(_view), _READ),
         endpoint(runtime, "PATCH", _HERE, _change, _CHANGE),
         endpoint(runtime, "GET", f"{_HERE}/preview", _preview, _PREVIEW),
     ]
-
-
-async def _read(seat: Seat) -> Reply:
-    return await seat.shown(_view)
 
 
 async def _change(seat: Seat) -> Reply:

@@ -141,7 +141,7 @@ async def _list(seat: Seat) -> Reply:
         seat.workspace_id or INSTALLATION,
         wanted,
         contact_id=text(request, "contact_id") or None,
-        before=_place(cursor(request, int)),
+        before=cursor(request, int, lambda place: 0 <= place < 2**62),
         most=number(request, "limit", default=doc.PAGE, low=1, high=doc.LARGEST_PAGE),
     )
     following = cursor_of(page.following) if page.following is not None else None
@@ -193,12 +193,6 @@ async def _rotate(seat: Seat) -> Reply:
 
 async def _retire(seat: Seat) -> Reply:
     return answer(200, _key_of(await signing_keys.retire(seat.desk, seat.request.params["kid"])))
-
-
-def _place(place: int | None) -> int | None:
-    if place is not None and not 0 <= place < 2**62:
-        raise InvalidField("cursor", "is not one that this service gave out")
-    return place
 
 
 def _key_of(report: signing_keys.KeyReport) -> SigningKey:

@@ -19,7 +19,7 @@ from vestibule.runtime import Runtime
 from vestibule.storage import contact_search
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
-from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, showing
 
 _ALL = f"{WORKSPACE}/contacts"
 _ONE = f"{_ALL}/{{contact_id}}"
@@ -79,7 +79,7 @@ _MERGE = msgspec.json.Decoder(Merge)
 def routes(runtime: Runtime) -> Sequence[Route]:
     return [
         endpoint(runtime, "GET", _ALL, _search, _SEARCH),
-        endpoint(runtime, "GET", _ONE, _read, _READ),
+        endpoint(runtime, "GET", _ONE, showing(_contact), _READ),
         endpoint(runtime, "PATCH", _ONE, _correct, _CORRECT),
         endpoint(runtime, "DELETE", _ONE, _erase, _ERASE),
         endpoint(runtime, "GET", f"{_ONE}/export", _export, _EXPORT),
@@ -98,17 +98,13 @@ async def _search(seat: Seat) -> Reply:
         email=text(request, "email"),
         phone=text(request, "phone"),
         trust=_TRUST[choice(request, "trust", ("verified", "unverified"))],
-        after=_place(cursor(request, Place)),
+        after=cursor(request, Place, Place.is_storable),
         most=number(request, "limit", default=doc.PAGE, low=1, high=doc.LARGEST_PAGE),
     )
     page = ContactPage(
         [shapes.contact_of(contact) for contact in found], cursor_of(following) if following is not None else None
     )
     return answer(200, page)
-
-
-async def _read(seat: Seat) -> Reply:
-    return await seat.shown(_contact)
 
 
 async def _correct(seat: Seat) -> Reply:
@@ -146,12 +142,6 @@ async def _sign_out(seat: Seat) -> Reply:
 
 def _id(seat: Seat) -> str:
     return seat.request.params["contact_id"]
-
-
-def _place(place: Place | None) -> Place | None:
-    if place is not None and "\0" in place.id + place.key:
-        raise InvalidField("cursor", "is not one that this service gave out")
-    return place
 
 
 async def _contact(seat: Seat, desk: Desk) -> shapes.Contact:

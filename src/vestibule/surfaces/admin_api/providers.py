@@ -19,18 +19,16 @@ from vestibule.errors import (
     Conflict,
     InvalidField,
     InvalidRequest,
-    NotFound,
 )
 from vestibule.model.identity_provider import ProviderSettings
 from vestibule.model.workspace import AdminScope
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
-from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, gone, made
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, gone, made, showing
 
 _ALL = f"{WORKSPACE}/identity-providers"
 _ONE = f"{_ALL}/{{provider_id}}"
-_DIGITS = 15
 Token = Annotated[str, Meta(max_length=65_536)]
 
 
@@ -66,7 +64,7 @@ def routes(runtime: Runtime) -> Sequence[Route]:
         endpoint(runtime, "GET", _ALL, _list, _LIST),
         endpoint(runtime, "POST", _ALL, _add, _ADD),
         endpoint(runtime, "POST", f"{_ALL}/dry-run", _try_token, _TRY, scope=AdminScope.READ),
-        endpoint(runtime, "GET", _ONE, _read, _READ),
+        endpoint(runtime, "GET", _ONE, showing(_provider), _READ),
         endpoint(runtime, "PUT", _ONE, _replace, _REPLACE),
         endpoint(runtime, "DELETE", _ONE, _remove, _REMOVE),
     ]
@@ -80,10 +78,6 @@ async def _list(seat: Seat) -> Reply:
 async def _add(seat: Seat) -> Reply:
     added = await identity_providers.add(seat.desk, seat.workspace_id, seat.read(_BODY))
     return made(seat, shapes.provider_of(added), f"identity-providers/{added.id}")
-
-
-async def _read(seat: Seat) -> Reply:
-    return await seat.shown(_provider)
 
 
 async def _replace(seat: Seat) -> Reply:
@@ -119,10 +113,7 @@ async def _provider(seat: Seat, desk: Desk) -> shapes.Provider:
 
 
 def _number(seat: Seat) -> int:
-    text = seat.request.params["provider_id"]
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
-        raise NotFound("There is no such identity provider.")
-    return int(text)
+    return identity_providers.number_of(seat.request.params["provider_id"])
 
 
 _WRONG = (InvalidRequest, Conflict, CannotUnseal)

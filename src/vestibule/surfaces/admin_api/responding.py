@@ -20,7 +20,7 @@ from vestibule.model.action import Action, ActionDeclaration, ActionPolicy, Vari
 from vestibule.model.responder import Mode, WidgetSettings
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
-from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, gone
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, gone, showing
 
 _RESPONDER = f"{WORKSPACE}/responder"
 _WIDGET = f"{WORKSPACE}/widget"
@@ -90,23 +90,19 @@ _VARIABLES_BODY = msgspec.json.Decoder(Variables)
 
 def routes(runtime: Runtime) -> Sequence[Route]:
     return [
-        endpoint(runtime, "GET", _RESPONDER, _read_responder, _READ_RESPONDER),
+        endpoint(runtime, "GET", _RESPONDER, showing(_responder), _READ_RESPONDER),
         endpoint(runtime, "PATCH", _RESPONDER, _change_responder, _CHANGE_RESPONDER),
-        endpoint(runtime, "GET", _WIDGET, _read_widget, _READ_WIDGET),
+        endpoint(runtime, "GET", _WIDGET, showing(_widget), _READ_WIDGET),
         endpoint(runtime, "PATCH", _WIDGET, _change_widget, _CHANGE_WIDGET),
         endpoint(runtime, "GET", _ACTIONS, _list_actions, _LIST_ACTIONS),
-        endpoint(runtime, "GET", _ACTION, _read_action, _READ_ACTION),
+        endpoint(runtime, "GET", _ACTION, showing(_action), _READ_ACTION),
         endpoint(runtime, "PUT", _ACTION, _put_action, _PUT_ACTION),
         endpoint(runtime, "DELETE", _ACTION, _remove_action, _REMOVE_ACTION),
-        endpoint(runtime, "GET", _POLICY, _read_policy, _READ_POLICY),
+        endpoint(runtime, "GET", _POLICY, showing(_policy), _READ_POLICY),
         endpoint(runtime, "PUT", _POLICY, _put_policy, _PUT_POLICY),
-        endpoint(runtime, "GET", _VARIABLES, _read_variables, _READ_VARIABLES),
+        endpoint(runtime, "GET", _VARIABLES, showing(_variables), _READ_VARIABLES),
         endpoint(runtime, "PUT", _VARIABLES, _put_variables, _PUT_VARIABLES),
     ]
-
-
-async def _read_responder(seat: Seat) -> Reply:
-    return await seat.shown(_responder)
 
 
 async def _change_responder(seat: Seat) -> Reply:
@@ -118,10 +114,6 @@ async def _change_responder(seat: Seat) -> Reply:
         return reply
     shown = msgspec.json.decode(reply.body, type=Responder)
     return answer(200, msgspec.structs.replace(shown, new_secret=made), *_tags(reply))
-
-
-async def _read_widget(seat: Seat) -> Reply:
-    return await seat.shown(_widget)
 
 
 async def _change_widget(seat: Seat) -> Reply:
@@ -144,10 +136,6 @@ async def _list_actions(seat: Seat) -> Reply:
     return answer(200, ActionPage([_body_of(action, forms) for action in found]))
 
 
-async def _read_action(seat: Seat) -> Reply:
-    return await seat.shown(_action)
-
-
 async def _put_action(seat: Seat) -> Reply:
     wanted = seat.read(_BODY)
     if wanted.name != seat.request.params["action_name"]:
@@ -164,19 +152,11 @@ async def _remove_action(seat: Seat) -> Reply:
     return gone()
 
 
-async def _read_policy(seat: Seat) -> Reply:
-    return await seat.shown(_policy)
-
-
 async def _put_policy(seat: Seat) -> Reply:
     wanted = seat.read(_POLICY_BODY)
     desk = await seat.editing(_policy)
     await actions.set_policy(desk, seat.workspace_id, wanted)
     return await seat.shown(_policy)
-
-
-async def _read_variables(seat: Seat) -> Reply:
-    return await seat.shown(_variables)
 
 
 async def _put_variables(seat: Seat) -> Reply:

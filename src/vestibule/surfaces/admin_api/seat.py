@@ -89,6 +89,11 @@ def gone() -> Reply:
     return Reply(204, b"", ((b"cache-control", b"no-store"),))
 
 
+def showing(view: View) -> Handler:
+    """A handler that shows it."""
+    return lambda seat: seat.shown(view)
+
+
 def endpoint(
     runtime: Runtime,
     method: str,

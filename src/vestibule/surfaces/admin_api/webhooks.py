@@ -186,9 +186,7 @@ async def _remove(seat: Seat) -> Reply:
 
 async def _undelivered(seat: Seat) -> Reply:
     request = seat.request
-    after = cursor(request, str) or ""
-    if after and not is_id(after):
-        raise InvalidField("cursor", "is not one that this service gave out")
+    after = cursor(request, str, lambda text: text == "" or is_id(text)) or ""
     most = number(request, "limit", default=doc.PAGE, low=1, high=doc.LARGEST_PAGE)
     state = choice(request, "state", _STATES)
     found = await webhooks.undelivered(seat.desk, seat.workspace_id, _id(seat), state=state, after=after, most=most)

@@ -20,7 +20,7 @@ from vestibule.model.workspace import Scope
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
-from vestibule.surfaces.admin_api.seat import PREFIX, WORKSPACE, Seat, answer, endpoint, made
+from vestibule.surfaces.admin_api.seat import PREFIX, WORKSPACE, Seat, answer, endpoint, made, showing
 from vestibule.tokens.api_key import NewApiKey
 
 _ALL = f"{PREFIX}/workspaces"
@@ -93,7 +93,7 @@ def routes(runtime: Runtime) -> Sequence[Route]:
     return [
         endpoint(runtime, "GET", _ALL, _list, _LIST),
         endpoint(runtime, "POST", _ALL, _create, _CREATE, whole=True),
-        endpoint(runtime, "GET", WORKSPACE, _read, _READ),
+        endpoint(runtime, "GET", WORKSPACE, showing(_workspace), _READ),
         endpoint(runtime, "PATCH", WORKSPACE, _edit, _EDIT),
         endpoint(runtime, "POST", f"{WORKSPACE}/widget-token/rotate", _rotate_widget_token, _ROTATE_WIDGET_TOKEN),
         endpoint(runtime, "GET", _KEYS, _list_keys, _LIST_KEYS),
@@ -118,10 +118,6 @@ async def _create(seat: Seat) -> Reply:
     wanted = seat.read(_NEW)
     created = await workspaces.create(seat.desk, wanted.name, customer_id=wanted.customer_id)
     return answer(201, shapes.workspace_of(created), (b"location", f"{_ALL}/{created.id}".encode()))
-
-
-async def _read(seat: Seat) -> Reply:
-    return await seat.shown(_workspace)
 
 
 async def _edit(seat: Seat) -> Reply:

@@ -12,7 +12,7 @@ from vestibule.administration import identity_providers, method_state, provider_
 from vestibule.administration.desk import Desk
 from vestibule.edge.http import Reply
 from vestibule.edge.surface import Route
-from vestibule.errors import InvalidDeclaration, InvalidField, NotFound, Upstream, VestibuleError
+from vestibule.errors import InvalidDeclaration, InvalidField, Upstream, VestibuleError
 from vestibule.model.claims import Method
 from vestibule.model.identity_provider import IdentityProvider, ProviderSettings, TokenKind
 from vestibule.model.staff import Role
@@ -26,7 +26,6 @@ from vestibule.surfaces.dashboard.set_up.saving import Problems, refuse, saving
 
 _HERE = "/set-up/providers"
 _ONE = f"{_HERE}/{{provider_id}}"
-_DIGITS = 15
 # What a page waits for a provider that is not in memory yet; the call goes on, and the next look finds its answer.
 _PATIENCE = 1.5
 
@@ -217,7 +216,4 @@ async def _provider(seat: Seat) -> IdentityProvider:
 
 
 def _number(seat: Seat) -> int:
-    text = seat.request.params["provider_id"]
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
-        raise NotFound("There is no such identity provider.")
-    return int(text)
+    return identity_providers.number_of(seat.request.params["provider_id"])
