@@ -73,6 +73,9 @@ class Place(msgspec.Struct, frozen=True):
     id: str
     key: str = ""
 
+    def is_storable(self) -> bool:
+        return "\0" not in self.id + self.key
+
 
 class Correction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an operator changes of a profile; UNSET keeps, None clears (DESIGN rule 2.7). E-mail and phone are not among
@@ -276,9 +279,8 @@ async def unmerge(desk: Desk, workspace_id: str, contact_id: str) -> Contact:
 
 async def merges(desk: Desk, workspace_id: str, contact_id: str) -> list[MergeNote]:
     """Who was merged into the contact, or it into whom, and parted again; the latest first, as far as the audit goes
-    back. Raises NotFound."""
+    back and was written. Raises NotFound."""
     await get(desk, workspace_id, contact_id)
-    await desk.audit.flush()
     found = await audit.changes_of_contact(desk.store, workspace_id, contact_id, most=_MOST_CHANGES)
     return [_merge_of(stored.entry, contact_id) for stored in found if stored.entry.action in _MERGES]
 

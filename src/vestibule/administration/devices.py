@@ -43,8 +43,7 @@ class Device(msgspec.Struct, frozen=True):
 
 async def list_all(desk: Desk, workspace_id: str, contact_id: str) -> list[Device]:
     """Those of the contact and of whom was merged into it, the latest first. What a sign-out at an identity provider
-    has ended is not known here. Raises NotFound."""
-    await desk.audit.flush()
+    has ended is not known here, nor what the audit has not written yet. Raises NotFound."""
     people = await contacts.export(desk, workspace_id, contact_id)
     found = await asyncio.gather(*(_good(desk, workspace_id, person.id) for person in people))
     return sorted(itertools.chain.from_iterable(found), key=lambda device: device.issued_at, reverse=True)
@@ -52,6 +51,7 @@ async def list_all(desk: Desk, workspace_id: str, contact_id: str) -> list[Devic
 
 async def end(desk: Desk, workspace_id: str, contact_id: str, token_id: str) -> Device:
     """Every worker refuses it within 5 s. Raises NotFound."""
+    await desk.audit.flush()
     held = {device.token_id: device for device in await list_all(desk, workspace_id, contact_id)}
     if token_id not in held:
         raise NotFound("This contact has no such token.")

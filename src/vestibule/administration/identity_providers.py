@@ -13,6 +13,7 @@ from vestibule.model.identity_provider import IdentityProvider, ProviderSettings
 from vestibule.storage import identity_providers as rows
 
 MOST_PROVIDERS = 50
+_DIGITS = 15
 Change = Callable[[IdentityProvider], IdentityProvider]
 
 
@@ -122,6 +123,13 @@ async def list_all(desk: Desk, workspace_id: str) -> tuple[IdentityProvider, ...
     """In their order. Raises NotFound."""
     await workspaces.get(desk, workspace_id)
     return await rows.list_all(desk.store, desk.sealer, workspace_id)
+
+
+def number_of(text: str) -> int:
+    """The number that a path names. Raises NotFound."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise NotFound("There is no such identity provider.")
+    return int(text)
 
 
 def _named(found: tuple[IdentityProvider, ...], provider_id: int) -> IdentityProvider:

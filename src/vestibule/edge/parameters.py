@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
@@ -68,13 +70,14 @@ def cursor_of(place: object) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).rstrip(b"=").decode()
 
 
-def cursor(request: Request, type_: type[T]) -> T | None:
-    """The place that `cursor_of` made a text of. Raises InvalidField."""
+def cursor(request: Request, type_: type[T], is_good: Callable[[T], bool]) -> T | None:
+    """The place that `cursor_of` made a text of; `is_good`: the database can look for it. Raises InvalidField."""
     found = request.query("cursor")
     if not found:
         return None
-    try:
+    with contextlib.suppress(binascii.Error, ValueError, msgspec.DecodeError):
         raw = base64.b64decode(found + "=" * (-len(found) % 4), altchars=b"-_", validate=True)
-        return msgspec.json.decode(raw, type=type_)
-    except (binascii.Error, ValueError, msgspec.DecodeError):
-        raise InvalidField("cursor", "is not one that this service gave out") from None
+        place = msgspec.json.decode(raw, type=type_)
+        if is_good(place):
+            return place
+    raise InvalidField("cursor", "is not one that this service gave out")

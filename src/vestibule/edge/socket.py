@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from vestibule.edge.http import ClientGone, Receive, Reply, Request, Send
 
 # Close codes of RFC 6455 section 7.4.1.
-NORMAL, PROTOCOL_ERROR, UNSUPPORTED, POLICY, FAILED, RESTART = 1000, 1002, 1003, 1008, 1011, 1012
+NORMAL, PROTOCOL_ERROR, UNSUPPORTED, POLICY, FAILED = 1000, 1002, 1003, 1008, 1011
 # A reader that takes nothing for this long holds a connection for no use.
 _WRITE_SECONDS = 30.0
 

@@ -111,10 +111,3 @@ class VerifiedClaims(msgspec.Struct, frozen=True):
         """When the person proved themselves: to their provider, where it tells, and never in the future."""
         signed_in = self.subject.auth_time if self.subject is not None else None
         return self.proven_at if signed_in is None else min(signed_in, self.proven_at)
-
-
-class UnverifiedClaims(msgspec.Struct, frozen=True):
-    """What a visitor says about themselves. Deliberately without keys: it can find nobody (DESIGN rule 2.2)."""
-
-    workspace_id: str
-    profile: ProfileClaims

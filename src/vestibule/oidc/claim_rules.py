@@ -34,11 +34,6 @@ Rule = Callable[[Claims, Setting], None]
 Rules = tuple[tuple[str, Rule], ...]
 
 
-def apply(rules: Rules, claims: Claims, setting: Setting) -> None:
-    for _, rule in rules:
-        rule(claims, setting)
-
-
 def moment(claims: Claims, name: str) -> float | None:
     """A NumericDate (RFC 7519 section 2), which may have a fraction; None where there is none."""
     value = claims.get(name)

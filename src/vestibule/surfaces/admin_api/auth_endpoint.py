@@ -12,20 +12,18 @@ from vestibule.administration import auth_endpoint_trial, auth_endpoints
 from vestibule.administration.auth_endpoint_trial import AuthTrial
 from vestibule.administration.desk import Desk
 from vestibule.edge.http import Reply
-from vestibule.edge.operation import Answer, Operation
+from vestibule.edge.operation import Operation
 from vestibule.edge.surface import Route
 from vestibule.edge.user_tokens import PageFields
 from vestibule.errors import (
     CannotUnseal,
     InvalidDeclaration,
-    NotFound,
-    StaleEdit,
 )
 from vestibule.model.auth_endpoint import ExtraField, Fallback, HeaderForm, IdentityMethod
 from vestibule.model.workspace import AdminScope
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
-from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint, gone
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, gone, showing
 
 _HERE = f"{WORKSPACE}/auth-endpoint"
 
@@ -106,15 +104,11 @@ _SWITCHES = frozenset({"rotate_secret", "forget_old_secret"})
 
 def routes(runtime: Runtime) -> Sequence[Route]:
     return [
-        endpoint(runtime, "GET", _HERE, _read, _READ),
+        endpoint(runtime, "GET", _HERE, showing(_view), _READ),
         endpoint(runtime, "PATCH", _HERE, _change, _SET),
         endpoint(runtime, "DELETE", _HERE, _remove, _REMOVE),
         endpoint(runtime, "POST", f"{_HERE}/dry-run", _try_token, _TRY, scope=AdminScope.READ),
     ]
-
-
-async def _read(seat: Seat) -> Reply:
-    return await seat.shown(_view(seat))
 
 
 async def _change(seat: Seat) -> Reply:
@@ -124,7 +118,7 @@ async def _change(seat: Seat) -> Reply:
         for name in wanted.__struct_fields__
         if name not in _SWITCHES and (value := getattr(wanted, name)) is not UNSET
     }
-    desk = await seat.editing(_view(seat))
+    desk = await seat.editing(_view)
     changed = await auth_endpoints.change(
         desk,
         seat.workspace_id,
@@ -133,13 +127,13 @@ async def _change(seat: Seat) -> Reply:
         one_secret=wanted.forget_old_secret,
     )
     if changed.secret is None:
-        return await seat.shown(_view(seat))
+        return await seat.shown(_view)
     shown = msgspec.convert(auth_endpoints.shown(changed.settings), AuthEndpoint)
     return answer(200, msgspec.structs.replace(shown, new_secret=changed.secret))
 
 
 async def _remove(seat: Seat) -> Reply:
-    desk = await seat.editing(_view(seat))
+    desk = await seat.editing(_view)
     await auth_endpoints.remove(desk, seat.workspace_id)
     return gone()
 
@@ -151,43 +145,36 @@ async def _try_token(seat: Seat) -> Reply:
     return answer(200, await auth_endpoint_trial.try_at_desk(seat.desk, seat.workspace_id, wanted.user_token, fields))
 
 
-def _view(seat: Seat) -> View:
-    async def view(desk: Desk) -> AuthEndpoint:
-        return msgspec.convert(auth_endpoints.shown(await auth_endpoints.read(desk, seat.workspace_id)), AuthEndpoint)
-
-    return view
+async def _view(seat: Seat, desk: Desk) -> AuthEndpoint:
+    return msgspec.convert(auth_endpoints.shown(await auth_endpoints.read(desk, seat.workspace_id)), AuthEndpoint)
 
 
 _READ = Operation(
     name="getAuthEndpoint",
     summary="Show a workspace's auth endpoint, required login and allowed pages",
-    parameters=(doc.WORKSPACE_ID,),
     answers=doc.one(AuthEndpoint, "The settings, without secrets."),
-    errors=(NotFound, CannotUnseal),
+    errors=(CannotUnseal,),
 )
 _SET = Operation(
     name="changeAuthEndpoint",
     summary="Set up a workspace's auth endpoint",
     about="The secret that signs what is sent is made with the first change, and shown in its answer only.",
-    parameters=(doc.WORKSPACE_ID, doc.IF_MATCH),
     request=AuthEndpointChange,
     answers=doc.one(AuthEndpoint, "The settings as they are now."),
-    errors=(NotFound, StaleEdit, InvalidDeclaration, CannotUnseal),
+    errors=(InvalidDeclaration, CannotUnseal),
 )
 _REMOVE = Operation(
     name="removeAuthEndpoint",
     summary="Forget a workspace's auth endpoint, required login and allowed pages as well",
     about="The contacts it proved stay.",
-    parameters=(doc.WORKSPACE_ID, doc.IF_MATCH),
     answers=doc.GONE,
-    errors=(NotFound, StaleEdit, CannotUnseal),
+    errors=(CannotUnseal,),
 )
 _TRY = Operation(
     name="tryUserToken",
     summary="Try a user token: the request without its secrets, each field, the contact",
     about="Nothing is written. The customer's server is asked as for a visitor's token.",
-    parameters=(doc.WORKSPACE_ID, doc.IDEMPOTENCY_KEY),
     request=UserTokenToTry,
-    answers=(Answer(about="What came of it, also where the token is refused.", type=AuthTrial),),
-    errors=(NotFound, CannotUnseal, *doc.ONCE),
+    answers=doc.answer(AuthTrial, "What came of it, also where the token is refused."),
+    errors=(CannotUnseal,),
 )

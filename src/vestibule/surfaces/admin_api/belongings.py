@@ -10,9 +10,9 @@ import msgspec
 from vestibule.administration import contacts, devices
 from vestibule.administration.contacts import MergeNote
 from vestibule.edge.http import Reply
-from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.operation import Operation
 from vestibule.edge.surface import Route
-from vestibule.errors import CannotUnseal, NotFound
+from vestibule.errors import CannotUnseal
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
@@ -87,6 +87,7 @@ async def _identities(seat: Seat) -> Reply:
 
 
 async def _devices(seat: Seat) -> Reply:
+    await seat.desk.audit.flush()
     found = await devices.list_all(seat.desk, seat.workspace_id, _id(seat))
     return answer(200, DeviceList([_device_of(device) for device in found]))
 
@@ -97,6 +98,7 @@ async def _end(seat: Seat) -> Reply:
 
 
 async def _merges(seat: Seat) -> Reply:
+    await seat.desk.audit.flush()
     found = await contacts.merges(seat.desk, seat.workspace_id, _id(seat))
     return answer(200, ContactMergeList([_merge_of(each) for each in found]))
 
@@ -113,38 +115,31 @@ def _merge_of(found: MergeNote) -> ContactMerge:
     return shapes.shown(ContactMerge, found, at=rfc3339(found.at))
 
 
-_TOKEN_ID = Parameter(name="token_id", location="path", about="The token's id.", type=shapes.Uuid)
-_OF_ONE = (doc.WORKSPACE_ID, doc.CONTACT_ID)
-_WRONG = (NotFound, CannotUnseal)
 _IDENTITIES = Operation(
     name="listIdentities",
     summary="List the verified keys that find a person",
     about="Of the contact, and of those merged into it.",
-    parameters=_OF_ONE,
-    answers=(Answer(about="All of them.", type=IdentityList),),
-    errors=_WRONG,
+    answers=doc.answer(IdentityList, "All of them."),
+    errors=(CannotUnseal,),
 )
 _DEVICES = Operation(
     name="listDevices",
     summary="List the tokens that a person holds, and so their browsers and apps",
     about="Those that the audit knows of. What a sign-out at an identity provider has ended is among them still;"
     " `signOutContact` ends all.",
-    parameters=_OF_ONE,
-    answers=(Answer(about="All of them.", type=DeviceList),),
-    errors=_WRONG,
+    answers=doc.answer(DeviceList, "All of them."),
+    errors=(CannotUnseal,),
 )
 _END = Operation(
     name="endDevice",
     summary="End one token of a person",
     about="Every worker refuses it within 5 seconds.",
-    parameters=(*_OF_ONE, _TOKEN_ID, doc.IDEMPOTENCY_KEY),
-    answers=(Answer(about="The token that was ended.", type=Device),),
-    errors=(*_WRONG, *doc.ONCE),
+    answers=doc.answer(Device, "The token that was ended."),
+    errors=(CannotUnseal,),
 )
 _MERGES = Operation(
     name="listMerges",
     summary="List whom a contact was merged with, and parted from",
-    parameters=_OF_ONE,
-    answers=(Answer(about="All of them.", type=ContactMergeList),),
-    errors=_WRONG,
+    answers=doc.answer(ContactMergeList, "All of them."),
+    errors=(CannotUnseal,),
 )

@@ -10,15 +10,15 @@ import msgspec
 from vestibule.administration import enforcement
 from vestibule.administration.desk import Desk
 from vestibule.edge.http import Reply
-from vestibule.edge.operation import Answer, Operation
+from vestibule.edge.operation import Operation
 from vestibule.edge.parameters import moment
 from vestibule.edge.surface import Route
-from vestibule.errors import CannotUnseal, InvalidField, NotFound, StaleEdit
+from vestibule.errors import CannotUnseal, InvalidField
 from vestibule.model.auth_endpoint import Enforcement
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
-from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, showing
 from vestibule.times import rfc3339
 
 _HERE = f"{WORKSPACE}/enforcement"
@@ -61,63 +61,50 @@ _STEP = msgspec.json.Decoder(EnforcementStep)
 
 def routes(runtime: Runtime) -> Sequence[Route]:
     return [
-        endpoint(runtime, "GET", _HERE, _read, _READ),
+        endpoint(runtime, "GET", _HERE, showing(_view), _READ),
         endpoint(runtime, "PATCH", _HERE, _change, _CHANGE),
         endpoint(runtime, "GET", f"{_HERE}/preview", _preview, _PREVIEW),
     ]
 
 
-async def _read(seat: Seat) -> Reply:
-    return await seat.shown(_view(seat))
-
-
 async def _change(seat: Seat) -> Reply:
     wanted = seat.read(_STEP)
-    desk = await seat.editing(_view(seat))
+    desk = await seat.editing(_view)
     await enforcement.change(desk, seat.workspace_id, wanted.step)
-    return await seat.shown(_view(seat))
+    return await seat.shown(_view)
 
 
 async def _preview(seat: Seat) -> Reply:
     await seat.desk.audit.flush()
     since, until = moment(seat.request, "since"), moment(seat.request, "until")
     found = await enforcement.preview(seat.desk, seat.workspace_id, since=since, until=until)
-    items = [
-        RefusedRequests(each.surface, each.origin, each.reason, each.step, each.count, rfc3339(each.last_hour))
-        for each in found.items
-    ]
-    members = {name: getattr(found, name) for name in EnforcementPreview.__struct_fields__}
-    members |= {"since": rfc3339(found.since), "until": rfc3339(found.until), "items": items}
-    return answer(200, EnforcementPreview(**members))
+    items = [shapes.shown(RefusedRequests, each, last_hour=rfc3339(each.last_hour)) for each in found.items]
+    times = {"since": rfc3339(found.since), "until": rfc3339(found.until)}
+    return answer(200, shapes.shown(EnforcementPreview, found, items=items, **times))
 
 
-def _view(seat: Seat) -> View:
-    async def view(desk: Desk) -> EnforcementStep:
-        return EnforcementStep(await enforcement.read(desk, seat.workspace_id))
-
-    return view
+async def _view(seat: Seat, desk: Desk) -> EnforcementStep:
+    return EnforcementStep(await enforcement.read(desk, seat.workspace_id))
 
 
 _READ = Operation(
     name="getEnforcement",
     summary="Show whether visitors without proof are let in",
-    parameters=(doc.WORKSPACE_ID,),
     answers=doc.one(EnforcementStep, "The step."),
-    errors=(NotFound, CannotUnseal),
+    errors=(CannotUnseal,),
 )
 _CHANGE = Operation(
     name="changeEnforcement",
     summary="Let visitors without proof in, announce that it ends, or refuse them",
     about="Every worker goes by it within 5 seconds. `enforce` is the auth endpoint's `required_login`.",
-    parameters=(doc.WORKSPACE_ID, doc.IF_MATCH),
     request=EnforcementStep,
     answers=doc.one(EnforcementStep, "The step as it is now."),
-    errors=(NotFound, StaleEdit, CannotUnseal),
+    errors=(CannotUnseal,),
 )
 _PREVIEW = Operation(
     name="previewEnforcement",
     summary="Count the requests that enforcing would refuse, by surface, origin and reason",
-    parameters=(doc.WORKSPACE_ID, doc.SINCE, doc.UNTIL),
-    answers=(Answer(about="Of the last day, if no time is given.", type=EnforcementPreview),),
-    errors=(NotFound, InvalidField, CannotUnseal),
+    parameters=(doc.SINCE, doc.UNTIL),
+    answers=doc.answer(EnforcementPreview, "Of the last day, if no time is given."),
+    errors=(InvalidField, CannotUnseal),
 )

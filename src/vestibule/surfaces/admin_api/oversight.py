@@ -13,7 +13,7 @@ from vestibule.administration.audit import Proof, Shown
 from vestibule.administration.retention import Purged
 from vestibule.clock import SECOND_MS
 from vestibule.edge.http import Reply
-from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.operation import Operation, Parameter
 from vestibule.edge.parameters import choice, cursor, cursor_of, moment, number, text
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, NotFound
@@ -141,7 +141,7 @@ async def _list(seat: Seat) -> Reply:
         seat.workspace_id or INSTALLATION,
         wanted,
         contact_id=text(request, "contact_id") or None,
-        before=_place(cursor(request, int)),
+        before=cursor(request, int, lambda place: 0 <= place < 2**62),
         most=number(request, "limit", default=doc.PAGE, low=1, high=doc.LARGEST_PAGE),
     )
     following = cursor_of(page.following) if page.following is not None else None
@@ -159,11 +159,7 @@ async def _counts(seat: Seat) -> Reply:
     found = await coverage.counts(
         seat.desk, seat.workspace_id, since=moment(seat.request, "since"), until=moment(seat.request, "until")
     )
-    items = [
-        Count(rfc3339(each.at), each.method, each.outcome, each.code, each.origin, each.key_id, each.count)
-        for each in found
-    ]
-    return answer(200, CountList(items))
+    return answer(200, CountList([shapes.shown(Count, each, hour=rfc3339(each.at)) for each in found]))
 
 
 async def _coverage(seat: Seat) -> Reply:
@@ -199,12 +195,6 @@ async def _retire(seat: Seat) -> Reply:
     return answer(200, _key_of(await signing_keys.retire(seat.desk, seat.request.params["kid"])))
 
 
-def _place(place: int | None) -> int | None:
-    if place is not None and not 0 <= place < 2**62:
-        raise InvalidField("cursor", "is not one that this service gave out")
-    return place
-
-
 def _key_of(report: signing_keys.KeyReport) -> SigningKey:
     times = {name: rfc3339(getattr(report, name)) for name in ("signs_from", "published_until")}
     return shapes.shown(SigningKey, report, status=report.status.value, **times)
@@ -229,77 +219,70 @@ _FILTERS = (
     doc.LIMIT,
 )
 _NOTED = Parameter(name="noted_head", location="query", about="The `head` of an earlier proof.")
-_KID = Parameter(name="kid", location="path", about="The signing key.")
 
 
-def _listing(name: str, summary: str, *place: Parameter) -> Operation:
+def _listing(name: str, summary: str) -> Operation:
     return Operation(
         name=name,
         summary=summary,
-        parameters=(*place, *_FILTERS),
-        answers=(Answer(about="A page of entries.", type=AuditPage),),
+        parameters=_FILTERS,
+        answers=doc.answer(AuditPage, "A page of entries."),
         errors=(NotFound, InvalidField),
     )
 
 
-def _proving(name: str, summary: str, *place: Parameter) -> Operation:
+def _proving(name: str, summary: str) -> Operation:
     return Operation(
         name=name,
         summary=summary,
         about="Note `head` elsewhere, and give it back later.",
-        parameters=(*place, _NOTED),
-        answers=(Answer(about="Whether the chain holds.", type=Proof),),
+        parameters=(_NOTED,),
+        answers=doc.answer(Proof, "Whether the chain holds."),
         errors=(NotFound, InvalidField),
     )
 
 
-_LIST = _listing("listAudit", "Show a workspace's audit", doc.WORKSPACE_ID)
+_LIST = _listing("listAudit", "Show a workspace's audit")
 _LIST_OWN = _listing("listInstallationAudit", "Show the installation's own audit")
-_VERIFY = _proving("proveAudit", "Prove that nothing was removed or altered", doc.WORKSPACE_ID)
+_VERIFY = _proving("proveAudit", "Prove that nothing was removed or altered")
 _VERIFY_OWN = _proving("proveInstallationAudit", "Likewise for the installation's own audit")
 _COUNTS = Operation(
     name="listCounts",
     summary="Count authentications by hour, method, outcome, code, origin and key",
-    parameters=(doc.WORKSPACE_ID, doc.SINCE, doc.UNTIL),
-    answers=(Answer(about="The counts; of the last day, if no time is given.", type=CountList),),
-    errors=(NotFound, InvalidField),
+    parameters=(doc.SINCE, doc.UNTIL),
+    answers=doc.answer(CountList, "The counts; of the last day, if no time is given."),
+    errors=(InvalidField,),
 )
 _COVERAGE = Operation(
     name="getCoverage",
     summary="Sum up how visitors were authenticated, and who still uses a replaced key",
-    parameters=(doc.WORKSPACE_ID, doc.SINCE, doc.UNTIL),
-    answers=(Answer(about="The last day, if no time is given.", type=coverage_shapes.Coverage),),
-    errors=(NotFound, InvalidField),
+    parameters=(doc.SINCE, doc.UNTIL),
+    answers=doc.answer(coverage_shapes.Coverage, "The last day, if no time is given."),
+    errors=(InvalidField,),
 )
 _SETTINGS = Operation(
     name="getSettings",
     summary="Show the settings that hold for everybody, retention and limits among them",
-    answers=(Answer(about="As this process has them.", type=Installation),),
+    answers=doc.answer(Installation, "As this process has them."),
 )
 _PURGE_NOW = Operation(
     name="purgeExpired",
     summary="Delete what is kept too long, now: unverified contacts, closed conversations",
-    parameters=(doc.IDEMPOTENCY_KEY,),
     request=PurgeRequest,
-    answers=(Answer(about="What was forgotten.", type=Purged),),
-    errors=doc.ONCE,
+    answers=doc.answer(Purged, "What was forgotten."),
 )
 _LIST_KEYS = Operation(
     name="listSigningKeys",
     summary="List the keys that sign contact tokens",
-    answers=(Answer(about="All of them.", type=SigningKeyPage),),
+    answers=doc.answer(SigningKeyPage, "All of them."),
 )
 _ROTATE = Operation(
     name="rotateSigningKey",
     summary="Add a signing key: published now, signing after `signing_key_lead`",
-    parameters=(doc.IDEMPOTENCY_KEY,),
-    answers=(Answer(status=201, about="The key.", type=SigningKey),),
-    errors=doc.ONCE,
+    answers=doc.answer(SigningKey, "The key.", 201),
 )
 _RETIRE = Operation(
     name="retireSigningKey",
     summary="Withdraw a signing key at once, with every token that it signed",
-    parameters=(_KID, doc.IDEMPOTENCY_KEY),
-    answers=(Answer(about="The key.", type=SigningKey),),
-    errors=(NotFound, *doc.ONCE),
+    answers=doc.answer(SigningKey, "The key."),
 )

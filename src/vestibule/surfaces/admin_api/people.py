@@ -10,16 +10,16 @@ from vestibule.administration import contacts
 from vestibule.administration.contacts import Correction, Held, Place
 from vestibule.administration.desk import Desk
 from vestibule.edge.http import Reply
-from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.operation import Operation, Parameter
 from vestibule.edge.parameters import choice, cursor, cursor_of, number, text
 from vestibule.edge.surface import Route
-from vestibule.errors import CannotUnseal, Conflict, ContactBusy, InvalidField, NotFound, StaleEdit
+from vestibule.errors import CannotUnseal, Conflict, ContactBusy, InvalidField, NotFound
 from vestibule.model import contact as stored
 from vestibule.runtime import Runtime
 from vestibule.storage import contact_search
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
-from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, showing
 
 _ALL = f"{WORKSPACE}/contacts"
 _ONE = f"{_ALL}/{{contact_id}}"
@@ -79,7 +79,7 @@ _MERGE = msgspec.json.Decoder(Merge)
 def routes(runtime: Runtime) -> Sequence[Route]:
     return [
         endpoint(runtime, "GET", _ALL, _search, _SEARCH),
-        endpoint(runtime, "GET", _ONE, _read, _READ),
+        endpoint(runtime, "GET", _ONE, showing(_contact), _READ),
         endpoint(runtime, "PATCH", _ONE, _correct, _CORRECT),
         endpoint(runtime, "DELETE", _ONE, _erase, _ERASE),
         endpoint(runtime, "GET", f"{_ONE}/export", _export, _EXPORT),
@@ -98,7 +98,7 @@ async def _search(seat: Seat) -> Reply:
         email=text(request, "email"),
         phone=text(request, "phone"),
         trust=_TRUST[choice(request, "trust", ("verified", "unverified"))],
-        after=_place(cursor(request, Place)),
+        after=cursor(request, Place, Place.is_storable),
         most=number(request, "limit", default=doc.PAGE, low=1, high=doc.LARGEST_PAGE),
     )
     page = ContactPage(
@@ -107,19 +107,15 @@ async def _search(seat: Seat) -> Reply:
     return answer(200, page)
 
 
-async def _read(seat: Seat) -> Reply:
-    return await seat.shown(_contact(seat))
-
-
 async def _correct(seat: Seat) -> Reply:
     wanted = seat.read(_CORRECTION)
-    desk = await seat.editing(_contact(seat))
+    desk = await seat.editing(_contact)
     await contacts.correct(desk, seat.workspace_id, _id(seat), wanted)
-    return await seat.shown(_contact(seat))
+    return await seat.shown(_contact)
 
 
 async def _erase(seat: Seat) -> Reply:
-    desk = await seat.editing(_contact(seat))
+    desk = await seat.editing(_contact)
     return answer(200, Receipt(await contacts.erase(desk, seat.workspace_id, _id(seat))))
 
 
@@ -148,17 +144,8 @@ def _id(seat: Seat) -> str:
     return seat.request.params["contact_id"]
 
 
-def _place(place: Place | None) -> Place | None:
-    if place is not None and "\0" in place.id + place.key:
-        raise InvalidField("cursor", "is not one that this service gave out")
-    return place
-
-
-def _contact(seat: Seat) -> View:
-    async def view(desk: Desk) -> shapes.Contact:
-        return shapes.contact_of(await contacts.get(desk, seat.workspace_id, _id(seat)))
-
-    return view
+async def _contact(seat: Seat, desk: Desk) -> shapes.Contact:
+    return shapes.contact_of(await contacts.get(desk, seat.workspace_id, _id(seat)))
 
 
 def _exported(contact: stored.Contact, held: Held) -> Exported:
@@ -172,9 +159,6 @@ def _exported(contact: stored.Contact, held: Held) -> Exported:
     )
 
 
-_OF_ONE = (doc.WORKSPACE_ID, doc.CONTACT_ID)
-
-
 def _beginning(name: str, about: str) -> Parameter:
     return Parameter(name=name, location="query", about=about)
 
@@ -184,7 +168,6 @@ _SEARCH = Operation(
     summary="Find contacts, or list them all, the newest first",
     about="By one of `name`, `email` and `phone`; a contact's id stands in its path.",
     parameters=(
-        doc.WORKSPACE_ID,
         _beginning("name", "How the name begins, in any case."),
         _beginning("email", "How the e-mail begins, also one that was only claimed."),
         _beginning("phone", "The whole number, with its country code; verified contacts only."),
@@ -192,60 +175,53 @@ _SEARCH = Operation(
         doc.CURSOR,
         doc.LIMIT,
     ),
-    answers=(Answer(about="A page of contacts.", type=ContactPage),),
-    errors=(NotFound, InvalidField, CannotUnseal),
+    answers=doc.answer(ContactPage, "A page of contacts."),
+    errors=(InvalidField, CannotUnseal),
 )
 _READ = Operation(
     name="getContact",
     summary="Show a contact, with where each value came from",
-    parameters=_OF_ONE,
     answers=doc.one(shapes.Contact, "The contact itself, merged or not."),
-    errors=(NotFound, CannotUnseal),
+    errors=(CannotUnseal,),
 )
 _CORRECT = Operation(
     name="correctContact",
     summary="Correct a contact's profile",
     about="What is absent stays, null clears. E-mail and phone are proven, and cannot be changed here.",
-    parameters=(*_OF_ONE, doc.IF_MATCH),
     request=Correction,
     answers=doc.one(shapes.Contact, "The contact as it is now."),
-    errors=(NotFound, StaleEdit, ContactBusy, CannotUnseal),
+    errors=(ContactBusy, CannotUnseal),
 )
 _ERASE = Operation(
     name="eraseContact",
     summary="Delete a person and everything merged into theirs, with chats and files",
     about="This cannot be undone. Their tokens open nothing any more.",
-    parameters=(*_OF_ONE, doc.IF_MATCH),
-    answers=(Answer(about="What was erased.", type=Receipt),),
-    errors=(NotFound, StaleEdit, CannotUnseal),
+    answers=doc.answer(Receipt, "What was erased."),
+    errors=(CannotUnseal,),
 )
 _EXPORT = Operation(
     name="exportContact",
     summary="Show everything kept about a person",
-    parameters=_OF_ONE,
-    answers=(Answer(about="The contact and those merged into it.", type=Export),),
-    errors=(NotFound, CannotUnseal),
+    answers=doc.answer(Export, "The contact and those merged into it."),
+    errors=(CannotUnseal,),
 )
 _MERGE_INTO = Operation(
     name="mergeContact",
     summary="Make one person of two; `unmerge` undoes it",
-    parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
     request=Merge,
-    answers=(Answer(about="The contact that was merged.", type=shapes.Contact),),
-    errors=(NotFound, Conflict, CannotUnseal, *doc.ONCE),
+    answers=doc.answer(shapes.Contact, "The contact that was merged."),
+    errors=(Conflict, CannotUnseal),
 )
 _UNMERGE = Operation(
     name="unmergeContact",
     summary="Undo a merge",
-    parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
-    answers=(Answer(about="The contact, which stands for itself again.", type=shapes.Contact),),
-    errors=(NotFound, Conflict, ContactBusy, CannotUnseal, *doc.ONCE),
+    answers=doc.answer(shapes.Contact, "The contact, which stands for itself again."),
+    errors=(Conflict, ContactBusy, CannotUnseal),
 )
 _SIGN_OUT = Operation(
     name="signOutContact",
     summary="End every token of a person, on all devices",
     about="Every worker refuses them within 5 seconds.",
-    parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
-    answers=(Answer(about="Whose tokens were ended.", type=Receipt),),
-    errors=(NotFound, CannotUnseal, *doc.ONCE),
+    answers=doc.answer(Receipt, "Whose tokens were ended."),
+    errors=(CannotUnseal,),
 )

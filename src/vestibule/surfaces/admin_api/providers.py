@@ -12,26 +12,23 @@ from vestibule.administration import dry_run, identity_providers
 from vestibule.administration.desk import Desk
 from vestibule.administration.dry_run import Trial
 from vestibule.edge.http import Reply
-from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.operation import Operation
 from vestibule.edge.surface import Route
 from vestibule.errors import (
     CannotUnseal,
     Conflict,
     InvalidField,
     InvalidRequest,
-    NotFound,
-    StaleEdit,
 )
 from vestibule.model.identity_provider import ProviderSettings
 from vestibule.model.workspace import AdminScope
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
-from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint, gone, made
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, gone, made, showing
 
 _ALL = f"{WORKSPACE}/identity-providers"
 _ONE = f"{_ALL}/{{provider_id}}"
-_DIGITS = 15
 Token = Annotated[str, Meta(max_length=65_536)]
 
 
@@ -67,7 +64,7 @@ def routes(runtime: Runtime) -> Sequence[Route]:
         endpoint(runtime, "GET", _ALL, _list, _LIST),
         endpoint(runtime, "POST", _ALL, _add, _ADD),
         endpoint(runtime, "POST", f"{_ALL}/dry-run", _try_token, _TRY, scope=AdminScope.READ),
-        endpoint(runtime, "GET", _ONE, _read, _READ),
+        endpoint(runtime, "GET", _ONE, showing(_provider), _READ),
         endpoint(runtime, "PUT", _ONE, _replace, _REPLACE),
         endpoint(runtime, "DELETE", _ONE, _remove, _REMOVE),
     ]
@@ -83,20 +80,16 @@ async def _add(seat: Seat) -> Reply:
     return made(seat, shapes.provider_of(added), f"identity-providers/{added.id}")
 
 
-async def _read(seat: Seat) -> Reply:
-    return await seat.shown(_provider(seat))
-
-
 async def _replace(seat: Seat) -> Reply:
     wanted = seat.read(_BODY)
-    desk = await seat.editing(_provider(seat))
+    desk = await seat.editing(_provider)
     known = await identity_providers.get(desk, seat.workspace_id, _number(seat))
     await identity_providers.replace(desk, identity_providers.with_known_secrets(known, wanted))
-    return await seat.shown(_provider(seat))
+    return await seat.shown(_provider)
 
 
 async def _remove(seat: Seat) -> Reply:
-    desk = await seat.editing(_provider(seat))
+    desk = await seat.editing(_provider)
     await identity_providers.remove(desk, seat.workspace_id, _number(seat))
     return gone()
 
@@ -115,66 +108,53 @@ async def _try_token(seat: Seat) -> Reply:
     return answer(200, trial)
 
 
-def _provider(seat: Seat) -> View:
-    async def view(desk: Desk) -> shapes.Provider:
-        return shapes.provider_of(await identity_providers.get(desk, seat.workspace_id, _number(seat)))
-
-    return view
+async def _provider(seat: Seat, desk: Desk) -> shapes.Provider:
+    return shapes.provider_of(await identity_providers.get(desk, seat.workspace_id, _number(seat)))
 
 
 def _number(seat: Seat) -> int:
-    text = seat.request.params["provider_id"]
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
-        raise NotFound("There is no such identity provider.")
-    return int(text)
+    return identity_providers.number_of(seat.request.params["provider_id"])
 
 
-_PROVIDER_ID = Parameter(name="provider_id", location="path", about="The provider's number.", type=int)
 _WRONG = (InvalidRequest, Conflict, CannotUnseal)
 _LIST = Operation(
     name="listIdentityProviders",
     summary="List a workspace's identity providers",
-    parameters=(doc.WORKSPACE_ID,),
-    answers=(Answer(about="All of them.", type=ProviderPage),),
-    errors=(NotFound, CannotUnseal),
+    answers=doc.answer(ProviderPage, "All of them."),
+    errors=(CannotUnseal,),
 )
 _ADD = Operation(
     name="addIdentityProvider",
     summary="Add an identity provider, last in the order",
-    parameters=(doc.WORKSPACE_ID, doc.IDEMPOTENCY_KEY),
     request=ProviderBody,
     answers=doc.added(shapes.Provider, "The provider."),
-    errors=(NotFound, *_WRONG, *doc.ONCE),
+    errors=_WRONG,
 )
 _READ = Operation(
     name="getIdentityProvider",
     summary="Show an identity provider",
-    parameters=(doc.WORKSPACE_ID, _PROVIDER_ID),
     answers=doc.one(shapes.Provider, "The provider, without its secrets."),
-    errors=(NotFound, CannotUnseal),
+    errors=(CannotUnseal,),
 )
 _REPLACE = Operation(
     name="replaceIdentityProvider",
     summary="Replace an identity provider's settings",
-    parameters=(doc.WORKSPACE_ID, _PROVIDER_ID, doc.IF_MATCH),
     request=ProviderBody,
     answers=doc.one(shapes.Provider, "The provider as it is now."),
-    errors=(NotFound, StaleEdit, *_WRONG),
+    errors=_WRONG,
 )
 _REMOVE = Operation(
     name="removeIdentityProvider",
     summary="Remove an identity provider",
     about="Its number is never given again; the contacts it proved stay.",
-    parameters=(doc.WORKSPACE_ID, _PROVIDER_ID, doc.IF_MATCH),
     answers=doc.GONE,
-    errors=(NotFound, StaleEdit, CannotUnseal),
+    errors=(CannotUnseal,),
 )
 _TRY = Operation(
     name="tryToken",
     summary="Try a token: each step, what failed and why, the claims as mapped, the contact",
     about="Nothing is written. The provider is asked as for a visitor's token.",
-    parameters=(doc.WORKSPACE_ID, doc.IDEMPOTENCY_KEY),
     request=TokenToTry,
-    answers=(Answer(about="What came of it, also where the token is refused.", type=Trial),),
-    errors=(NotFound, CannotUnseal, *doc.ONCE),
+    answers=doc.answer(Trial, "What came of it, also where the token is refused."),
+    errors=(CannotUnseal,),
 )

@@ -13,13 +13,13 @@ from vestibule.administration.desk import Desk
 from vestibule.clock import now_ms
 from vestibule.conversations.queues import is_open
 from vestibule.edge.http import Reply
-from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.operation import Operation
 from vestibule.edge.surface import Route
-from vestibule.errors import Conflict, InvalidField, NotFound, StaleEdit
+from vestibule.errors import Conflict, InvalidField
 from vestibule.model import queue as stored
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
-from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint, gone
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, gone
 
 _ALL = f"{WORKSPACE}/queues"
 _ONE = f"{_ALL}/{{queue_key}}"
@@ -70,21 +70,20 @@ async def _list(seat: Seat) -> Reply:
 
 
 async def _read(seat: Seat) -> Reply:
-    return await seat.shown(_queue(seat), settings=_settings(seat))
+    return await seat.shown(_queue, settings=_settings)
 
 
 async def _put(seat: Seat) -> Reply:
     wanted = seat.read(_SETTINGS)
     hours = queues.read_hours(wanted.hours)
-    # A queue that is to be made has no tag yet; asked for with one, it must be there.
-    desk = await seat.editing(_settings(seat)) if seat.request.headers(b"if-match") else seat.desk
+    desk = await seat.editing(_settings)
     settings = stored.QueueSettings(wanted.name, wanted.identified_only, hours, wanted.time_zone)
     await queues.put(desk, seat.workspace_id, _key(seat), settings)
     return await _read(seat)
 
 
 async def _remove(seat: Seat) -> Reply:
-    desk = await seat.editing(_settings(seat))
+    desk = await seat.editing(_settings)
     await queues.remove(desk, seat.workspace_id, _key(seat))
     return gone()
 
@@ -93,20 +92,13 @@ def _key(seat: Seat) -> str:
     return seat.request.params["queue_key"]
 
 
-def _queue(seat: Seat) -> View:
-    async def view(desk: Desk) -> Queue:
-        return _queue_of(await queues.get(desk, seat.workspace_id, _key(seat)))
-
-    return view
+async def _queue(seat: Seat, desk: Desk) -> Queue:
+    return _queue_of(await queues.get(desk, seat.workspace_id, _key(seat)))
 
 
-def _settings(seat: Seat) -> View:
+async def _settings(seat: Seat, desk: Desk) -> stored.Queue:
     """Without what the clock changes."""
-
-    async def view(desk: Desk) -> stored.Queue:
-        return await queues.get(desk, seat.workspace_id, _key(seat))
-
-    return view
+    return await queues.get(desk, seat.workspace_id, _key(seat))
 
 
 def _queue_of(queue: stored.Queue) -> Queue:
@@ -121,33 +113,13 @@ def _queue_of(queue: stored.Queue) -> Queue:
     )
 
 
-_KEY = Parameter(name="queue_key", location="path", about="What pages name it by: letters, digits, `.`, `_`, `-`.")
-_LIST = Operation(
-    name="listQueues",
-    summary="List a workspace's queues",
-    parameters=(doc.WORKSPACE_ID,),
-    answers=(Answer(about="All of them.", type=QueuePage),),
-    errors=(NotFound,),
-)
-_READ = Operation(
-    name="getQueue",
-    summary="Show a queue",
-    parameters=(doc.WORKSPACE_ID, _KEY),
-    answers=doc.one(Queue, "The queue."),
-    errors=(NotFound,),
-)
+_LIST = Operation(name="listQueues", summary="List a workspace's queues", answers=doc.answer(QueuePage, "All of them."))
+_READ = Operation(name="getQueue", summary="Show a queue", answers=doc.one(Queue, "The queue."))
 _PUT = Operation(
     name="putQueue",
     summary="Make or replace a queue",
-    parameters=(doc.WORKSPACE_ID, _KEY, doc.IF_MATCH),
     request=QueueSettings,
     answers=doc.one(Queue, "The queue as it is now."),
-    errors=(NotFound, InvalidField, Conflict, StaleEdit),
+    errors=(InvalidField, Conflict),
 )
-_REMOVE = Operation(
-    name="removeQueue",
-    summary="Remove a queue; its conversations stay",
-    parameters=(doc.WORKSPACE_ID, _KEY, doc.IF_MATCH),
-    answers=doc.GONE,
-    errors=(NotFound, StaleEdit),
-)
+_REMOVE = Operation(name="removeQueue", summary="Remove a queue; its conversations stay", answers=doc.GONE)

@@ -13,14 +13,14 @@ from vestibule.administration import actions, responders
 from vestibule.administration.desk import Desk
 from vestibule.administration.responders import Change
 from vestibule.edge.http import Reply
-from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.operation import Operation
 from vestibule.edge.surface import Route
-from vestibule.errors import CannotUnseal, InvalidDeclaration, InvalidField, NotFound, StaleEdit
+from vestibule.errors import CannotUnseal, InvalidDeclaration, InvalidField
 from vestibule.model.action import Action, ActionDeclaration, ActionPolicy, Variables
 from vestibule.model.responder import Mode, WidgetSettings
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
-from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint, gone
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, gone, showing
 
 _RESPONDER = f"{WORKSPACE}/responder"
 _WIDGET = f"{WORKSPACE}/widget"
@@ -90,43 +90,35 @@ _VARIABLES_BODY = msgspec.json.Decoder(Variables)
 
 def routes(runtime: Runtime) -> Sequence[Route]:
     return [
-        endpoint(runtime, "GET", _RESPONDER, _read_responder, _READ_RESPONDER),
+        endpoint(runtime, "GET", _RESPONDER, showing(_responder), _READ_RESPONDER),
         endpoint(runtime, "PATCH", _RESPONDER, _change_responder, _CHANGE_RESPONDER),
-        endpoint(runtime, "GET", _WIDGET, _read_widget, _READ_WIDGET),
+        endpoint(runtime, "GET", _WIDGET, showing(_widget), _READ_WIDGET),
         endpoint(runtime, "PATCH", _WIDGET, _change_widget, _CHANGE_WIDGET),
         endpoint(runtime, "GET", _ACTIONS, _list_actions, _LIST_ACTIONS),
-        endpoint(runtime, "GET", _ACTION, _read_action, _READ_ACTION),
+        endpoint(runtime, "GET", _ACTION, showing(_action), _READ_ACTION),
         endpoint(runtime, "PUT", _ACTION, _put_action, _PUT_ACTION),
         endpoint(runtime, "DELETE", _ACTION, _remove_action, _REMOVE_ACTION),
-        endpoint(runtime, "GET", _POLICY, _read_policy, _READ_POLICY),
+        endpoint(runtime, "GET", _POLICY, showing(_policy), _READ_POLICY),
         endpoint(runtime, "PUT", _POLICY, _put_policy, _PUT_POLICY),
-        endpoint(runtime, "GET", _VARIABLES, _read_variables, _READ_VARIABLES),
+        endpoint(runtime, "GET", _VARIABLES, showing(_variables), _READ_VARIABLES),
         endpoint(runtime, "PUT", _VARIABLES, _put_variables, _PUT_VARIABLES),
     ]
 
 
-async def _read_responder(seat: Seat) -> Reply:
-    return await seat.shown(_responder(seat))
-
-
 async def _change_responder(seat: Seat) -> Reply:
     wanted = seat.read(_CHANGE)
-    desk = await seat.editing(_responder(seat))
+    desk = await seat.editing(_responder)
     _, made = await responders.change(desk, seat.workspace_id, wanted)
-    reply = await seat.shown(_responder(seat))
+    reply = await seat.shown(_responder)
     if made is None:
         return reply
     shown = msgspec.json.decode(reply.body, type=Responder)
     return answer(200, msgspec.structs.replace(shown, new_secret=made), *_tags(reply))
 
 
-async def _read_widget(seat: Seat) -> Reply:
-    return await seat.shown(_widget(seat))
-
-
 async def _change_widget(seat: Seat) -> Reply:
     wanted = seat.read(_WIDGET_CHANGE)
-    desk = await seat.editing(_widget(seat))
+    desk = await seat.editing(_widget)
     await responders.change_widget(
         desk,
         seat.workspace_id,
@@ -135,7 +127,7 @@ async def _change_widget(seat: Seat) -> Reply:
         modes=wanted.modes,
         allowed_origins=wanted.allowed_origins,
     )
-    return await seat.shown(_widget(seat))
+    return await seat.shown(_widget)
 
 
 async def _list_actions(seat: Seat) -> Reply:
@@ -144,89 +136,60 @@ async def _list_actions(seat: Seat) -> Reply:
     return answer(200, ActionPage([_body_of(action, forms) for action in found]))
 
 
-async def _read_action(seat: Seat) -> Reply:
-    return await seat.shown(_action(seat))
-
-
 async def _put_action(seat: Seat) -> Reply:
     wanted = seat.read(_BODY)
     if wanted.name != seat.request.params["action_name"]:
         raise InvalidField("name", "must be the one in the path")
-    desk = seat.desk
-    if seat.request.headers(b"if-match"):
-        desk = await seat.editing(_action(seat))
+    desk = await seat.editing(_action)
     members = {name: getattr(wanted, name) for name in ActionDeclaration.__struct_fields__}
     await actions.put(desk, seat.workspace_id, ActionDeclaration(**members), form=wanted.form)
-    return await seat.shown(_action(seat))
+    return await seat.shown(_action)
 
 
 async def _remove_action(seat: Seat) -> Reply:
-    desk = await seat.editing(_action(seat))
+    desk = await seat.editing(_action)
     await actions.remove(desk, seat.workspace_id, seat.request.params["action_name"])
     return gone()
 
 
-async def _read_policy(seat: Seat) -> Reply:
-    return await seat.shown(_policy(seat))
-
-
 async def _put_policy(seat: Seat) -> Reply:
     wanted = seat.read(_POLICY_BODY)
-    desk = await seat.editing(_policy(seat))
+    desk = await seat.editing(_policy)
     await actions.set_policy(desk, seat.workspace_id, wanted)
-    return await seat.shown(_policy(seat))
-
-
-async def _read_variables(seat: Seat) -> Reply:
-    return await seat.shown(_variables(seat))
+    return await seat.shown(_policy)
 
 
 async def _put_variables(seat: Seat) -> Reply:
     wanted = seat.read(_VARIABLES_BODY)
-    desk = await seat.editing(_variables(seat))
+    desk = await seat.editing(_variables)
     await actions.set_variables(desk, seat.workspace_id, wanted)
-    return await seat.shown(_variables(seat))
+    return await seat.shown(_variables)
 
 
-def _responder(seat: Seat) -> View:
-    async def view(desk: Desk) -> Responder:
-        found = responders.shown(await responders.read(desk, seat.workspace_id))
-        return Responder(**msgspec.structs.asdict(found))
-
-    return view
+async def _responder(seat: Seat, desk: Desk) -> Responder:
+    found = responders.shown(await responders.read(desk, seat.workspace_id))
+    return Responder(**msgspec.structs.asdict(found))
 
 
-def _widget(seat: Seat) -> View:
-    async def view(desk: Desk) -> Widget:
-        found: WidgetSettings = await responders.read_widget(desk, seat.workspace_id)
-        return Widget(found.list_seconds, found.poll_seconds, found.modes, found.allowed_origins)
-
-    return view
+async def _widget(seat: Seat, desk: Desk) -> Widget:
+    found: WidgetSettings = await responders.read_widget(desk, seat.workspace_id)
+    return Widget(found.list_seconds, found.poll_seconds, found.modes, found.allowed_origins)
 
 
-def _action(seat: Seat) -> View:
-    async def view(desk: Desk) -> ActionBody:
-        found = await actions.get(desk, seat.workspace_id, seat.request.params["action_name"])
-        return _body_of(found, (await actions.policy(desk, seat.workspace_id)).forms)
-
-    return view
+async def _action(seat: Seat, desk: Desk) -> ActionBody:
+    found = await actions.get(desk, seat.workspace_id, seat.request.params["action_name"])
+    return _body_of(found, (await actions.policy(desk, seat.workspace_id)).forms)
 
 
-def _policy(seat: Seat) -> View:
-    async def view(desk: Desk) -> ActionPolicy:
-        await actions.list_all(desk, seat.workspace_id)  # whether there is such a workspace
-        found = await actions.policy(desk, seat.workspace_id)
-        return ActionPolicy(found.locked, found.context_headers, found.send_assertion)
-
-    return view
+async def _policy(seat: Seat, desk: Desk) -> ActionPolicy:
+    await actions.list_all(desk, seat.workspace_id)  # whether there is such a workspace
+    found = await actions.policy(desk, seat.workspace_id)
+    return ActionPolicy(found.locked, found.context_headers, found.send_assertion)
 
 
-def _variables(seat: Seat) -> View:
-    async def view(desk: Desk) -> VariableNames:
-        await actions.list_all(desk, seat.workspace_id)
-        return VariableNames(await actions.variable_names(desk, seat.workspace_id))
-
-    return view
+async def _variables(seat: Seat, desk: Desk) -> VariableNames:
+    await actions.list_all(desk, seat.workspace_id)
+    return VariableNames(await actions.variable_names(desk, seat.workspace_id))
 
 
 def _body_of(action: Action, forms: tuple[str, ...]) -> ActionBody:
@@ -238,29 +201,17 @@ def _tags(reply: Reply) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(header for header in reply.headers if header[0] == b"etag")
 
 
-_NAME = Parameter(name="action_name", location="path", about="The action's name.")
-_READ_ERRORS = (NotFound, CannotUnseal)
-_EDIT_ERRORS = (NotFound, StaleEdit, InvalidDeclaration, CannotUnseal)
+def _reading(name: str, summary: str, type_: object) -> Operation:
+    return Operation(name=name, summary=summary, answers=doc.one(type_, "As it is."), errors=(CannotUnseal,))
 
 
-def _reading(name: str, summary: str, type_: object, *parameters: Parameter) -> Operation:
+def _changing(name: str, summary: str, request: object, type_: object) -> Operation:
     return Operation(
         name=name,
         summary=summary,
-        parameters=(doc.WORKSPACE_ID, *parameters),
-        answers=doc.one(type_, "As it is."),
-        errors=_READ_ERRORS,
-    )
-
-
-def _changing(name: str, summary: str, request: object, type_: object, *parameters: Parameter) -> Operation:
-    return Operation(
-        name=name,
-        summary=summary,
-        parameters=(doc.WORKSPACE_ID, *parameters, doc.IF_MATCH),
         request=request,
         answers=doc.one(type_, "As it is now."),
-        errors=_EDIT_ERRORS,
+        errors=(InvalidDeclaration, CannotUnseal),
     )
 
 
@@ -271,19 +222,12 @@ _CHANGE_WIDGET = _changing("changeWidget", "Change how the widget behaves", Widg
 _LIST_ACTIONS = Operation(
     name="listActions",
     summary="List a workspace's actions",
-    parameters=(doc.WORKSPACE_ID,),
-    answers=(Answer(about="All of them.", type=ActionPage),),
-    errors=_READ_ERRORS,
+    answers=doc.answer(ActionPage, "All of them."),
+    errors=(CannotUnseal,),
 )
-_READ_ACTION = _reading("getAction", "Show an action", ActionBody, _NAME)
-_PUT_ACTION = _changing("putAction", "Make or replace an action", ActionBody, ActionBody, _NAME)
-_REMOVE_ACTION = Operation(
-    name="removeAction",
-    summary="Remove an action",
-    parameters=(doc.WORKSPACE_ID, _NAME, doc.IF_MATCH),
-    answers=doc.GONE,
-    errors=(NotFound, StaleEdit, CannotUnseal),
-)
+_READ_ACTION = _reading("getAction", "Show an action", ActionBody)
+_PUT_ACTION = _changing("putAction", "Make or replace an action", ActionBody, ActionBody)
+_REMOVE_ACTION = Operation(name="removeAction", summary="Remove an action", answers=doc.GONE, errors=(CannotUnseal,))
 _READ_POLICY = _reading("getActionPolicy", "Show what holds for all actions", ActionPolicy)
 _PUT_POLICY = _changing("putActionPolicy", "Replace what holds for all actions", ActionPolicy, ActionPolicy)
 _READ_VARIABLES = _reading("getActionVariables", "Show the names of what is sent with every action", VariableNames)

@@ -4,6 +4,7 @@ conditions that a request makes. It must not know an operation."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -22,6 +23,7 @@ from vestibule.ids import is_id
 from vestibule.model.audit import INSTALLATION, Actor
 from vestibule.model.workspace import AdminKey, AdminScope
 from vestibule.runtime import Runtime
+from vestibule.surfaces.admin_api.documenting import completed
 from vestibule.surfaces.admin_api.idempotency import answered_once
 
 T = TypeVar("T")
@@ -31,7 +33,6 @@ WORKSPACE = f"{PREFIX}/workspaces/{{workspace_id}}"
 LARGEST_BODY = 1_048_576
 _NOT_HERE = "There is no such workspace."
 _IDS = ("workspace_id", "key_id", "contact_id", "conversation_id", "staff_id", "webhook_id", "token_id")
-View = editing.View
 
 
 class Seat:
@@ -60,17 +61,19 @@ class Seat:
         wanted = {tag.strip() for value in self.request.headers(b"if-match") for tag in value.split(b",")}
         if not wanted:
             return self.desk
-        return await editing.desk_for_editing(self.desk, self.workspace_id, view, wanted)
+        return await editing.desk_for_editing(self.desk, self.workspace_id, partial(view, self), wanted)
 
     async def shown(self, view: View, *, settings: View | None = None) -> Reply:
         """What `view` shows, with the tag to make a change conditional on: of `settings`, where what is shown also
         moves by itself and nobody's change should fail for that."""
-        body = editing.ENCODER.encode(await view(self.desk))
-        edited = body if settings is None else editing.ENCODER.encode(await settings(self.desk))
+        body = editing.ENCODER.encode(await view(self, self.desk))
+        edited = body if settings is None else editing.ENCODER.encode(await settings(self, self.desk))
         return json_reply(200, body, (b"etag", entity_tag(edited)))
 
 
 Handler = Callable[[Seat], Awaitable[Reply]]
+# What a request is about, as it is found at a desk.
+View = Callable[[Seat, Desk], Awaitable[object]]
 
 
 def answer(status: int, value: object, *extra: Header) -> Reply:
@@ -86,6 +89,11 @@ def gone() -> Reply:
     return Reply(204, b"", ((b"cache-control", b"no-store"),))
 
 
+def showing(view: View) -> Handler:
+    """A handler that shows it."""
+    return lambda seat: seat.shown(view)
+
+
 def endpoint(
     runtime: Runtime,
     method: str,
@@ -96,8 +104,8 @@ def endpoint(
     scope: AdminScope | None = None,
     whole: bool = False,
 ) -> Route:
-    """A route. Reading needs `admin:read`, everything else `admin:write`, unless `scope` says otherwise; `whole`: a key
-    of the installation."""
+    """A route, documented also with what `operation` need not say. Reading needs `admin:read`, everything else
+    `admin:write`, unless `scope` says otherwise; `whole`: a key of the installation."""
     needed = scope or (AdminScope.READ if method == "GET" else AdminScope.WRITE)
 
     async def handle(request: Request) -> Reply:
@@ -115,7 +123,7 @@ def endpoint(
             return await answered_once(runtime, request, key, body, lambda: handler(seat))
         return await handler(seat)
 
-    return Route(method, path, handle, operation)
+    return Route(method, path, handle, completed(operation, method, path))
 
 
 async def _identify(runtime: Runtime, request: Request) -> AdminKey:

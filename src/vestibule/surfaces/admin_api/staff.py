@@ -11,15 +11,15 @@ from msgspec import UNSET, Meta, UnsetType
 from vestibule.administration import staff
 from vestibule.administration.desk import Desk
 from vestibule.edge.http import Reply
-from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.operation import Operation
 from vestibule.edge.surface import Route
-from vestibule.errors import AlreadyExists, Conflict, InvalidField, NotFound, StaleEdit
+from vestibule.errors import AlreadyExists, Conflict, InvalidField
 from vestibule.model import staff as stored
 from vestibule.model.staff import Role
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
-from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint, gone, made
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, gone, made
 
 _ALL = f"{WORKSPACE}/staff"
 _ONE = f"{_ALL}/{{staff_id}}"
@@ -99,12 +99,12 @@ async def _add(seat: Seat) -> Reply:
 
 
 async def _read(seat: Seat) -> Reply:
-    return await seat.shown(_member(seat))
+    return await seat.shown(_member)
 
 
 async def _change(seat: Seat) -> Reply:
     wanted = seat.read(_CHANGE)
-    desk = await seat.editing(_member(seat))
+    desk = await seat.editing(_member)
     if wanted.name is not UNSET:
         await staff.set_name(desk, seat.workspace_id, _id(seat), wanted.name)
     if wanted.role is not UNSET:
@@ -115,7 +115,7 @@ async def _change(seat: Seat) -> Reply:
 
 
 async def _remove(seat: Seat) -> Reply:
-    desk = await seat.editing(_member(seat))
+    desk = await seat.editing(_member)
     await staff.remove(desk, seat.workspace_id, _id(seat))
     return gone()
 
@@ -133,68 +133,42 @@ def _id(seat: Seat) -> str:
     return seat.request.params["staff_id"]
 
 
-def _member(seat: Seat) -> View:
-    async def view(desk: Desk) -> StaffMember:
-        return _shape_of(await staff.get(desk, seat.workspace_id, _id(seat)))
-
-    return view
+async def _member(seat: Seat, desk: Desk) -> StaffMember:
+    return _shape_of(await staff.get(desk, seat.workspace_id, _id(seat)))
 
 
 def _shape_of(member: stored.Staff) -> StaffMember:
     return shapes.shown(StaffMember, member)
 
 
-_STAFF_ID = Parameter(name="staff_id", location="path", about="The member of staff.", type=shapes.Uuid)
-_OF_ONE = (doc.WORKSPACE_ID, _STAFF_ID)
 _LIST = Operation(
-    name="listStaff",
-    summary="List who may sign in at the dashboard",
-    parameters=(doc.WORKSPACE_ID,),
-    answers=(Answer(about="All of them.", type=StaffPage),),
-    errors=(NotFound,),
+    name="listStaff", summary="List who may sign in at the dashboard", answers=doc.answer(StaffPage, "All of them.")
 )
 _ADD = Operation(
     name="addStaff",
     summary="Let somebody in, by a link at which they choose a password",
-    parameters=(doc.WORKSPACE_ID, doc.IDEMPOTENCY_KEY),
     request=NewStaffMember,
     answers=doc.added(Invitation, "The member, with their link."),
-    errors=(NotFound, AlreadyExists, *doc.ONCE),
+    errors=(AlreadyExists,),
 )
-_READ = Operation(
-    name="getStaff",
-    summary="Show a member of staff",
-    parameters=_OF_ONE,
-    answers=doc.one(StaffMember, "The member."),
-    errors=(NotFound,),
-)
+_READ = Operation(name="getStaff", summary="Show a member of staff", answers=doc.one(StaffMember, "The member."))
 _EDIT = Operation(
     name="changeStaff",
     summary="Change somebody's name or role, or disable them",
-    parameters=(*_OF_ONE, doc.IF_MATCH),
     request=StaffChange,
     answers=doc.one(StaffMember, "The member as they are now."),
-    errors=(NotFound, InvalidField, StaleEdit),
+    errors=(InvalidField,),
 )
 _REMOVE = Operation(
-    name="removeStaff",
-    summary="Shut somebody out for good; what they did stays in the audit",
-    parameters=(*_OF_ONE, doc.IF_MATCH),
-    answers=doc.GONE,
-    errors=(NotFound, StaleEdit),
+    name="removeStaff", summary="Shut somebody out for good; what they did stays in the audit", answers=doc.GONE
 )
 _INVITE = Operation(
     name="inviteStaff",
     summary="Make a new link at which a member chooses a password",
     about="The one before is good no more.",
-    parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
-    answers=(Answer(status=201, about="The member, with their link.", type=Invitation),),
-    errors=(NotFound, Conflict, *doc.ONCE),
+    answers=doc.answer(Invitation, "The member, with their link.", 201),
+    errors=(Conflict,),
 )
 _SIGN_OUT = Operation(
-    name="signOutStaff",
-    summary="Sign a member out in every browser",
-    parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
-    answers=(Answer(about="The member.", type=StaffMember),),
-    errors=(NotFound, *doc.ONCE),
+    name="signOutStaff", summary="Sign a member out in every browser", answers=doc.answer(StaffMember, "The member.")
 )

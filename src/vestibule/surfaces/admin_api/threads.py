@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from vestibule.administration import conversations, staff
 from vestibule.edge.http import Reply
-from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.operation import Operation, Parameter
 from vestibule.edge.parameters import choice, cursor, cursor_of, number
 from vestibule.edge.surface import Route
 from vestibule.errors import ConversationClosed, InvalidField, NotFound
@@ -73,9 +73,7 @@ async def _list(seat: Seat) -> Reply:
     request = seat.request
     status = choice(request, "status", _STATUSES)
     most = number(request, "limit", default=doc.PAGE, low=1, high=doc.LARGEST_PAGE)
-    last_id = cursor(request, str)
-    if last_id is not None and "\0" in last_id:
-        raise InvalidField("cursor", "is not one that this service gave out")
+    last_id = cursor(request, str, lambda text: "\0" not in text)
     found = await conversations.list_page(
         seat.desk,
         seat.workspace_id,
@@ -122,54 +120,40 @@ def _id(seat: Seat) -> str:
     return seat.request.params["conversation_id"]
 
 
-_OF_ONE = (doc.WORKSPACE_ID, doc.CONVERSATION_ID)
 _LIST = Operation(
     name="listConversations",
     summary="List a workspace's conversations",
     parameters=(
-        doc.WORKSPACE_ID,
         Parameter(name="status", location="query", about="Only those of this status.", type=Status),
         Parameter(name="handed_off", location="query", about="`true`: only those that people answer.", type=bool),
         doc.CURSOR,
         doc.LIMIT,
     ),
-    answers=(Answer(about="A page of conversations.", type=ConversationPage),),
-    errors=(NotFound, InvalidField),
+    answers=doc.answer(ConversationPage, "A page of conversations."),
+    errors=(InvalidField,),
 )
 _READ = Operation(
-    name="getConversation",
-    summary="Show a conversation",
-    parameters=_OF_ONE,
-    answers=(Answer(about="The conversation.", type=shapes.Conversation),),
-    errors=(NotFound,),
+    name="getConversation", summary="Show a conversation", answers=doc.answer(shapes.Conversation, "The conversation.")
 )
 _MESSAGES = Operation(
-    name="listMessages",
-    summary="Show everything in a conversation",
-    parameters=_OF_ONE,
-    answers=(Answer(about="Its messages.", type=MessageList),),
-    errors=(NotFound,),
+    name="listMessages", summary="Show everything in a conversation", answers=doc.answer(MessageList, "Its messages.")
 )
 _SAY = Operation(
     name="reply",
     summary="Reply to the visitor; the conversation is taken with it",
-    parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
     request=NewReply,
-    answers=(Answer(status=201, about="The message.", type=shapes.Message),),
-    errors=(NotFound, ConversationClosed, *doc.ONCE),
+    answers=doc.answer(shapes.Message, "The message.", 201),
+    errors=(ConversationClosed,),
 )
 _ASSIGN = Operation(
     name="assignConversation",
     summary="Give a conversation to somebody of the staff: the responder is silent from now on",
-    parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
     request=Assignment,
-    answers=(Answer(about="The conversation.", type=shapes.Conversation),),
-    errors=(NotFound, ConversationClosed, *doc.ONCE),
+    answers=doc.answer(shapes.Conversation, "The conversation."),
+    errors=(ConversationClosed,),
 )
 _RESOLVE = Operation(
     name="resolveConversation",
     summary="Close a conversation as resolved, and ask for a rating",
-    parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
-    answers=(Answer(about="The conversation.", type=shapes.Conversation),),
-    errors=(NotFound, *doc.ONCE),
+    answers=doc.answer(shapes.Conversation, "The conversation."),
 )

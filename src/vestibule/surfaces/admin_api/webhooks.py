@@ -13,17 +13,17 @@ from vestibule.administration import webhooks
 from vestibule.administration.desk import Desk
 from vestibule.administration.webhooks import DEAD, WAITING, Listed
 from vestibule.edge.http import Reply
-from vestibule.edge.operation import Answer, Operation, Parameter
+from vestibule.edge.operation import Operation, Parameter
 from vestibule.edge.parameters import choice, cursor, cursor_of, number
 from vestibule.edge.surface import Route
-from vestibule.errors import AlreadyExists, CannotUnseal, Conflict, InvalidField, NotFound, StaleEdit
+from vestibule.errors import AlreadyExists, CannotUnseal, Conflict, InvalidField, NotFound
 from vestibule.ids import is_id
 from vestibule.model.webhook import EventKind, EventNames, WebhookEndpoint
 from vestibule.runtime import Runtime
 from vestibule.storage.webhooks import Undelivered
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
-from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, View, answer, endpoint, gone, made
+from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, gone, made
 from vestibule.times import rfc3339
 
 _ALL = f"{WORKSPACE}/webhooks"
@@ -156,12 +156,12 @@ async def _add(seat: Seat) -> Reply:
 
 
 async def _read(seat: Seat) -> Reply:
-    return await seat.shown(_webhook(seat), settings=_settings(seat))
+    return await seat.shown(_webhook, settings=_settings)
 
 
 async def _change(seat: Seat) -> Reply:
     wanted = seat.read(_CHANGE)
-    desk = await seat.editing(_settings(seat))
+    desk = await seat.editing(_settings)
     done = await webhooks.change(
         desk,
         seat.workspace_id,
@@ -179,16 +179,14 @@ async def _change(seat: Seat) -> Reply:
 
 
 async def _remove(seat: Seat) -> Reply:
-    desk = await seat.editing(_settings(seat))
+    desk = await seat.editing(_settings)
     await webhooks.remove(desk, seat.workspace_id, _id(seat))
     return gone()
 
 
 async def _undelivered(seat: Seat) -> Reply:
     request = seat.request
-    after = cursor(request, str) or ""
-    if after and not is_id(after):
-        raise InvalidField("cursor", "is not one that this service gave out")
+    after = cursor(request, str, lambda text: text == "" or is_id(text)) or ""
     most = number(request, "limit", default=doc.PAGE, low=1, high=doc.LARGEST_PAGE)
     state = choice(request, "state", _STATES)
     found = await webhooks.undelivered(seat.desk, seat.workspace_id, _id(seat), state=state, after=after, most=most)
@@ -207,21 +205,14 @@ def _id(seat: Seat) -> str:
     return seat.request.params["webhook_id"]
 
 
-def _webhook(seat: Seat) -> View:
-    async def view(desk: Desk) -> Webhook:
-        return _shape_of(await webhooks.counted(desk, await webhooks.get(desk, seat.workspace_id, _id(seat))))
-
-    return view
+async def _webhook(seat: Seat, desk: Desk) -> Webhook:
+    return _shape_of(await webhooks.counted(desk, await webhooks.get(desk, seat.workspace_id, _id(seat))))
 
 
-def _settings(seat: Seat) -> View:
+async def _settings(seat: Seat, desk: Desk) -> WebhookEndpoint:
     """Without what waits: the tag of an endpoint that is in use stays."""
-
-    async def view(desk: Desk) -> WebhookEndpoint:
-        # Its secrets go into a hash that is cut short, of which they are a part that cannot be guessed.
-        return await webhooks.get(desk, seat.workspace_id, _id(seat))
-
-    return view
+    # Its secrets go into a hash that is cut short, of which they are a part that cannot be guessed.
+    return await webhooks.get(desk, seat.workspace_id, _id(seat))
 
 
 def _shape_of(found: Listed) -> Webhook:
@@ -238,8 +229,6 @@ def _event_of(found: Undelivered) -> UndeliveredEvent:
     return shapes.shown(UndeliveredEvent, found, kind=EventKind(found.kind), at=rfc3339(found.at))
 
 
-_WEBHOOK_ID = Parameter(name="webhook_id", location="path", about="The webhook endpoint.", type=shapes.Uuid)
-_OF_ONE = (doc.WORKSPACE_ID, _WEBHOOK_ID)
 _STATE = Parameter(
     name="state",
     location="query",
@@ -249,53 +238,47 @@ _STATE = Parameter(
 _LIST = Operation(
     name="listWebhooks",
     summary="List a workspace's webhook endpoints",
-    parameters=(doc.WORKSPACE_ID,),
-    answers=(Answer(about="All of them.", type=WebhookPage),),
-    errors=(NotFound, CannotUnseal),
+    answers=doc.answer(WebhookPage, "All of them."),
+    errors=(CannotUnseal,),
 )
 _ADD = Operation(
     name="addWebhook",
     summary="Add a webhook endpoint",
-    parameters=(doc.WORKSPACE_ID, doc.IDEMPOTENCY_KEY),
     request=NewWebhook,
     answers=doc.added(ChangedWebhook, "The endpoint, with the secret that signs what is sent to it."),
-    errors=(NotFound, Conflict, AlreadyExists, CannotUnseal, *doc.ONCE),
+    errors=(Conflict, AlreadyExists, CannotUnseal),
 )
 _READ = Operation(
     name="getWebhook",
     summary="Show a webhook endpoint",
-    parameters=_OF_ONE,
     answers=doc.one(Webhook, "The endpoint, without its secrets."),
-    errors=(NotFound, CannotUnseal),
+    errors=(CannotUnseal,),
 )
 _EDIT = Operation(
     name="changeWebhook",
     summary="Change a webhook endpoint, or its secret",
     about="Events that wait go where it leads by then.",
-    parameters=(*_OF_ONE, doc.IF_MATCH),
     request=WebhookChange,
     answers=doc.one(ChangedWebhook, "The endpoint as it is now, with its secret if that was made."),
-    errors=(NotFound, InvalidField, AlreadyExists, StaleEdit, CannotUnseal),
+    errors=(InvalidField, AlreadyExists, CannotUnseal),
 )
 _REMOVE = Operation(
     name="removeWebhook",
     summary="Remove a webhook endpoint, with everything that was still to be sent there",
-    parameters=(*_OF_ONE, doc.IF_MATCH),
     answers=doc.GONE,
-    errors=(NotFound, StaleEdit, CannotUnseal),
+    errors=(CannotUnseal,),
 )
 _LIST_UNDELIVERED = Operation(
     name="listUndelivered",
     summary="List the events that wait, and the dead letters",
-    parameters=(*_OF_ONE, _STATE, doc.CURSOR, doc.LIMIT),
-    answers=(Answer(about="A page of events.", type=UndeliveredPage),),
-    errors=(NotFound, InvalidField, CannotUnseal),
+    parameters=(_STATE, doc.CURSOR, doc.LIMIT),
+    answers=doc.answer(UndeliveredPage, "A page of events."),
+    errors=(InvalidField, CannotUnseal),
 )
 _SEND_AGAIN = Operation(
     name="replayDeadLetters",
     summary="Send dead letters again, under the same ids",
-    parameters=(*_OF_ONE, doc.IDEMPOTENCY_KEY),
     request=Replay,
-    answers=(Answer(about="How many.", type=Replayed),),
-    errors=(NotFound, CannotUnseal, *doc.ONCE),
+    answers=doc.answer(Replayed, "How many."),
+    errors=(CannotUnseal,),
 )

@@ -12,15 +12,15 @@ from vestibule.administration import api_keys, workspaces
 from vestibule.administration.desk import Desk
 from vestibule.clock import DAY_MS, SECOND_MS
 from vestibule.edge.http import Reply
-from vestibule.edge.operation import Answer, Operation
+from vestibule.edge.operation import Operation
 from vestibule.edge.surface import Route
-from vestibule.errors import AlreadyExists, InvalidField, NotFound, StaleEdit
+from vestibule.errors import AlreadyExists, InvalidField, NotFound
 from vestibule.model import workspace as tenancies
 from vestibule.model.workspace import Scope
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
-from vestibule.surfaces.admin_api.seat import PREFIX, WORKSPACE, Seat, View, answer, endpoint, made
+from vestibule.surfaces.admin_api.seat import PREFIX, WORKSPACE, Seat, answer, endpoint, made, showing
 from vestibule.tokens.api_key import NewApiKey
 
 _ALL = f"{PREFIX}/workspaces"
@@ -93,7 +93,7 @@ def routes(runtime: Runtime) -> Sequence[Route]:
     return [
         endpoint(runtime, "GET", _ALL, _list, _LIST),
         endpoint(runtime, "POST", _ALL, _create, _CREATE, whole=True),
-        endpoint(runtime, "GET", WORKSPACE, _read, _READ),
+        endpoint(runtime, "GET", WORKSPACE, showing(_workspace), _READ),
         endpoint(runtime, "PATCH", WORKSPACE, _edit, _EDIT),
         endpoint(runtime, "POST", f"{WORKSPACE}/widget-token/rotate", _rotate_widget_token, _ROTATE_WIDGET_TOKEN),
         endpoint(runtime, "GET", _KEYS, _list_keys, _LIST_KEYS),
@@ -120,13 +120,9 @@ async def _create(seat: Seat) -> Reply:
     return answer(201, shapes.workspace_of(created), (b"location", f"{_ALL}/{created.id}".encode()))
 
 
-async def _read(seat: Seat) -> Reply:
-    return await seat.shown(_workspace(seat))
-
-
 async def _edit(seat: Seat) -> Reply:
     wanted = seat.read(_CHANGE)
-    desk = await seat.editing(_workspace(seat))
+    desk = await seat.editing(_workspace)
     limits = wanted.rate_limits
     await workspaces.change(
         desk,
@@ -136,7 +132,7 @@ async def _edit(seat: Seat) -> Reply:
         rate_limits=None if limits is UNSET else shapes.limits_from(limits),
         retention=None if wanted.retention is UNSET else shapes.retention_from(wanted.retention),
     )
-    return await seat.shown(_workspace(seat))
+    return await seat.shown(_workspace)
 
 
 async def _rotate_widget_token(seat: Seat) -> Reply:
@@ -162,12 +158,12 @@ async def _create_key(seat: Seat) -> Reply:
 
 
 async def _read_key(seat: Seat) -> Reply:
-    return await seat.shown(_key(seat), settings=_key_settings(seat))
+    return await seat.shown(_key, settings=_key_settings)
 
 
 async def _edit_key(seat: Seat) -> Reply:
     wanted = seat.read(_KEY_CHANGE)
-    desk = await seat.editing(_key_settings(seat))
+    desk = await seat.editing(_key_settings)
     await api_keys.change(
         desk,
         seat.workspace_id,
@@ -185,37 +181,27 @@ async def _rotate_key(seat: Seat) -> Reply:
 
 async def _revoke_key(seat: Seat) -> Reply:
     await api_keys.revoke(seat.desk, seat.workspace_id, _key_id(seat))
-    return answer(200, await _key(seat)(seat.desk))
+    return answer(200, await _key(seat, seat.desk))
 
 
 def _key_id(seat: Seat) -> str:
     return seat.request.params["key_id"]
 
 
-def _key(seat: Seat) -> View:
-    async def view(desk: Desk) -> shapes.ApiKey:
-        for report in await api_keys.report(desk, seat.workspace_id):
-            if report.key.id == _key_id(seat):
-                return shapes.api_key_of(report)
-        raise NotFound("There is no such API key.")
-
-    return view
+async def _key(seat: Seat, desk: Desk) -> shapes.ApiKey:
+    for report in await api_keys.report(desk, seat.workspace_id):
+        if report.key.id == _key_id(seat):
+            return shapes.api_key_of(report)
+    raise NotFound("There is no such API key.")
 
 
-def _key_settings(seat: Seat) -> View:
+async def _key_settings(seat: Seat, desk: Desk) -> tuple[str, tenancies.RateLimits]:
     """Without what a key's use changes."""
-
-    async def view(desk: Desk) -> tuple[str, tenancies.RateLimits]:
-        return await api_keys.settings(desk, seat.workspace_id, _key_id(seat))
-
-    return view
+    return await api_keys.settings(desk, seat.workspace_id, _key_id(seat))
 
 
-def _workspace(seat: Seat) -> View:
-    async def view(desk: Desk) -> shapes.Workspace:
-        return shapes.workspace_of(await workspaces.get(desk, seat.workspace_id))
-
-    return view
+async def _workspace(seat: Seat, desk: Desk) -> shapes.Workspace:
+    return shapes.workspace_of(await workspaces.get(desk, seat.workspace_id))
 
 
 def _made(seat: Seat, new: tuple[tenancies.ApiKey, NewApiKey]) -> Reply:
@@ -227,85 +213,58 @@ def _made(seat: Seat, new: tuple[tenancies.ApiKey, NewApiKey]) -> Reply:
 _LIST = Operation(
     name="listWorkspaces",
     summary="List the workspaces that the key is good for",
-    answers=(Answer(about="All of them.", type=WorkspacePage),),
+    answers=doc.answer(WorkspacePage, "All of them."),
     errors=(NotFound,),
 )
 _CREATE = Operation(
     name="createWorkspace",
     summary="Make a workspace",
     about="With a key of the installation.",
-    parameters=(doc.IDEMPOTENCY_KEY,),
     request=NewWorkspace,
     answers=doc.added(shapes.Workspace, "The workspace."),
-    errors=(AlreadyExists, *doc.ONCE),
+    errors=(AlreadyExists,),
 )
-_READ = Operation(
-    name="getWorkspace",
-    summary="Show a workspace",
-    parameters=(doc.WORKSPACE_ID,),
-    answers=doc.one(shapes.Workspace, "The workspace."),
-    errors=(NotFound,),
-)
+_READ = Operation(name="getWorkspace", summary="Show a workspace", answers=doc.one(shapes.Workspace, "The workspace."))
 _EDIT = Operation(
     name="changeWorkspace",
     summary="Change a workspace's name, limits or retention, or disable it",
     about="A shorter retention counts for what is there as well.",
-    parameters=(doc.WORKSPACE_ID, doc.IF_MATCH),
     request=WorkspaceChange,
     answers=doc.one(shapes.Workspace, "The workspace as it is now."),
-    errors=(NotFound, InvalidField, StaleEdit),
+    errors=(InvalidField,),
 )
 _ROTATE_WIDGET_TOKEN = Operation(
     name="rotateWidgetToken",
     summary="Give the workspace another widget token",
     about="The one before is refused within 5 seconds, so change the pages that carry it.",
-    parameters=(doc.WORKSPACE_ID, doc.IDEMPOTENCY_KEY),
-    answers=(Answer(about="The workspace.", type=shapes.Workspace),),
-    errors=(NotFound, *doc.ONCE),
+    answers=doc.answer(shapes.Workspace, "The workspace."),
 )
 _LIST_KEYS = Operation(
-    name="listApiKeys",
-    summary="List a workspace's API keys",
-    parameters=(doc.WORKSPACE_ID,),
-    answers=(Answer(about="All of them.", type=ApiKeyPage),),
-    errors=(NotFound,),
+    name="listApiKeys", summary="List a workspace's API keys", answers=doc.answer(ApiKeyPage, "All of them.")
 )
 _CREATE_KEY = Operation(
     name="createApiKey",
     summary="Make an API key",
-    parameters=(doc.WORKSPACE_ID, doc.IDEMPOTENCY_KEY),
     request=ApiKeyRequest,
     answers=doc.added(shapes.NewApiKey, "The key, with its text."),
-    errors=(NotFound, *doc.ONCE),
 )
-_READ_KEY = Operation(
-    name="getApiKey",
-    summary="Show an API key",
-    parameters=(doc.WORKSPACE_ID, doc.KEY_ID),
-    answers=doc.one(shapes.ApiKey, "The key."),
-    errors=(NotFound,),
-)
+_READ_KEY = Operation(name="getApiKey", summary="Show an API key", answers=doc.one(shapes.ApiKey, "The key."))
 _EDIT_KEY = Operation(
     name="changeApiKey",
     summary="Change an API key's name or limits",
-    parameters=(doc.WORKSPACE_ID, doc.KEY_ID, doc.IF_MATCH),
     request=ApiKeyChange,
     answers=doc.one(shapes.ApiKey, "The key as it is now."),
-    errors=(NotFound, InvalidField, StaleEdit),
+    errors=(InvalidField,),
 )
 _ROTATE_KEY = Operation(
     name="rotateApiKey",
     summary="Make a key that takes over from another one",
-    parameters=(doc.WORKSPACE_ID, doc.KEY_ID, doc.IDEMPOTENCY_KEY),
     request=Rotation,
     answers=doc.added(shapes.NewApiKey, "The new key, with its text."),
-    errors=(NotFound, *doc.ONCE),
 )
 _REVOKE_KEY = Operation(
     name="revokeApiKey",
     summary="End an API key",
     about="Every worker refuses it within 5 seconds.",
-    parameters=(doc.WORKSPACE_ID, doc.KEY_ID, doc.IDEMPOTENCY_KEY),
-    answers=(Answer(about="The key.", type=shapes.ApiKey),),
-    errors=(NotFound, *doc.ONCE),
+    answers=doc.answer(shapes.ApiKey, "The key."),
 )

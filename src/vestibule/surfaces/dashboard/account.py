@@ -14,7 +14,7 @@ from vestibule.runtime import Runtime
 from vestibule.surfaces.dashboard.rendering import go_to
 from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, cookie, view
 from vestibule.surfaces.dashboard.set_up.fields import Field
-from vestibule.surfaces.dashboard.set_up.saving import Problems, save
+from vestibule.surfaces.dashboard.set_up.saving import Problems, saving
 
 _HERE = "/account"
 _ATTEMPTS = 10
@@ -27,9 +27,10 @@ def routes(runtime: Runtime) -> Sequence[Route]:
     async def change(seat: Seat) -> Reply:
         return await _change(seat, kept)
 
+    saved = saving(_FIELDS, _page, back=_HERE)
     return [
         view(runtime, _HERE, _show),
-        action(runtime, f"{_HERE}/password", change, Role.VIEWER),
+        action(runtime, f"{_HERE}/password", saved(change), Role.VIEWER),
         action(runtime, f"{_HERE}/end", _end, Role.VIEWER),
     ]
 
@@ -57,21 +58,15 @@ async def _change(seat: Seat, kept: Passwords) -> Reply:
     # Whoever sits down at an open browser guesses no faster than at the door.
     await seat.runtime.rate_limiter.take("", f"staff-password:{seat.member.id}", _ATTEMPTS)
 
-    async def work() -> Reply:
-        if seat.text("password") != seat.text("again"):
-            raise InvalidField("again", "the two are not the same")
-        try:
-            member = await staff_sessions.check(seat.desk, kept, seat.member.email, seat.text("current"))
-        except WrongPassword:
-            raise InvalidField("current", "is not right") from None
-        await staff.change_password(seat.desk, kept, member, seat.text("password"))
-        session = await staff_sessions.begin(seat.desk, member)
-        return go_to(f"{PREFIX}{_HERE}?done=password", cookie(seat.desk.settings, session.text))
-
-    async def again(problems: Problems, status: int) -> Reply:
-        return await _page(seat, problems, status)
-
-    return await save(seat, _FIELDS, work, again, back=_HERE)
+    if seat.text("password") != seat.text("again"):
+        raise InvalidField("again", "the two are not the same")
+    try:
+        member = await staff_sessions.check(seat.desk, kept, seat.member.email, seat.text("current"))
+    except WrongPassword:
+        raise InvalidField("current", "is not right") from None
+    await staff.change_password(seat.desk, kept, member, seat.text("password"))
+    session = await staff_sessions.begin(seat.desk, member)
+    return go_to(f"{PREFIX}{_HERE}?done=password", cookie(seat.desk.settings, session.text))
 
 
 async def _end(seat: Seat) -> Reply:

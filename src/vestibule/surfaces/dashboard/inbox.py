@@ -12,7 +12,6 @@ from vestibule.administration.conversations import LONGEST_REPLY
 from vestibule.edge.http import Reply
 from vestibule.edge.parameters import choice, cursor, cursor_of, number
 from vestibule.edge.surface import Route
-from vestibule.errors import InvalidField
 from vestibule.ids import is_id
 from vestibule.model.contact import Contact
 from vestibule.model.conversation import Conversation, Document, Message, Sender, Status
@@ -139,9 +138,7 @@ async def _resolve(seat: Seat) -> Reply:
 async def _lines(seat: Seat) -> dict[str, object]:
     filter_ = choice(seat.request, "show", tuple(_FILTERS)) or "open"
     wanted = _FILTERS[filter_]
-    last = cursor(seat.request, str)
-    if last is not None and not is_id(last):
-        raise InvalidField("cursor", "is not one that this service gave out")
+    last = cursor(seat.request, str, is_id)
     desk, workspace_id = seat.desk, seat.workspace_id
     after = await conversations.get(desk, workspace_id, last) if last is not None else None
     found = await conversations.list_page(

@@ -79,9 +79,7 @@ async def _found(seat: Seat, asked: str, trust: str) -> tuple[list[Contact], Pla
         found = await seat.desk.contacts.find(seat.workspace_id, asked)
         return [found] if found is not None else [], None
     kind = "email" if "@" in asked else "phone" if asked.startswith("+") else "name"
-    place = cursor(seat.request, Place)
-    if place is not None and "\0" in place.id + place.key:
-        raise InvalidField("cursor", "is not one that this service gave out")
+    place = cursor(seat.request, Place, Place.is_storable)
     wanted = {kind: asked} if asked else {}
     return await contacts.search(seat.desk, seat.workspace_id, trust=_TRUST[trust], after=place, most=_PAGE, **wanted)
 

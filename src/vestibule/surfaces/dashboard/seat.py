@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from vestibule.administration import staff_sessions
 from vestibule.administration.desk import Desk, desk_of
-from vestibule.edge.editing import View, desk_for_editing, tag_of
+from vestibule.edge.editing import desk_for_editing, tag_of
 from vestibule.edge.form import read_form
 from vestibule.edge.http import Header, Reply, Request
 from vestibule.edge.surface import Route
@@ -76,12 +77,12 @@ class Seat:
 
     async def version(self, view: View) -> str:
         """What a form carries, so that only what was seen is changed."""
-        return version_of(await view(self.desk))
+        return version_of(await view(self, self.desk))
 
     async def editing(self, view: View) -> Desk:
         """The desk at which to change what the form's page has shown. Raises StaleEdit."""
         tag = f'"{self.text("version")}"'.encode("ascii", "replace")
-        return await desk_for_editing(self.desk, self.workspace_id, view, {tag})
+        return await desk_for_editing(self.desk, self.workspace_id, partial(view, self), {tag})
 
     def show(self, template: str, status: int = 200, /, **values: Any) -> Reply:
         """A page with the navigation around it."""
@@ -98,6 +99,8 @@ def version_of(shown: object) -> str:
 
 
 Handler = Callable[[Seat], Awaitable[Reply]]
+# What a form changes, as it is found at a desk.
+View = Callable[[Seat, Desk], Awaitable[object]]
 
 
 def view(runtime: Runtime, path: str, handler: Handler, role: Role = Role.VIEWER, *, active: bool = True) -> Route:

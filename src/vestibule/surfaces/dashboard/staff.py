@@ -8,7 +8,6 @@ import msgspec
 
 from vestibule.administration import staff, staff_sessions
 from vestibule.administration.desk import Desk
-from vestibule.edge.editing import View
 from vestibule.edge.http import Reply
 from vestibule.edge.surface import Route
 from vestibule.model.staff import Role, Staff
@@ -16,7 +15,7 @@ from vestibule.runtime import Runtime
 from vestibule.surfaces.dashboard.rendering import go_to
 from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, version_of, view
 from vestibule.surfaces.dashboard.set_up.fields import Field, untyped
-from vestibule.surfaces.dashboard.set_up.saving import Problems, Work, refuse, save
+from vestibule.surfaces.dashboard.set_up.saving import Problems, refuse, saving
 
 _HERE = "/staff"
 _ONE = f"{_HERE}/{{staff_id}}"
@@ -37,13 +36,14 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def routes(runtime: Runtime) -> Sequence[Route]:
+    saved = saving(_FIELDS, _again, back=_HERE)
     return [
         view(runtime, _HERE, _show, Role.OWNER),
-        action(runtime, _HERE, _add, Role.OWNER),
-        action(runtime, f"{_ONE}/role", _set_role, Role.OWNER),
-        action(runtime, f"{_ONE}/switch", _switch, Role.OWNER),
+        action(runtime, _HERE, saving(_FIELDS, _again_as_typed, back=_HERE)(_add), Role.OWNER),
+        action(runtime, f"{_ONE}/role", saved(_set_role), Role.OWNER),
+        action(runtime, f"{_ONE}/switch", saved(_switch), Role.OWNER),
         action(runtime, f"{_ONE}/end", _end, Role.OWNER),
-        action(runtime, f"{_ONE}/link", _link, Role.OWNER),
+        action(runtime, f"{_ONE}/link", saved(_link), Role.OWNER),
         action(runtime, f"{_ONE}/forget", _forget, Role.OWNER),
     ]
 
@@ -80,40 +80,31 @@ async def _page(
 
 
 async def _add(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        given, problems = untyped(seat.form, _FIELDS)
-        refuse(problems)
-        made = await staff.add(seat.desk, seat.workspace_id, **given)
-        if seat.desk.settings.staff_oidc_only:
-            return go_to(f"{PREFIX}{_HERE}?done=added")
-        link = await staff.make_link(seat.desk, seat.workspace_id, made.id)
-        return await _page(seat, _BLANK, link=link, whose=made.name)
-
-    return await _save(seat, work, seat.form)
+    given, problems = untyped(seat.form, _FIELDS)
+    refuse(problems)
+    made = await staff.add(seat.desk, seat.workspace_id, **given)
+    if seat.desk.settings.staff_oidc_only:
+        return go_to(f"{PREFIX}{_HERE}?done=added")
+    link = await staff.make_link(seat.desk, seat.workspace_id, made.id)
+    return await _page(seat, _BLANK, link=link, whose=made.name)
 
 
 async def _set_role(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        desk = await seat.editing(_all(seat))
-        role = seat.text("role")
-        if role != Role.OWNER.value:
-            await _keep_an_owner(desk, seat)
-        await staff.set_role(desk, seat.workspace_id, _id(seat), role)
-        return go_to(f"{PREFIX}{_HERE}?done=saved")
-
-    return await _save(seat, work)
+    desk = await seat.editing(_all)
+    role = seat.text("role")
+    if role != Role.OWNER.value:
+        await _keep_an_owner(desk, seat)
+    await staff.set_role(desk, seat.workspace_id, _id(seat), role)
+    return go_to(f"{PREFIX}{_HERE}?done=saved")
 
 
 async def _switch(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        desk = await seat.editing(_all(seat))
-        enabled = bool(seat.text("enabled"))
-        if not enabled:
-            await _keep_an_owner(desk, seat)
-        await staff.set_disabled(desk, seat.workspace_id, _id(seat), disabled=not enabled)
-        return go_to(f"{PREFIX}{_HERE}?done=saved")
-
-    return await _save(seat, work)
+    desk = await seat.editing(_all)
+    enabled = bool(seat.text("enabled"))
+    if not enabled:
+        await _keep_an_owner(desk, seat)
+    await staff.set_disabled(desk, seat.workspace_id, _id(seat), disabled=not enabled)
+    return go_to(f"{PREFIX}{_HERE}?done=saved")
 
 
 async def _keep_an_owner(desk: Desk, seat: Seat) -> None:
@@ -129,12 +120,9 @@ async def _end(seat: Seat) -> Reply:
 
 
 async def _link(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        member = await staff.get(seat.desk, seat.workspace_id, _id(seat))
-        link = await staff.make_link(seat.desk, seat.workspace_id, member.id)
-        return await _page(seat, _BLANK, link=link, whose=member.name)
-
-    return await _save(seat, work)
+    member = await staff.get(seat.desk, seat.workspace_id, _id(seat))
+    link = await staff.make_link(seat.desk, seat.workspace_id, member.id)
+    return await _page(seat, _BLANK, link=link, whose=member.name)
 
 
 async def _forget(seat: Seat) -> Reply:
@@ -142,20 +130,17 @@ async def _forget(seat: Seat) -> Reply:
     return go_to(f"{PREFIX}{_HERE}?done=saved")
 
 
-async def _save(seat: Seat, work: Work, values: Mapping[str, str] = _BLANK) -> Reply:
-    async def again(problems: Problems, status: int) -> Reply:
-        return await _page(seat, values, problems, status)
-
-    return await save(seat, _FIELDS, work, again, back=_HERE)
+async def _again(seat: Seat, problems: Problems, status: int) -> Reply:
+    return await _page(seat, _BLANK, problems, status)
 
 
-def _all(seat: Seat) -> View:
+async def _again_as_typed(seat: Seat, problems: Problems, status: int) -> Reply:
+    return await _page(seat, seat.form, problems, status)
+
+
+async def _all(seat: Seat, desk: Desk) -> object:
     """Who may do what. When they signed in last changes by itself."""
-
-    async def shown(desk: Desk) -> object:
-        return _roles(await staff.list_all(desk, seat.workspace_id))
-
-    return shown
+    return _roles(await staff.list_all(desk, seat.workspace_id))
 
 
 def _roles(found: Sequence[Staff]) -> object:

@@ -10,7 +10,6 @@ import msgspec
 
 from vestibule.administration import actions, responders
 from vestibule.administration.desk import Desk
-from vestibule.edge.editing import View
 from vestibule.edge.http import Reply
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidDeclaration
@@ -20,8 +19,8 @@ from vestibule.model.staff import Role
 from vestibule.runtime import Runtime
 from vestibule.surfaces.dashboard.rendering import go_to
 from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, version_of, view
-from vestibule.surfaces.dashboard.set_up.fields import Field, typed, untyped
-from vestibule.surfaces.dashboard.set_up.saving import Problems, Work, refuse, save
+from vestibule.surfaces.dashboard.set_up.fields import Field, kept, typed, untyped
+from vestibule.surfaces.dashboard.set_up.saving import Problems, refuse, saving
 
 _HERE = "/set-up/responder"
 _FIELDS = (
@@ -37,17 +36,18 @@ _FIELDS = (
 
 
 def routes(runtime: Runtime) -> Sequence[Route]:
+    saved = saving(_FIELDS, _again, back=_HERE)
     return [
         view(runtime, _HERE, _show, Role.ADMIN),
-        action(runtime, _HERE, _change, Role.ADMIN),
-        action(runtime, f"{_HERE}/rotate", _rotate, Role.ADMIN),
-        action(runtime, f"{_HERE}/forget", _forget, Role.ADMIN),
-        action(runtime, f"{_HERE}/action", _change_action, Role.ADMIN),
+        action(runtime, _HERE, saving(_FIELDS, _again_as_typed, back=_HERE)(_change), Role.ADMIN),
+        action(runtime, f"{_HERE}/rotate", saved(_rotate), Role.ADMIN),
+        action(runtime, f"{_HERE}/forget", saved(_forget), Role.ADMIN),
+        action(runtime, f"{_HERE}/action", saved(_change_action), Role.ADMIN),
     ]
 
 
 async def _show(seat: Seat) -> Reply:
-    return await _page(seat, _values(await responders.read(seat.desk, seat.workspace_id)))
+    return await _page(seat, await _known(seat))
 
 
 async def _page(
@@ -61,7 +61,7 @@ async def _page(
         settings=await responders.read(desk, workspace_id),
         fields=_FIELDS,
         form={"values": values, "problems": problems or {}},
-        version=typed_on or await seat.version(_view(seat)),
+        version=typed_on or await seat.version(_view),
         actions=[(each, version_of(_shown(each))) for each in await actions.list_all(desk, workspace_id)],
         workspace_id=workspace_id,
         secret=secret,
@@ -69,21 +69,18 @@ async def _page(
 
 
 async def _change(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        desk = await seat.editing(_view(seat))
-        known = await responders.read(desk, seat.workspace_id)
-        given, problems = untyped(seat.form, _FIELDS)
-        if given.get("timeout_ms", 0) is None:
-            problems["timeout_ms"] = "is required"
-        refuse(problems)
-        if given["url"] == _values(known)["url"]:
-            del given["url"]  # its query is not shown, and stays
-        settings, secret = await responders.change(desk, seat.workspace_id, _wanted(given))
-        if secret is None:
-            return go_to(f"{PREFIX}{_HERE}?done=saved")
-        return await _page(seat, _values(settings), secret=secret)
-
-    return await _save(seat, work, seat.form)
+    desk = await seat.editing(_view)
+    known = await responders.read(desk, seat.workspace_id)
+    given, problems = untyped(seat.form, _FIELDS)
+    if given.get("timeout_ms", 0) is None:
+        problems["timeout_ms"] = "is required"
+    refuse(problems)
+    if given["url"] == _values(known)["url"]:
+        del given["url"]  # its query is not shown, and stays
+    settings, secret = await responders.change(desk, seat.workspace_id, _wanted(given))
+    if secret is None:
+        return go_to(f"{PREFIX}{_HERE}?done=saved")
+    return await _page(seat, _values(settings), secret=secret)
 
 
 def _wanted(given: dict[str, Any]) -> responders.Change:
@@ -94,46 +91,39 @@ def _wanted(given: dict[str, Any]) -> responders.Change:
 
 
 async def _rotate(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        desk = await seat.editing(_view(seat))
-        settings, secret = await responders.change(desk, seat.workspace_id, responders.Change(new_secret=True))
-        return await _page(seat, _values(settings), secret=secret or "")
-
-    return await _save(seat, work)
+    desk = await seat.editing(_view)
+    settings, secret = await responders.change(desk, seat.workspace_id, responders.Change(new_secret=True))
+    return await _page(seat, _values(settings), secret=secret or "")
 
 
 async def _forget(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        desk = await seat.editing(_view(seat))
-        await responders.change(desk, seat.workspace_id, responders.Change(one_secret=True))
-        return go_to(f"{PREFIX}{_HERE}?done=saved")
-
-    return await _save(seat, work)
+    desk = await seat.editing(_view)
+    await responders.change(desk, seat.workspace_id, responders.Change(one_secret=True))
+    return go_to(f"{PREFIX}{_HERE}?done=saved")
 
 
 async def _change_action(seat: Seat) -> Reply:
     name, wanted = seat.text("name"), seat.text("do")
-
-    async def work() -> Reply:
-        if wanted not in {"enable", "disable", "remove"}:
-            raise InvalidDeclaration(["An action is enabled, disabled or removed."])
-        desk = await seat.editing(_action_view(seat, name))
-        if wanted == "remove":
-            await actions.remove(desk, seat.workspace_id, name)
-            return go_to(f"{PREFIX}{_HERE}?done=removed")
-        await actions.enable(desk, seat.workspace_id, name, enabled=wanted == "enable")
-        return go_to(f"{PREFIX}{_HERE}?done=saved")
-
-    return await _save(seat, work)
+    if wanted not in {"enable", "disable", "remove"}:
+        raise InvalidDeclaration(["An action is enabled, disabled or removed."])
+    desk = await seat.editing(_action_view)
+    if wanted == "remove":
+        await actions.remove(desk, seat.workspace_id, name)
+        return go_to(f"{PREFIX}{_HERE}?done=removed")
+    await actions.enable(desk, seat.workspace_id, name, enabled=wanted == "enable")
+    return go_to(f"{PREFIX}{_HERE}?done=saved")
 
 
-async def _save(seat: Seat, work: Work, values: Mapping[str, str] | None = None) -> Reply:
-    async def again(problems: Problems, status: int) -> Reply:
-        known = _values(await responders.read(seat.desk, seat.workspace_id))
-        kept = {name: value for name, value in known.items() if name.startswith("kept:")}
-        return await _page(seat, known if values is None else {**kept, **values}, problems, status)
+async def _again(seat: Seat, problems: Problems, status: int) -> Reply:
+    return await _page(seat, await _known(seat), problems, status)
 
-    return await save(seat, _FIELDS, work, again, back=_HERE)
+
+async def _again_as_typed(seat: Seat, problems: Problems, status: int) -> Reply:
+    return await _page(seat, kept(await _known(seat)) | seat.form, problems, status)
+
+
+async def _known(seat: Seat) -> dict[str, str]:
+    return _values(await responders.read(seat.desk, seat.workspace_id))
 
 
 def _values(settings: ResponderSettings) -> dict[str, str]:
@@ -141,18 +131,12 @@ def _values(settings: ResponderSettings) -> dict[str, str]:
     return typed(settings, _FIELDS) | {"url": responders.shown(settings).address}
 
 
-def _view(seat: Seat) -> View:
-    async def shown(desk: Desk) -> object:
-        return responders.shown(await responders.read(desk, seat.workspace_id))
-
-    return shown
+async def _view(seat: Seat, desk: Desk) -> object:
+    return responders.shown(await responders.read(desk, seat.workspace_id))
 
 
-def _action_view(seat: Seat, name: str) -> View:
-    async def shown(desk: Desk) -> object:
-        return _shown(await actions.get(desk, seat.workspace_id, name))
-
-    return shown
+async def _action_view(seat: Seat, desk: Desk) -> object:
+    return _shown(await actions.get(desk, seat.workspace_id, seat.text("name")))
 
 
 def _shown(found: Action) -> object:

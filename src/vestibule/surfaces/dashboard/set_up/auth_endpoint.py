@@ -7,7 +7,6 @@ from typing import Any
 
 from vestibule.administration import auth_endpoint_rules, auth_endpoints, method_state, workspaces
 from vestibule.administration.desk import Desk
-from vestibule.edge.editing import View
 from vestibule.edge.http import Reply
 from vestibule.edge.surface import Route
 from vestibule.model.auth_endpoint import AuthEndpointSettings, ExtraField, Fallback, HeaderForm, IdentityMethod
@@ -16,8 +15,8 @@ from vestibule.model.staff import Role
 from vestibule.runtime import Runtime
 from vestibule.surfaces.dashboard.rendering import go_to
 from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, view
-from vestibule.surfaces.dashboard.set_up.fields import Field, typed, untyped
-from vestibule.surfaces.dashboard.set_up.saving import Problems, Work, refuse, save
+from vestibule.surfaces.dashboard.set_up.fields import Field, kept, typed, untyped
+from vestibule.surfaces.dashboard.set_up.saving import Problems, refuse, saving
 
 HERE = "/set-up/auth-endpoint"
 _TLS = "TLS of its own"
@@ -46,18 +45,18 @@ FIELDS = (
 
 
 def routes(runtime: Runtime) -> Sequence[Route]:
+    saved = saving(FIELDS, _again, back=HERE)
     return [
         view(runtime, HERE, _show, Role.ADMIN),
-        action(runtime, HERE, _change, Role.ADMIN),
-        action(runtime, f"{HERE}/rotate", _rotate, Role.ADMIN),
-        action(runtime, f"{HERE}/forget", _forget, Role.ADMIN),
-        action(runtime, f"{HERE}/remove", _remove, Role.ADMIN),
+        action(runtime, HERE, saving(FIELDS, _again_as_typed, back=HERE)(_change), Role.ADMIN),
+        action(runtime, f"{HERE}/rotate", saved(_rotate), Role.ADMIN),
+        action(runtime, f"{HERE}/forget", saved(_forget), Role.ADMIN),
+        action(runtime, f"{HERE}/remove", saved(_remove), Role.ADMIN),
     ]
 
 
 async def _show(seat: Seat) -> Reply:
-    settings = await auth_endpoints.read(seat.desk, seat.workspace_id)
-    return await _page(seat, shown_as(settings, FIELDS))
+    return await _page(seat, await _known(seat))
 
 
 async def _page(
@@ -72,7 +71,7 @@ async def _page(
         settings=settings,
         fields=FIELDS,
         form={"values": values, "problems": problems or {}},
-        version=typed_on or await seat.version(view_of(seat)),
+        version=typed_on or await seat.version(view_of),
         warnings=auth_endpoint_rules.warnings(settings) if settings.url else [],
         state=(await method_state.read(desk, workspace_id))[Method.AUTH_ENDPOINT],
         workspace=await workspaces.get(desk, workspace_id),
@@ -82,15 +81,12 @@ async def _page(
 
 
 async def _change(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        desk = await seat.editing(view_of(seat))
-        given = await _given(seat, desk)
-        changed = await auth_endpoints.change(desk, seat.workspace_id, given)
-        if changed.secret is None:
-            return go_to(f"{PREFIX}{HERE}?done=saved")
-        return await _page(seat, shown_as(changed.settings, FIELDS), secret=changed.secret)
-
-    return await _save(seat, work, seat.form)
+    desk = await seat.editing(view_of)
+    given = await _given(seat, desk)
+    changed = await auth_endpoints.change(desk, seat.workspace_id, given)
+    if changed.secret is None:
+        return go_to(f"{PREFIX}{HERE}?done=saved")
+    return await _page(seat, shown_as(changed.settings, FIELDS), secret=changed.secret)
 
 
 async def _given(seat: Seat, desk: Desk) -> dict[str, Any]:
@@ -104,38 +100,32 @@ async def _given(seat: Seat, desk: Desk) -> dict[str, Any]:
 
 
 async def _rotate(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        desk = await seat.editing(view_of(seat))
-        changed = await auth_endpoints.change(desk, seat.workspace_id, {}, new_signing_secret=True)
-        return await _page(seat, shown_as(changed.settings, FIELDS), secret=changed.secret or "")
-
-    return await _save(seat, work)
+    desk = await seat.editing(view_of)
+    changed = await auth_endpoints.change(desk, seat.workspace_id, {}, new_signing_secret=True)
+    return await _page(seat, shown_as(changed.settings, FIELDS), secret=changed.secret or "")
 
 
 async def _forget(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        desk = await seat.editing(view_of(seat))
-        await auth_endpoints.change(desk, seat.workspace_id, {}, one_secret=True)
-        return go_to(f"{PREFIX}{HERE}?done=saved")
-
-    return await _save(seat, work)
+    desk = await seat.editing(view_of)
+    await auth_endpoints.change(desk, seat.workspace_id, {}, one_secret=True)
+    return go_to(f"{PREFIX}{HERE}?done=saved")
 
 
 async def _remove(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        await auth_endpoints.remove(await seat.editing(view_of(seat)), seat.workspace_id)
-        return go_to(f"{PREFIX}{HERE}?done=removed")
-
-    return await _save(seat, work)
+    await auth_endpoints.remove(await seat.editing(view_of), seat.workspace_id)
+    return go_to(f"{PREFIX}{HERE}?done=removed")
 
 
-async def _save(seat: Seat, work: Work, values: Mapping[str, str] | None = None) -> Reply:
-    async def again(problems: Problems, status: int) -> Reply:
-        known = shown_as(await auth_endpoints.read(seat.desk, seat.workspace_id), FIELDS)
-        kept = {name: value for name, value in known.items() if name.startswith("kept:")}
-        return await _page(seat, known if values is None else {**kept, **values}, problems, status)
+async def _again(seat: Seat, problems: Problems, status: int) -> Reply:
+    return await _page(seat, await _known(seat), problems, status)
 
-    return await save(seat, FIELDS, work, again, back=HERE)
+
+async def _again_as_typed(seat: Seat, problems: Problems, status: int) -> Reply:
+    return await _page(seat, kept(await _known(seat)) | seat.form, problems, status)
+
+
+async def _known(seat: Seat) -> dict[str, str]:
+    return shown_as(await auth_endpoints.read(seat.desk, seat.workspace_id), FIELDS)
 
 
 def shown_as(settings: AuthEndpointSettings, fields: Sequence[Field]) -> dict[str, str]:
@@ -146,10 +136,6 @@ def shown_as(settings: AuthEndpointSettings, fields: Sequence[Field]) -> dict[st
     }
 
 
-def view_of(seat: Seat) -> View:
+async def view_of(seat: Seat, desk: Desk) -> object:
     """All of it: the page of the widget has forms over the same settings."""
-
-    async def shown(desk: Desk) -> object:
-        return auth_endpoints.shown(await auth_endpoints.read(desk, seat.workspace_id))
-
-    return shown
+    return auth_endpoints.shown(await auth_endpoints.read(desk, seat.workspace_id))

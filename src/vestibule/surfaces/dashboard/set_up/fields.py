@@ -49,6 +49,11 @@ def typed(settings: msgspec.Struct, fields: Sequence[Field]) -> dict[str, str]:
     return found
 
 
+def kept(values: Mapping[str, str]) -> dict[str, str]:
+    """Of what `typed` has made: which secrets there are."""
+    return {name: value for name, value in values.items() if name.startswith("kept:")}
+
+
 def untyped(form: Mapping[str, str], fields: Sequence[Field]) -> tuple[dict[str, Any], dict[str, str]]:
     """What the form says, nested as the settings are, and what of it cannot be read, by field. A secret that was not
     typed is left out."""

@@ -10,10 +10,9 @@ import msgspec
 
 from vestibule.administration import identity_providers, method_state, provider_rules, workspaces
 from vestibule.administration.desk import Desk
-from vestibule.edge.editing import View
 from vestibule.edge.http import Reply
 from vestibule.edge.surface import Route
-from vestibule.errors import InvalidDeclaration, InvalidField, NotFound, Upstream, VestibuleError
+from vestibule.errors import InvalidDeclaration, InvalidField, Upstream, VestibuleError
 from vestibule.model.claims import Method
 from vestibule.model.identity_provider import IdentityProvider, ProviderSettings, TokenKind
 from vestibule.model.staff import Role
@@ -21,13 +20,12 @@ from vestibule.oidc.jwks import ProviderKeys
 from vestibule.runtime import Runtime
 from vestibule.surfaces.dashboard.rendering import go_to
 from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, version_of, view
-from vestibule.surfaces.dashboard.set_up.fields import typed, untyped
+from vestibule.surfaces.dashboard.set_up.fields import kept, typed, untyped
 from vestibule.surfaces.dashboard.set_up.provider_fields import FIELDS
-from vestibule.surfaces.dashboard.set_up.saving import Problems, Work, refuse, save
+from vestibule.surfaces.dashboard.set_up.saving import Problems, refuse, saving
 
 _HERE = "/set-up/providers"
 _ONE = f"{_HERE}/{{provider_id}}"
-_DIGITS = 15
 # What a page waits for a provider that is not in memory yet; the call goes on, and the next look finds its answer.
 _PATIENCE = 1.5
 
@@ -50,15 +48,16 @@ def routes(runtime: Runtime) -> Sequence[Route]:
         provider = await _provider(seat)
         return await _page(seat, provider, typed(provider, FIELDS), reach=await _reach(keys, provider))
 
+    listed = saving((), _again, back=_HERE)
     return [
         view(runtime, _HERE, show_all, Role.ADMIN),
         view(runtime, f"{_HERE}/new", _blank, Role.ADMIN),
-        action(runtime, f"{_HERE}/new", _add, Role.ADMIN),
+        action(runtime, f"{_HERE}/new", saving(FIELDS, _blank_again, back=_HERE)(_add), Role.ADMIN),
         view(runtime, _ONE, show_one, Role.ADMIN),
-        action(runtime, _ONE, _replace, Role.ADMIN),
-        action(runtime, f"{_ONE}/switch", _switch, Role.ADMIN),
-        action(runtime, f"{_ONE}/move", _move, Role.ADMIN),
-        action(runtime, f"{_ONE}/remove", _remove, Role.ADMIN),
+        action(runtime, _ONE, saving(FIELDS, _again_as_typed, back=_ONE)(_replace), Role.ADMIN),
+        action(runtime, f"{_ONE}/switch", listed(_switch), Role.ADMIN),
+        action(runtime, f"{_ONE}/move", listed(_move), Role.ADMIN),
+        action(runtime, f"{_ONE}/remove", listed(_remove), Role.ADMIN),
     ]
 
 
@@ -123,35 +122,29 @@ async def _page(
 
 
 async def _add(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        settings = _settings(seat, {})
-        _check(seat, settings)
-        made = await identity_providers.add(seat.desk, seat.workspace_id, settings)
-        return go_to(f"{PREFIX}{_HERE}/{made.id}?done=added")
+    settings = _settings(seat, {})
+    _check(seat, settings)
+    made = await identity_providers.add(seat.desk, seat.workspace_id, settings)
+    return go_to(f"{PREFIX}{_HERE}/{made.id}?done=added")
 
-    async def again(problems: Problems, status: int) -> Reply:
-        return await _page(seat, None, seat.form, problems, status)
 
-    return await save(seat, FIELDS, work, again, back=_HERE)
+async def _blank_again(seat: Seat, problems: Problems, status: int) -> Reply:
+    return await _page(seat, None, seat.form, problems, status)
 
 
 async def _replace(seat: Seat) -> Reply:
+    desk = await seat.editing(_view)
+    known = await identity_providers.get(desk, seat.workspace_id, _number(seat))
+    settings = _settings(seat, msgspec.to_builtins(msgspec.structs.asdict(known)))
+    changed = identity_providers.with_known_secrets(known, settings)
+    _check(seat, changed)
+    await identity_providers.replace(desk, changed)
+    return go_to(f"{PREFIX}{_HERE}/{known.id}?done=saved")
+
+
+async def _again_as_typed(seat: Seat, problems: Problems, status: int) -> Reply:
     provider = await _provider(seat)
-
-    async def work() -> Reply:
-        desk = await seat.editing(_view(seat, provider.id))
-        known = await identity_providers.get(desk, seat.workspace_id, provider.id)
-        settings = _settings(seat, msgspec.to_builtins(msgspec.structs.asdict(known)))
-        changed = identity_providers.with_known_secrets(known, settings)
-        _check(seat, changed)
-        await identity_providers.replace(desk, changed)
-        return go_to(f"{PREFIX}{_HERE}/{provider.id}?done=saved")
-
-    async def again(problems: Problems, status: int) -> Reply:
-        kept = {name: value for name, value in typed(provider, FIELDS).items() if name.startswith("kept:")}
-        return await _page(seat, provider, {**kept, **seat.form}, problems, status)
-
-    return await save(seat, FIELDS, work, again, back=f"{_HERE}/{provider.id}")
+    return await _page(seat, provider, kept(typed(provider, FIELDS)) | seat.form, problems, status)
 
 
 def _settings(seat: Seat, known: dict[str, object]) -> ProviderSettings:
@@ -179,62 +172,43 @@ def _check(seat: Seat, settings: ProviderSettings) -> None:
 
 
 async def _switch(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        desk = await seat.editing(_view(seat, _number(seat)))
-        enabled = bool(seat.text("enabled"))
-        await identity_providers.switch(desk, seat.workspace_id, _number(seat), enabled=enabled)
-        return go_to(f"{PREFIX}{_HERE}?done=saved")
-
-    return await _save_listed(seat, work)
+    desk = await seat.editing(_view)
+    enabled = bool(seat.text("enabled"))
+    await identity_providers.switch(desk, seat.workspace_id, _number(seat), enabled=enabled)
+    return go_to(f"{PREFIX}{_HERE}?done=saved")
 
 
 async def _move(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        place = seat.text("place")
-        if not (place.isascii() and place.isdigit() and len(place) <= 3):
-            raise InvalidField("place", "must be a place in the order")
-        desk = await seat.editing(_order(seat))
-        await identity_providers.move(desk, seat.workspace_id, _number(seat), int(place))
-        return go_to(f"{PREFIX}{_HERE}?done=moved")
-
-    return await _save_listed(seat, work)
+    place = seat.text("place")
+    if not (place.isascii() and place.isdigit() and len(place) <= 3):
+        raise InvalidField("place", "must be a place in the order")
+    desk = await seat.editing(_order)
+    await identity_providers.move(desk, seat.workspace_id, _number(seat), int(place))
+    return go_to(f"{PREFIX}{_HERE}?done=moved")
 
 
 async def _remove(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        desk = await seat.editing(_view(seat, _number(seat)))
-        await identity_providers.remove(desk, seat.workspace_id, _number(seat))
-        return go_to(f"{PREFIX}{_HERE}?done=removed")
-
-    return await _save_listed(seat, work)
+    desk = await seat.editing(_view)
+    await identity_providers.remove(desk, seat.workspace_id, _number(seat))
+    return go_to(f"{PREFIX}{_HERE}?done=removed")
 
 
-async def _save_listed(seat: Seat, work: Work) -> Reply:
-    async def again(problems: Problems, status: int) -> Reply:
-        provider = await _provider(seat)
-        return await _page(seat, provider, typed(provider, FIELDS), problems, status)
-
-    return await save(seat, (), work, again, back=_HERE)
+async def _again(seat: Seat, problems: Problems, status: int) -> Reply:
+    provider = await _provider(seat)
+    return await _page(seat, provider, typed(provider, FIELDS), problems, status)
 
 
-def _view(seat: Seat, provider_id: int) -> View:
+async def _view(seat: Seat, desk: Desk) -> object:
     """Without secrets, and without its place, which is a form of its own."""
-
-    async def shown(desk: Desk) -> object:
-        return _shown(await identity_providers.get(desk, seat.workspace_id, provider_id))
-
-    return shown
+    return _shown(await identity_providers.get(desk, seat.workspace_id, _number(seat)))
 
 
 def _shown(provider: IdentityProvider) -> object:
     return provider.id, provider.enabled, sorted(typed(provider, FIELDS).items())
 
 
-def _order(seat: Seat) -> View:
-    async def shown(desk: Desk) -> object:
-        return [provider.id for provider in await identity_providers.list_all(desk, seat.workspace_id)]
-
-    return shown
+async def _order(seat: Seat, desk: Desk) -> object:
+    return [provider.id for provider in await identity_providers.list_all(desk, seat.workspace_id)]
 
 
 async def _provider(seat: Seat) -> IdentityProvider:
@@ -242,7 +216,4 @@ async def _provider(seat: Seat) -> IdentityProvider:
 
 
 def _number(seat: Seat) -> int:
-    text = seat.request.params["provider_id"]
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
-        raise NotFound("There is no such identity provider.")
-    return int(text)
+    return identity_providers.number_of(seat.request.params["provider_id"])

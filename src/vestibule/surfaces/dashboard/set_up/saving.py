@@ -17,24 +17,32 @@ from vestibule.errors import (
     VestibuleError,
 )
 from vestibule.surfaces.dashboard.rendering import page
-from vestibule.surfaces.dashboard.seat import PREFIX, Seat
+from vestibule.surfaces.dashboard.seat import PREFIX, Handler, Seat
 from vestibule.surfaces.dashboard.set_up.fields import Field, by_field
 
 Problems = Mapping[str, str]
-Work = Callable[[], Awaitable[Reply]]
-Again = Callable[[Problems, int], Awaitable[Reply]]
+Again = Callable[[Seat, Problems, int], Awaitable[Reply]]
 
 
-async def save(seat: Seat, fields: Sequence[Field], work: Work, again: Again, *, back: str = "") -> Reply:
-    """`again` shows the form with problems and a status. `back` is the page where a stale form can be had anew."""
-    try:
-        return await work()
-    except StaleEdit as error:
-        seat.request.facts["code"] = error.code
-        return page("set_up/stale.html", {"message": error.message, "back": f"{PREFIX}{back}"}, status_of(error).value)
-    except (InvalidRequest, Conflict) as error:
-        seat.request.facts["code"] = error.code
-        return await again(by_field(_sentences(error), fields), status_of(error).value)
+def saving(fields: Sequence[Field], again: Again, *, back: str) -> Callable[[Handler], Handler]:
+    """Around each handler that does what a form asks for. `again` shows the form with problems and a status; `back` is
+    the page where a stale form can be had anew, with parameters like those of the form's path."""
+
+    def saved(work: Handler) -> Handler:
+        async def save(seat: Seat) -> Reply:
+            try:
+                return await work(seat)
+            except StaleEdit as error:
+                seat.request.facts["code"] = error.code
+                values = {"message": error.message, "back": PREFIX + back.format(**seat.request.params)}
+                return page("set_up/stale.html", values, status_of(error).value)
+            except (InvalidRequest, Conflict) as error:
+                seat.request.facts["code"] = error.code
+                return await again(seat, by_field(_sentences(error), fields), status_of(error).value)
+
+        return save
+
+    return saved
 
 
 def refuse(problems: Problems) -> None:

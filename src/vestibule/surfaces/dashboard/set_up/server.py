@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from vestibule.administration import api_keys, method_state
 from vestibule.administration.desk import Desk
 from vestibule.clock import DAY_MS, HOUR_MS
-from vestibule.edge.editing import View
 from vestibule.edge.http import Reply
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidDeclaration, InvalidField
@@ -18,7 +17,7 @@ from vestibule.runtime import Runtime
 from vestibule.surfaces.dashboard.rendering import go_to
 from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, version_of, view
 from vestibule.surfaces.dashboard.set_up.fields import Field, untyped
-from vestibule.surfaces.dashboard.set_up.saving import Problems, Work, refuse, save
+from vestibule.surfaces.dashboard.set_up.saving import Problems, refuse, saving
 
 _HERE = "/set-up/server"
 _ONE = f"{_HERE}/{{key_id}}"
@@ -33,11 +32,12 @@ _BLANK = {f"scope:{Scope.AUTHENTICATE}": "on"}
 
 
 def routes(runtime: Runtime) -> Sequence[Route]:
+    saved = saving(_FIELDS, _again, back=_HERE)
     return [
         view(runtime, _HERE, _show, Role.ADMIN),
-        action(runtime, _HERE, _create, Role.ADMIN),
-        action(runtime, f"{_ONE}/rotate", _rotate, Role.ADMIN),
-        action(runtime, f"{_ONE}/revoke", _revoke, Role.ADMIN),
+        action(runtime, _HERE, saved(_create), Role.ADMIN),
+        action(runtime, f"{_ONE}/rotate", saved(_rotate), Role.ADMIN),
+        action(runtime, f"{_ONE}/revoke", saved(_revoke), Role.ADMIN),
     ]
 
 
@@ -68,60 +68,44 @@ async def _page(
 
 
 async def _create(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        given, problems = untyped(seat.form, _FIELDS)
-        refuse(problems)
-        days = given["lifetime_days"]
-        if days is not None and not 1 <= days <= _LONGEST_DAYS:
-            raise InvalidField("lifetime_days", f"must be 1 to {_LONGEST_DAYS}")
-        _, made = await api_keys.create(
-            seat.desk,
-            seat.workspace_id,
-            scopes=tuple(given["scope"]),
-            name=given["name"],
-            lifetime_ms=days * DAY_MS if days is not None else None,
-        )
-        return await _page(seat, _BLANK, secret=made.text)
-
-    return await _save(seat, work)
+    given, problems = untyped(seat.form, _FIELDS)
+    refuse(problems)
+    days = given["lifetime_days"]
+    if days is not None and not 1 <= days <= _LONGEST_DAYS:
+        raise InvalidField("lifetime_days", f"must be 1 to {_LONGEST_DAYS}")
+    _, made = await api_keys.create(
+        seat.desk,
+        seat.workspace_id,
+        scopes=tuple(given["scope"]),
+        name=given["name"],
+        lifetime_ms=days * DAY_MS if days is not None else None,
+    )
+    return await _page(seat, _BLANK, secret=made.text)
 
 
 async def _rotate(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        given, problems = untyped(seat.form, _OVERLAP)
-        hours = given.get("overlap_hours") or 0
-        if problems or hours > _LONGEST_HOURS:
-            raise InvalidDeclaration([f"The overlap must be 0 to {_LONGEST_HOURS} hours."])
-        desk = await seat.editing(_view(seat, _id(seat)))
-        _, made = await api_keys.rotate(desk, seat.workspace_id, _id(seat), overlap_ms=hours * HOUR_MS)
-        return await _page(seat, _BLANK, secret=made.text)
-
-    return await _save(seat, work)
+    given, problems = untyped(seat.form, _OVERLAP)
+    hours = given.get("overlap_hours") or 0
+    if problems or hours > _LONGEST_HOURS:
+        raise InvalidDeclaration([f"The overlap must be 0 to {_LONGEST_HOURS} hours."])
+    desk = await seat.editing(_view)
+    _, made = await api_keys.rotate(desk, seat.workspace_id, _id(seat), overlap_ms=hours * HOUR_MS)
+    return await _page(seat, _BLANK, secret=made.text)
 
 
 async def _revoke(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        desk = await seat.editing(_view(seat, _id(seat)))
-        await api_keys.revoke(desk, seat.workspace_id, _id(seat))
-        return go_to(f"{PREFIX}{_HERE}?done=revoked")
-
-    return await _save(seat, work)
+    desk = await seat.editing(_view)
+    await api_keys.revoke(desk, seat.workspace_id, _id(seat))
+    return go_to(f"{PREFIX}{_HERE}?done=revoked")
 
 
-async def _save(seat: Seat, work: Work) -> Reply:
-    async def again(problems: Problems, status: int) -> Reply:
-        return await _page(seat, seat.form, problems, status)
-
-    return await save(seat, _FIELDS, work, again, back=_HERE)
+async def _again(seat: Seat, problems: Problems, status: int) -> Reply:
+    return await _page(seat, seat.form, problems, status)
 
 
-def _view(seat: Seat, key_id: str) -> View:
+async def _view(seat: Seat, desk: Desk) -> object:
     """Not when it was used last: that changes by itself."""
-
-    async def shown(desk: Desk) -> object:
-        return _shown(await api_keys.get(desk, seat.workspace_id, key_id))
-
-    return shown
+    return _shown(await api_keys.get(desk, seat.workspace_id, _id(seat)))
 
 
 def _shown(key: ApiKey) -> object:

@@ -9,7 +9,6 @@ import msgspec
 
 from vestibule.administration import auth_endpoints, method_state, responders, workspaces
 from vestibule.administration.desk import Desk
-from vestibule.edge.editing import View
 from vestibule.edge.http import Reply
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidDeclaration
@@ -20,7 +19,7 @@ from vestibule.surfaces.dashboard.rendering import go_to
 from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, view
 from vestibule.surfaces.dashboard.set_up import auth_endpoint
 from vestibule.surfaces.dashboard.set_up.fields import Field, typed, untyped
-from vestibule.surfaces.dashboard.set_up.saving import Problems, Work, refuse, save
+from vestibule.surfaces.dashboard.set_up.saving import Problems, refuse, saving
 
 _HERE = "/set-up/widget"
 _FIELDS = (
@@ -48,11 +47,13 @@ _ACCESS = (
 
 
 def routes(runtime: Runtime) -> Sequence[Route]:
+    saved = saving(_FIELDS, _again, back=_HERE)
+    access_saved = saving(_ACCESS, _access_again, back=_HERE)
     return [
         view(runtime, _HERE, _show, Role.ADMIN),
-        action(runtime, _HERE, _change, Role.ADMIN),
-        action(runtime, f"{_HERE}/access", _change_access, Role.ADMIN),
-        action(runtime, f"{_HERE}/rotate", _rotate, Role.ADMIN),
+        action(runtime, _HERE, saved(_change), Role.ADMIN),
+        action(runtime, f"{_HERE}/access", access_saved(_change_access), Role.ADMIN),
+        action(runtime, f"{_HERE}/rotate", access_saved(_rotate), Role.ADMIN),
     ]
 
 
@@ -79,9 +80,9 @@ async def _page(
         form=pages or {"values": typed(settings, _FIELDS), "problems": {}},
         access=access or {"values": auth_endpoint.shown_as(entry, _ACCESS), "problems": {}},
         versions=(
-            await seat.version(_settings(seat)),
-            await seat.version(auth_endpoint.view_of(seat)),
-            await seat.version(_token(seat)),
+            await seat.version(_settings),
+            await seat.version(auth_endpoint.view_of),
+            await seat.version(_token),
         ),
         state=(await method_state.read(desk, workspace_id))[Method.UNVERIFIED],
         workspace=await workspaces.get(desk, workspace_id),
@@ -91,64 +92,47 @@ async def _page(
 
 
 async def _change(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        desk = await seat.editing(_settings(seat))
-        given, problems = untyped(seat.form, _FIELDS)
-        refuse(problems)
-        given["allowed_origins"] = tuple(given["allowed_origins"])
-        known = await responders.read_widget(desk, seat.workspace_id)
-        wrong = responders.widget_problems(msgspec.structs.replace(known, **given))
-        if wrong:  # all of it at once
-            raise InvalidDeclaration([problem.message for problem in wrong])
-        await responders.change_widget(desk, seat.workspace_id, **given)
-        return go_to(f"{PREFIX}{_HERE}?done=saved")
+    desk = await seat.editing(_settings)
+    given, problems = untyped(seat.form, _FIELDS)
+    refuse(problems)
+    given["allowed_origins"] = tuple(given["allowed_origins"])
+    known = await responders.read_widget(desk, seat.workspace_id)
+    wrong = responders.widget_problems(msgspec.structs.replace(known, **given))
+    if wrong:  # all of it at once
+        raise InvalidDeclaration([problem.message for problem in wrong])
+    await responders.change_widget(desk, seat.workspace_id, **given)
+    return go_to(f"{PREFIX}{_HERE}?done=saved")
 
-    async def again(problems: Problems, status: int) -> Reply:
-        return await _page(seat, status, pages={"values": seat.form, "problems": problems})
 
-    return await save(seat, _FIELDS, work, again, back=_HERE)
+async def _again(seat: Seat, problems: Problems, status: int) -> Reply:
+    return await _page(seat, status, pages={"values": seat.form, "problems": problems})
 
 
 async def _change_access(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        desk = await seat.editing(auth_endpoint.view_of(seat))
-        given, problems = untyped(seat.form, _ACCESS)
-        refuse(problems)
-        known = auth_endpoint.shown_as(await auth_endpoints.read(desk, seat.workspace_id), _ACCESS)
-        if given["domains_url"] == known["domains_url"]:
-            del given["domains_url"]  # its query is not shown, and stays
-        changed = await auth_endpoints.change(desk, seat.workspace_id, given)
-        if changed.secret is not None:
-            return await _page(seat, secret=changed.secret)
-        return go_to(f"{PREFIX}{_HERE}?done=saved")
-
-    return await _save_access(seat, work)
+    desk = await seat.editing(auth_endpoint.view_of)
+    given, problems = untyped(seat.form, _ACCESS)
+    refuse(problems)
+    known = auth_endpoint.shown_as(await auth_endpoints.read(desk, seat.workspace_id), _ACCESS)
+    if given["domains_url"] == known["domains_url"]:
+        del given["domains_url"]  # its query is not shown, and stays
+    changed = await auth_endpoints.change(desk, seat.workspace_id, given)
+    if changed.secret is not None:
+        return await _page(seat, secret=changed.secret)
+    return go_to(f"{PREFIX}{_HERE}?done=saved")
 
 
-async def _save_access(seat: Seat, work: Work) -> Reply:
-    async def again(problems: Problems, status: int) -> Reply:
-        return await _page(seat, status, access={"values": seat.form, "problems": problems})
-
-    return await save(seat, _ACCESS, work, again, back=_HERE)
+async def _access_again(seat: Seat, problems: Problems, status: int) -> Reply:
+    return await _page(seat, status, access={"values": seat.form, "problems": problems})
 
 
 async def _rotate(seat: Seat) -> Reply:
-    async def work() -> Reply:
-        await workspaces.rotate_widget_token(await seat.editing(_token(seat)), seat.workspace_id)
-        return go_to(f"{PREFIX}{_HERE}?done=rotated")
-
-    return await _save_access(seat, work)
+    await workspaces.rotate_widget_token(await seat.editing(_token), seat.workspace_id)
+    return go_to(f"{PREFIX}{_HERE}?done=rotated")
 
 
-def _settings(seat: Seat) -> View:
-    async def shown(desk: Desk) -> object:
-        return await responders.read_widget(desk, seat.workspace_id)
-
-    return shown
+async def _settings(seat: Seat, desk: Desk) -> object:
+    return await responders.read_widget(desk, seat.workspace_id)
 
 
-def _token(seat: Seat) -> View:
-    async def shown(desk: Desk) -> object:
-        return (await workspaces.get(desk, seat.workspace_id)).widget_token
-
-    return shown
+async def _token(seat: Seat, desk: Desk) -> object:
+    return (await workspaces.get(desk, seat.workspace_id)).widget_token
