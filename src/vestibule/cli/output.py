@@ -19,16 +19,6 @@ def rfc3339(milliseconds: int | None) -> str | None:
     return times.rfc3339(milliseconds) if milliseconds is not None else None
 
 
-def members(found: object, *names: str, **other: Value) -> dict[str, Value]:
-    """These of what was found, in this order; `other` are those that it has otherwise or not at all. Times (`…_at`) are
-    written out."""
-    read = {name: other[name] if name in other else getattr(found, name) for name in names} | other
-    return {
-        name: rfc3339(value) if name.endswith("_at") and isinstance(value, int) else value
-        for name, value in read.items()
-    }
-
-
 def print_json(value: Mapping[str, Value]) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
 

@@ -10,7 +10,7 @@ from vestibule.administration import webhooks
 from vestibule.administration.desk import Desk
 from vestibule.administration.webhooks import Changed
 from vestibule.cli.opening import InWorkspace, Json, at_the_desk, fail
-from vestibule.cli.output import members, print_list, print_result, rfc3339
+from vestibule.cli.output import print_list, print_result, rfc3339
 from vestibule.model.webhook import EventKind, EventNames, WebhookEndpoint
 
 app = typer.Typer(help="Your servers, which are told of what happens.", no_args_is_help=True)
@@ -92,8 +92,17 @@ def dead(
         lambda desk: webhooks.undelivered(desk, workspace, endpoint_id, state=webhooks.DEAD, most=limit),
         as_json=as_json,
     )
-    names = ("id", "kind", "at", "attempts", "died_at", "problem")
-    shown = [members(letter, *names, at=rfc3339(letter.at)) for letter in found]
+    shown: list[dict[str, Any]] = [
+        {
+            "id": letter.id,
+            "kind": letter.kind,
+            "at": rfc3339(letter.at),
+            "attempts": letter.attempts,
+            "died_at": rfc3339(letter.died_at),
+            "problem": letter.problem,
+        }
+        for letter in found
+    ]
     print_list(shown, ("id", "kind", "at", "died_at", "problem"), as_json=as_json, empty="No dead letter.")
 
 
@@ -110,9 +119,13 @@ def replay(
 
 
 def _shown(endpoint: WebhookEndpoint) -> dict[str, Any]:
-    return members(
-        endpoint,
-        *("id", "workspace_id", "name", "url", "events", "names", "secrets", "created_at"),
-        url=webhooks.shown_url(endpoint.url),
-        secrets=len(endpoint.secrets),
-    )
+    return {
+        "id": endpoint.id,
+        "workspace_id": endpoint.workspace_id,
+        "name": endpoint.name,
+        "url": webhooks.shown_url(endpoint.url),
+        "events": list(endpoint.events),
+        "names": endpoint.names.value,
+        "secrets": len(endpoint.secrets),
+        "created_at": rfc3339(endpoint.created_at),
+    }

@@ -15,7 +15,7 @@ from vestibule.administration.desk import Desk
 from vestibule.administration.workspace_apply import Outcome
 from vestibule.administration.workspace_file import read_workspace_file
 from vestibule.cli.opening import Json, at_the_desk, duration, fail
-from vestibule.cli.output import Value, members, print_list, print_result
+from vestibule.cli.output import Value, print_list, print_result, rfc3339
 from vestibule.model.visitor_session import VisitorSessionSettings
 from vestibule.model.workspace import RateLimits, Retention, Workspace
 from vestibule.times import span_text
@@ -178,11 +178,16 @@ def _print_outcome(outcome: Outcome, *, as_json: bool) -> None:
 
 
 def _shown(workspace: Workspace) -> dict[str, Value]:
-    spans = {name: getattr(workspace.retention, name) for name in Retention.__struct_fields__}
     return {
         "workspace_id": workspace.id,
-        **members(workspace, "name", "customer_id", "widget_token"),
+        "name": workspace.name,
+        "customer_id": workspace.customer_id,
+        "widget_token": workspace.widget_token,
         "rate_limits": {"standard": workspace.rate_limits.standard, "streaming": workspace.rate_limits.streaming},
-        "retention": {name: span_text(span) if span is not None else None for name, span in spans.items()},
-        **members(workspace, "created_at", "disabled_at"),
+        "retention": {
+            name: span_text(value) if (value := getattr(workspace.retention, name)) is not None else None
+            for name in Retention.__struct_fields__
+        },
+        "created_at": rfc3339(workspace.created_at),
+        "disabled_at": rfc3339(workspace.disabled_at),
     }
