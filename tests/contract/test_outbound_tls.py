@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import ipaddress
 import os
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tests.fixtures.authority import Authority, key_pem, pem
 from tests.fixtures.outbound_peers import CANARY, NAME, OK, calling, resolving, saying, serving
 from vestibule.errors import (
     UpstreamFailed,
@@ -48,87 +44,6 @@ async def test_works_on_uvloop_with_tls_and_kept_connections(authority: Authorit
 
     # A connection whose handshake failed never becomes one for the server.
     assert await asyncio.to_thread(run) == (1, 3)
-
-
-@dataclass
-class Authority:
-    """A certificate authority in a folder."""
-
-    folder: Path
-    key: ec.EllipticCurvePrivateKey
-    certificate: x509.Certificate
-    file: str
-
-    def server(self, *names: str, expired: bool = False, self_signed: bool = False) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        made = self.make(*names, expired=expired, self_signed=self_signed)
-        path = self.folder / "server.pem"
-        path.write_text(made.certificate + made.key)
-        context.load_cert_chain(path)
-        return context
-
-    def make(self, *names: str, expired: bool = False, self_signed: bool = False) -> ClientCertificate:
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = _name(names[0])
-        certificate = (
-            _builder(subject, subject if self_signed else self.certificate.subject, key, expired=expired)
-            .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
-            .add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
-                critical=False,
-            )
-            .sign(key if self_signed else self.key, hashes.SHA256())
-        )
-        return ClientCertificate(_pem(certificate), _key_pem(key, serialization.NoEncryption()))
-
-
-def _name(common: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
-
-
-def _alternative(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, *, expired: bool = False
-) -> x509.CertificateBuilder:
-    day = dt.timedelta(days=1)
-    now = dt.datetime.now(dt.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - 2 * day)
-        .not_valid_after(now - day if expired else now + day)
-    )
-
-
-def _pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey, encryption: serialization.KeySerializationEncryption) -> str:
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption).decode()
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    folder = tmp_path_factory.mktemp("authority")
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = (
-        _builder(_name("test authority"), _name("test authority"), key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "authority.pem"
-    file.write_text(_pem(certificate))
-    return Authority(folder, key, certificate, str(file))
 
 
 @pytest.mark.parametrize("host", [NAME, "127.0.0.1", "[::1]", "bücher.example"])
@@ -193,7 +108,7 @@ async def test_an_authority_for_one_call_replaces_the_others(authority: Authorit
         with pytest.raises(UpstreamFailed) as failed:
             await ask(url, ca_file=str(other))
         assert failed.value.step == "tls"
-        other.write_text(_pem(authority.certificate))
+        other.write_text(pem(authority.certificate))
         os.utime(other, ns=(1, 1))
         assert (await ask(url, ca_file=str(other))).status == 200
 
@@ -204,7 +119,7 @@ async def test_an_authority_may_be_given_as_text(authority: Authority) -> None:
         calling(resolve=resolving("127.0.0.1")) as ask,
     ):
         url = server.url(NAME, "https")
-        assert (await ask(url, ca=_pem(authority.certificate))).status == 200
+        assert (await ask(url, ca=pem(authority.certificate))).status == 200
         with pytest.raises(UpstreamFailed) as failed:
             await ask(url, ca=authority.make(NAME, self_signed=True).certificate)
         assert failed.value.step == "tls"
@@ -233,12 +148,12 @@ async def test_shows_a_client_certificate_where_one_is_given(authority: Authorit
 async def test_a_client_certificate_that_cannot_be_used_is_a_failure(authority: Authority) -> None:
     good = authority.make("client.example")
     key = ec.generate_private_key(ec.SECP256R1())
-    locked = _key_pem(key, serialization.BestAvailableEncryption(b"secret"))
+    locked = key_pem(key, serialization.BestAvailableEncryption(b"secret"))
     async with calling() as ask:
         for certificate in (
             ClientCertificate("", ""),
             ClientCertificate(good.certificate, locked),
-            ClientCertificate(good.certificate, _key_pem(key, serialization.NoEncryption())),
+            ClientCertificate(good.certificate, key_pem(key, serialization.NoEncryption())),
             ClientCertificate(good.certificate, "é"),
         ):
             with pytest.raises(UpstreamFailed) as failed:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.authority import Authority, make_authority
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.native import Client
 from tests.fixtures.server import RunningServer, free_port
@@ -300,3 +301,19 @@ class TestNodes:
         assert grade({"VESTIBULE_VALKEY_URL": f"redis://:hunter2@127.0.0.1:{port}"}) == "bad"
         assert grade({"VESTIBULE_VALKEY_URL": f"valkeys://127.0.0.1:{port}"}) == "bad"
         assert grade({"VESTIBULE_VALKEY_URL": f"valkey://127.0.0.1:{free_port()}"}) == "bad"
+
+
+async def test_speaks_tls_and_believes_only_whom_it_is_told_to(
+    authority: Authority, store: Store, bucket: str, tmp_path: Path
+) -> None:
+    with ValkeyServer(authority) as server:
+        good = ValkeyTotals(server.url, authority.file, DatabaseTotals(store))
+        assert await good.add("w", bucket, now_ms() // MINUTE_MS, 3, 3) == 3
+        assert server.keys() != []
+        server.flush()
+        other = ValkeyTotals(server.url, make_authority(tmp_path).file, DatabaseTotals(store))
+        # Who cannot prove itself counts for one that is away: the database's totals hold meanwhile.
+        assert await other.add("w", bucket, now_ms() // MINUTE_MS, 2, 2) == 2
+        assert server.keys() == []
+        await good.close()
+        await other.close()

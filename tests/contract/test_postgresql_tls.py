@@ -1,0 +1,77 @@
+"""TLS to PostgreSQL: what goes over it, whom the service believes, and what it says where it believes nobody."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.fixtures.authority import Authority, make_authority
+from tests.fixtures.postgres import PostgresServer
+from tests.fixtures.server import WorkspaceServer, clean_environment
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def postgres(authority: Authority) -> Iterator[PostgresServer]:
+    """Of its own: it takes no connection in the clear from the service's role."""
+    with PostgresServer() as server:
+        made = authority.make("127.0.0.1")
+        server.use_tls(made.certificate, made.key)
+        yield server
+
+
+def test_everything_goes_over_it_where_the_url_says_so(
+    postgres: PostgresServer, authority: Authority, session_settings: dict[str, str], tmp_path: Path
+) -> None:
+    database = postgres.new_database()
+    url = f"{database}?sslmode=verify-full&sslrootcert={authority.file}"
+    # The command line and the migrations take the same URL.
+    with WorkspaceServer({**session_settings, "VESTIBULE_DATABASE_URL": url}, tmp_path) as server:
+        server.make_workspace("over TLS")
+        answer = httpx.post(
+            f"{server.base_url}/widget/authenticate-user",
+            json={"email": "ada@example.com"},
+            headers={"authorization": f"Bearer {server.api_key}"},
+            trust_env=False,
+        )
+        assert answer.status_code == 200
+        rows = postgres.execute(
+            "SELECT s.ssl, s.version FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.datname = $1",
+            database.rpartition("/")[2],
+        )
+        assert rows
+        assert all(row["ssl"] and row["version"] in {"TLSv1.2", "TLSv1.3"} for row in rows)
+
+
+@pytest.mark.parametrize("wrong", ["another authority", "another name"])
+def test_a_server_that_cannot_prove_itself_gets_nothing(
+    wrong: str, postgres: PostgresServer, authority: Authority, session_settings: dict[str, str], tmp_path: Path
+) -> None:
+    file = authority.file
+    if wrong == "another authority":
+        (tmp_path / "other").mkdir()
+        file = make_authority(tmp_path / "other").file
+    database = postgres.new_database()
+    host = "127.0.0.1" if wrong == "another authority" else "localhost"
+    url = f"{database.replace('127.0.0.1', host)}?sslmode=verify-full&sslrootcert={file}"
+    settings = {**session_settings, "VESTIBULE_DATABASE_URL": url}
+    done = subprocess.run(
+        [sys.executable, "-m", "vestibule", "workspace", "create", "nobody"],
+        env=clean_environment(settings, tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "storage_unavailable" in said
+    assert database.split(":")[2].partition("@")[0] not in said
+    assert "Traceback" not in said
