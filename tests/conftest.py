@@ -77,6 +77,7 @@ _LONG_FILES = frozenset(
         "test_expiry.py",
         "test_forged_contact_tokens.py",
         "test_hostile_auth_endpoint.py",
+        "test_hostile_fields.py",
         "test_hostile_json.py",
         "test_hostile_sockets.py",
         "test_hostile_transport.py",

@@ -15,6 +15,7 @@ from tests.fixtures.native import Client
 from tests.fixtures.puzzel import Front
 from tests.fixtures.responding import eventually
 from tests.fixtures.siege import Siege
+from tests.fixtures.stored import everything
 from tests.fixtures.widget import new_uuid, verified
 
 # By id alone: what an operator did to whom, which proves the erasure; that the tokens of this id are ended, until the
@@ -57,7 +58,7 @@ def test_are_nowhere(front: Front, fake: FakeProvider, siege: Siege, canary_word
     exported = json.dumps(admin.get(f"contacts/{kept}/export"))
     for part in (f"{canary_word} one", f"{canary_word} two", f"{canary_word}-plan", merged, kept):
         assert part in exported, f"the export leaves out {part}"
-    bystanders = siege.everything()
+    bystanders = everything(installation, siege.neighbour.id)
 
     receipt = admin.do("DELETE", f"contacts/{kept}")
     assert sorted(next(iter(receipt.values()))) == sorted(ids)
@@ -68,8 +69,7 @@ def test_are_nowhere(front: Front, fake: FakeProvider, siege: Siege, canary_word
     proof = installation.cli("audit", "verify", "-w", workspace.id)
     assert proof["whole"] is True
     # The neighbour has lost nothing.
-    of_neighbour = [row for rows in bystanders.values() for row in rows if siege.neighbour.id in row]
-    assert of_neighbour == [row for rows in siege.everything().values() for row in rows if siege.neighbour.id in row]
+    assert everything(installation, siege.neighbour.id) == bystanders
 
 
 def person(front: Front, fake: FakeProvider, word: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.front_door import PATH, Installation, Workspace
-from tests.fixtures.raw_http import RawConnection
+from tests.fixtures.raw_http import exchange
 from tests.fixtures.widget import Device, unverified_token
 
 FORGED = '{"time":1,"level":"info","message":"FORGED"}'
@@ -29,6 +29,13 @@ HOSTILE = (
 )
 _LONGEST_LINE = 8_192
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\u202a-\u202e]")
+
+
+@pytest.fixture
+def start(installation: Installation) -> int:
+    """Where the log ends, once it holds what was asked before."""
+    time.sleep(0.4)  # written by a thread of its own
+    return len(installation.server.log())
 
 
 def lines_of(installation: Installation, start: int) -> list[str]:
@@ -51,39 +58,28 @@ def in_order(lines: list[str]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", ["User-Agent", "Origin", "Referer", "X-Forwarded-For", "X-Request-Id", "Traceparent"])
-def test_in_a_header(workspace: Workspace, installation: Installation, name: str) -> None:
-    start = len(installation.server.log())
+def test_in_a_header(workspace: Workspace, installation: Installation, name: str, start: int) -> None:
     with workspace.unharmed():
         for text in HOSTILE:
             line = name.encode() + b": " + text.encode()
             for request in (workspace.raw(line), workspace.raw(workspace.authorization, line, body=b'{"email":"x"}')):
-                answer = sent(installation, request)
+                answer = exchange(installation.base_url, request)
                 # Nothing of it came back as a header, where proxies and browsers would believe it.
-                assert b"FORGED" not in answer.split(b"\r\n\r\n")[0]
+                assert "FORGED" not in str(answer.headers)
     assert len(in_order(lines_of(installation, start))) >= len(HOSTILE)
 
 
-def sent(installation: Installation, request: bytes) -> bytes:
-    with RawConnection(installation.base_url) as connection:
-        connection.send(request)
-        connection.finish_sending()
-        return connection.read_to_end()
-
-
-def test_in_a_path_or_query(workspace: Workspace, installation: Installation) -> None:
-    start = len(installation.server.log())
+def test_in_a_path_or_query(workspace: Workspace, installation: Installation, start: int) -> None:
     with workspace.unharmed():
         for text in HOSTILE:
             for target in (b"/" + text.encode(), b"/v1/me?" + text.encode(), b"/v1/" + text.encode() + b"/x"):
                 request = b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-                answer = sent(installation, request)
-                assert answer.startswith(b"HTTP/1.1 4"), answer[:200]
+                assert 400 <= exchange(installation.base_url, request).status < 500
     lines = in_order(lines_of(installation, start))
     assert not [entry for entry in lines if "FORGED" in str(entry.get("query", ""))], "queries are not logged"
 
 
-def test_in_what_people_say_of_themselves(workspace: Workspace, installation: Installation) -> None:
-    start = len(installation.server.log())
+def test_in_what_people_say_of_themselves(workspace: Workspace, installation: Installation, start: int) -> None:
     for text in HOSTILE:
         workspace.authenticate(email="ada@example.com", name=text[:200], chat_context=text[:2_000])
         workspace.authenticate(email=f"{text[:40]}@example.com")
@@ -97,12 +93,11 @@ def test_in_what_people_say_of_themselves(workspace: Workspace, installation: In
     assert "FORGED" not in json.dumps(entries)
 
 
-def test_in_a_credential(workspace: Workspace, installation: Installation) -> None:
-    start = len(installation.server.log())
+def test_in_a_credential(workspace: Workspace, installation: Installation, start: int) -> None:
     with workspace.unharmed():
         for text in HOSTILE:
             for scheme in (b"Bearer ", b"Basic ", b""):
-                sent(installation, workspace.raw(b"Authorization: " + scheme + text.encode()))
+                exchange(installation.base_url, workspace.raw(b"Authorization: " + scheme + text.encode()))
             installation.http.get("/v1/me", params={"token": text})
             installation.http.post(PATH, json={"email": "a@b.de", "api_key": text[:100]})
     assert "FORGED" not in json.dumps(in_order(lines_of(installation, start)))

@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
-
-import pytest
 
 from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.puzzel import Front
 from tests.fixtures.raw_http import RawConnection
+from tests.fixtures.stored import Stored
 from tests.fixtures.widget import new_uuid
 
 
-def test_a_proof_is_in_no_log_answer_or_file(front: Front, fake: FakeProvider, request: pytest.FixtureRequest) -> None:
+def test_a_proof_is_in_no_log_answer_or_file(front: Front, fake: FakeProvider, stored: Stored) -> None:
     installation = front.workspace.installation
     front.queue()
     front.queue("closed", "--hours", "mon 00:00-00:01", "--identified-only")
@@ -63,19 +61,10 @@ def test_a_proof_is_in_no_log_answer_or_file(front: Front, fake: FakeProvider, r
         for answer in answers:
             assert secret not in answer.text
             assert secret not in json.dumps(dict(answer.headers))
-    octets = _files(installation.server.settings["VESTIBULE_DATABASE_URL"], request)
+    octets = stored.octets()
     assert mine.encode() in octets, "looked in the wrong place"
     for secret in (*proof, *second, proof[0][30:], token, token.split(".")[2]):
         assert secret.encode() not in octets
-
-
-def _files(url: str, request: pytest.FixtureRequest) -> bytes:
-    if url.startswith("sqlite"):
-        folder = Path(url.removeprefix("sqlite:///")).parent
-    else:
-        folder = request.getfixturevalue("postgres_server").log_path.parent
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "server.log"]
-    return b"".join(path.read_bytes() for path in files)
 
 
 def test_nothing_prints_what_it_holds() -> None:

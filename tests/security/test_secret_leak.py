@@ -13,32 +13,12 @@ import psutil
 import pytest
 
 from tests.fixtures.front_door import PATH, Installation, Workspace, refused
+from tests.fixtures.stored import Stored
 from vestibule.sealing import new_secret_key
 
 
 def canary(what: str) -> str:
     return f"canary-{what}-{secrets.token_hex(8)}"
-
-
-class Stored:
-    """Everything the engine keeps in files."""
-
-    def __init__(self, installation: Installation, request: pytest.FixtureRequest) -> None:
-        if installation.engine == "sqlite":
-            self._folder = Path(
-                installation.server.settings["VESTIBULE_DATABASE_URL"].removeprefix("sqlite:///")
-            ).parent
-        else:
-            self._folder = request.getfixturevalue("postgres_server").log_path.parent
-
-    def octets(self) -> bytes:
-        files = [path for path in self._folder.rglob("*") if path.is_file() and path.name != "server.log"]
-        return b"".join(path.read_bytes() for path in files)
-
-
-@pytest.fixture
-def stored(installation: Installation, request: pytest.FixtureRequest) -> Stored:
-    return Stored(installation, request)
 
 
 def log_of(installation: Installation) -> str:

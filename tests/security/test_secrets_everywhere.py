@@ -24,6 +24,7 @@ from tests.fixtures.native import Client
 from tests.fixtures.puzzel import Front
 from tests.fixtures.responding import answered_by_bot
 from tests.fixtures.staff import Member, signed_in
+from tests.fixtures.stored import Stored
 from tests.fixtures.widget import Device, new_uuid, unverified_token
 from vestibule.model.identity_provider import TokenKind
 
@@ -162,7 +163,7 @@ def _talk(front: Front, fake: FakeProvider, customer: FakeAuthEndpoint, canaries
     return mine
 
 
-def test_no_secret_can_be_read_anywhere(scene: Scene, bot: FakeBot, request: pytest.FixtureRequest) -> None:
+def test_no_secret_can_be_read_anywhere(scene: Scene, bot: FakeBot, stored: Stored) -> None:
     canaries = scene.canaries
     assert len(canaries.found) >= 20
     time.sleep(1.5)  # what is written in groups is written
@@ -172,7 +173,7 @@ def test_no_secret_can_be_read_anywhere(scene: Scene, bot: FakeBot, request: pyt
     told = " ".join(f"{received.headers} {received.body.decode()}" for received in bot.received)
     of_visitors = ("API key", "contact token", "userInfoId", "code verifier", "refresh token", "user token", "override")
     assert not [name for name in of_visitors if canaries.found[name] in told]
-    octets = stored(scene, request)
+    octets = stored.octets()
     assert scene.contact_id.encode() in octets, "looked in the wrong place"
     clear = [name for name, secret in canaries.found.items() if secret.encode() in octets]
     assert not clear, f"in clear in the database's files: {clear}"
@@ -223,17 +224,6 @@ def _paths(described: dict[str, Any], scene: Scene) -> Iterator[str]:
             names = re.findall(r"{(\w+)}", path)
             if set(names) <= ids.keys():
                 yield "/" + path.format(**ids).removeprefix("/v1/admin/")
-
-
-def stored(scene: Scene, request: pytest.FixtureRequest) -> bytes:
-    """The files of the engine, without the files that visitors uploaded and the server's log."""
-    installation = scene.workspace.installation
-    if installation.engine == "sqlite":
-        folder = Path(installation.server.settings["VESTIBULE_DATABASE_URL"].removeprefix("sqlite:///")).parent
-    else:
-        folder = request.getfixturevalue("postgres_server").log_path.parent
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "server.log"]
-    return b"".join(path.read_bytes() for path in files if "files" not in path.relative_to(folder).parts[:1])
 
 
 def test_no_refusal_of_a_setting_repeats_it(front: Front) -> None:

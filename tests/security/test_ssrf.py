@@ -65,6 +65,13 @@ PLACES: dict[str, tuple[str, str, Callable[[str], Any]]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def installation(engine: str, request: pytest.FixtureRequest) -> Installation:
+    """The server of other tests may call loopback, this one may not."""
+    found: Installation = request.getfixturevalue(f"{engine}_installation")
+    return found
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_no_configured_url_leads_behind_the_door(workspace: Workspace, canary: Canary, place: str) -> None:
     admin = Admin(workspace.installation, workspace.id)
