@@ -13,6 +13,8 @@ LOCK := $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-a
 BIN := $(VENV)/bin
 DONE := $(VENV)/.done
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# Tests are rewritten as they are loaded, by each worker: where nothing may be kept of that, it is half of a quick run.
+unexport PYTHONDONTWRITEBYTECODE
 # One more than there are cores: half of what tests do is waiting, and each worker starts its own PostgreSQL. One file stays
 # on one worker, because servers are shared per module, and in the order of tests/conftest.py.
 PYTEST := $(BIN)/python -m pytest --numprocesses $(shell echo $$(($$(nproc) + 1 + $(if $(VESTIBULE_TEST_SOAK_SECONDS),1,0)))) --maxprocesses 4 --dist loadfile \

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "vestibule"
-MODULES = sorted(SOURCE.rglob("*.py"))
+Node = TypeVar("Node", bound=ast.AST)
 SECRET_NAME = re.compile(r"token|secret|hash|verifier|challenge|signature|fingerprint|password")
 
 
@@ -26,73 +28,101 @@ def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionD
             yield node
 
 
-@pytest.fixture(scope="module", params=MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
-def module(request: pytest.FixtureRequest) -> tuple[Path, str, ast.Module]:
-    path: Path = request.param
-    text = path.read_text(encoding="utf-8")
-    return path, text, ast.parse(text)
+@dataclass(frozen=True, slots=True)
+class Module:
+    """`place`: below the package, with `/`."""
+
+    place: str
+    text: str
+    tree: ast.Module
+
+    def nodes(self, kind: type[Node]) -> Iterator[Node]:
+        return (node for node in ast.walk(self.tree) if isinstance(node, kind))
 
 
-def test_a_module_can_be_read_in_one_sitting(module: tuple[Path, str, ast.Module]) -> None:
-    _, text, tree = module
-    assert len(text.splitlines()) <= 400
-    long = [f"{node.name}: {node.end_lineno}" for node in functions(tree) if (node.end_lineno or 0) - node.lineno > 60]
-    assert not long
+@pytest.fixture(scope="module")
+def modules() -> list[Module]:
+    texts = {path.relative_to(SOURCE).as_posix(): path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py")}
+    return [Module(place, text, ast.parse(text)) for place, text in sorted(texts.items())]
 
 
-def test_a_module_says_its_job_first(module: tuple[Path, str, ast.Module]) -> None:
-    documentation = ast.get_docstring(module[2])
-    assert documentation
-    assert len(documentation.split("\n\n")[0]) > 20
-
-
-def test_secrets_are_not_compared_with_equality(module: tuple[Path, str, ast.Module]) -> None:
-    """hmac.compare_digest, or an index of hashes: `==` ends at the first difference."""
-    found = []
-    for node in ast.walk(module[2]):
-        if isinstance(node, ast.Compare) and any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops):
-            sides = (node.left, *node.comparators)
-            if any(isinstance(side, ast.Constant) for side in sides):
-                continue  # with a word of the code, which is no secret
-            names = [name_of(side) for side in sides]
-            found += [f"line {node.lineno}: {name}" for name in names if SECRET_NAME.search(name)]
-    allowed = {
-        "contact_token.py": 1,  # the canonical spelling of a signature whose value is public to its bearer
-    }
-    assert len(found) <= allowed.get(module[0].name, 0), found
-
-
-def test_time_is_read_in_one_place(module: tuple[Path, str, ast.Module]) -> None:
-    if module[0].name in {"clock.py", "sqlite.py"}:  # the writer thread sleeps and waits by the monotonic clock
-        return
-    assert not re.search(r"datetime\.now|utcnow|time\.time|time\.monotonic|perf_counter", module[1])
-
-
-def test_only_the_way_out_makes_requests(module: tuple[Path, str, ast.Module]) -> None:
-    parts = module[0].relative_to(SOURCE).parts
-    if parts[0] in {"outbound", "demo"}:  # the demo plays the customer's backend, on loopback
-        return
-    imported = {
-        alias.name.split(".")[0] for node in ast.walk(module[2]) if isinstance(node, ast.Import) for alias in node.names
-    } | {(node.module or "").split(".")[0] for node in ast.walk(module[2]) if isinstance(node, ast.ImportFrom)}
-    assert not imported & {"httpx", "httpcore", "requests", "aiohttp", "http", "socket"} - {"http"}
-
-
-def test_only_verification_makes_verified_claims(module: tuple[Path, str, ast.Module]) -> None:
-    """DESIGN rule 2.1: proof is a type, and a method is the only way to it."""
-    if module[0].relative_to(SOURCE).parts[0] == "verification":
-        return
-    calls = [node for node in ast.walk(module[2]) if isinstance(node, ast.Call)]
-    assert not [node.lineno for node in calls if name_of(node.func) == "VerifiedClaims"]
-
-
-def test_only_storage_holds_sql(module: tuple[Path, str, ast.Module]) -> None:
-    if module[0].relative_to(SOURCE).parts[0] == "storage":
-        return
-    texts = [
-        node.value for node in ast.walk(module[2]) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+def test_a_module_can_be_read_in_one_sitting(modules: list[Module]) -> None:
+    assert not [module.place for module in modules if len(module.text.splitlines()) > 400]
+    assert not [
+        f"{module.place}: {node.name}"
+        for module in modules
+        for node in functions(module.tree)
+        if (node.end_lineno or 0) - node.lineno > 60
     ]
-    assert not [text for text in texts if re.match(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE)\s", text)]
+
+
+def test_a_module_says_its_job_first(modules: list[Module]) -> None:
+    jobs = {module.place: (ast.get_docstring(module.tree) or "").split("\n\n")[0] for module in modules}
+    assert not [place for place, job in jobs.items() if len(job) <= 20]
+
+
+def test_secrets_are_not_compared_with_equality(modules: list[Module]) -> None:
+    """hmac.compare_digest, or an index of hashes: `==` ends at the first difference."""
+    found = [
+        f"{module.place}: {name}"
+        for module in modules
+        for node in module.nodes(ast.Compare)
+        for name in compared(node)
+        if SECRET_NAME.search(name)
+    ]
+    # The canonical spelling of a signature whose value is public to its bearer.
+    assert found == ["tokens/contact_token.py: signature"]
+
+
+def compared(node: ast.Compare) -> list[str]:
+    """What is compared for equality, but not with a word of the code, which is no secret."""
+    sides = (node.left, *node.comparators)
+    equality = any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops)
+    if not equality or any(isinstance(side, ast.Constant) for side in sides):
+        return []
+    return [name_of(side) for side in sides]
+
+
+def test_time_is_read_in_one_place(modules: list[Module]) -> None:
+    reads = re.compile(r"datetime\.now|utcnow|time\.time|time\.monotonic|perf_counter")
+    assert [module.place for module in modules if reads.search(module.text)] == ["clock.py"]
+
+
+def test_only_the_way_out_makes_requests(modules: list[Module]) -> None:
+    clients = {"httpx", "httpcore", "requests", "aiohttp", "socket"}
+    callers = {
+        module.place.split("/")[0] for module in modules if clients & {name.split(".")[0] for name in imported(module)}
+    }
+    assert callers <= {"outbound", "demo"}  # the demo plays the customer's backend, on loopback
+
+
+def imported(module: Module) -> Iterator[str]:
+    for node in module.nodes(ast.Import):
+        yield from (alias.name for alias in node.names)
+    for source in module.nodes(ast.ImportFrom):
+        yield source.module or ""
+
+
+def test_only_verification_makes_verified_claims(modules: list[Module]) -> None:
+    """DESIGN rule 2.1: proof is a type, and a method is the only way to it."""
+    makers = {
+        module.place.split("/")[0]
+        for module in modules
+        for node in module.nodes(ast.Call)
+        if name_of(node.func) == "VerifiedClaims"
+    }
+    assert makers == {"verification"}
+
+
+def test_only_storage_holds_sql(modules: list[Module]) -> None:
+    sql = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE)\s")
+    holders = {
+        module.place.split("/")[0]
+        for module in modules
+        for node in module.nodes(ast.Constant)
+        if isinstance(node.value, str) and sql.match(node.value)
+    }
+    assert holders == {"storage"}
 
 
 def test_statements_of_a_workspace_s_rows_name_the_workspace() -> None:
