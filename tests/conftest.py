@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.postgres import PostgresServer
-from tests.fixtures.server import WorkspaceServer
+# Before any of them is imported: folders name theirs as plugins, and another folder's tests may have come first.
+pytest.register_assert_rewrite("tests.fixtures")
+
+from tests.fixtures.postgres import PostgresServer  # noqa: E402
+from tests.fixtures.server import WorkspaceServer  # noqa: E402
 
 # Short enough for tests to wait for, and no limit that a test reaches which is not about it.
 TEST_SETTINGS = {
