@@ -47,6 +47,9 @@ class TestTheNetwork:
         guest.load()
         guest.open()
         conversation = guest.say("one")
+        reply(store, conversation, "yes")
+        # It follows the conversation by now: an answer that was under way would say that there is a connection.
+        guest.sees(("user", "one"), ("agent", "yes"))
         guest.context.set_offline(offline=True)
         expect(guest.banner).to_contain_text("No connection.")
         guest.write("two")
@@ -55,7 +58,7 @@ class TestTheNetwork:
         assert texts(store) == ["one"]
         reply(store, conversation, "meanwhile")
         guest.context.set_offline(offline=False)
-        guest.sees(("user", "one"), ("agent", "meanwhile"), ("user", "two"), ("user", "three"))
+        guest.sees(("user", "one"), ("agent", "yes"), ("agent", "meanwhile"), ("user", "two"), ("user", "three"))
         expect(guest.panel.locator("[data-state=sent]")).to_have_count(3)
         expect(guest.banner).to_be_hidden()
         assert texts(store) == ["one", "two", "three"]
