@@ -203,7 +203,7 @@ class Application:
         if scope["type"] == "websocket":
             await self._hold(scope, receive, send)
             return
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._live(scope, receive, send)
             return
         began = elapsed()

@@ -35,23 +35,31 @@ def read_value(text: bytes) -> Any:
     refuse_depth(text)
     try:
         value = _ANY.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         raise NotStrict("json", "is not valid JSON in UTF-8.") from None
-    refuse_ambiguity(text)
+    _refuse_twins(text, value)
     return value
 
 
 def refuse_ambiguity(text: bytes) -> None:
-    """Raises NotStrict for members that readers disagree on. `text` must be JSON within the depth.
+    """Raises NotStrict for members that readers disagree on. `text` must be JSON within the depth."""
+    try:
+        value = _ANY.decode(text)
+    except _UNREADABLE:
+        _read_members(text)
+    else:
+        _refuse_twins(text, value)
 
-    The quick way out: written anew from what was read, where a name stands once, a text without twins has as many
+
+def _refuse_twins(text: bytes, value: object) -> None:
+    """The quick way out: written anew from what was read, where a name stands once, a text without twins has as many
     colons as before. What could be spelled in another way (an escaped colon or name) takes the slow one."""
-    if b"\\u" not in text and b"__proto__" not in text:
-        try:
-            if _WRITE(_ANY.decode(text)).count(b":") == text.count(b":"):
-                return
-        except msgspec.DecodeError:
-            pass  # judged below
+    is_plain = b"\\u" not in text and b"__proto__" not in text
+    if not is_plain or _WRITE(value).count(b":") != text.count(b":"):
+        _read_members(text)
+
+
+def _read_members(text: bytes) -> None:
     try:
         _MEMBERS.decode(text.decode())
     except (ValueError, RecursionError):
@@ -95,6 +103,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ANY = msgspec.json.Decoder()
 _WRITE = msgspec.json.Encoder().encode
 _MEMBERS = json.JSONDecoder(object_pairs_hook=_unique)

@@ -12,15 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fixtures.fake_auth_endpoint import (
-    PATH,
-    FakeAuthEndpoint,
-    configure,
-    customer_id,
-    refused,
-    show,
-    signed_in,
-)
+from tests.fixtures.fake_auth_endpoint import PATH, FakeAuthEndpoint, configure, customer_id, refused, show, signed_in
 from tests.fixtures.fake_bot import why_forged
 from tests.fixtures.front_door import Installation, Workspace, beside
 from tests.fixtures.loopback import Answer, Received, closed_port, json_answer

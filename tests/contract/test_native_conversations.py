@@ -12,11 +12,7 @@ import pytest
 from tests.fixtures.front_door import Workspace
 from tests.fixtures.native import CONVERSATIONS, Client
 from tests.fixtures.native_clients import RFC3339, SCOPE, end_tokens, known, problem, unknown
-from tests.fixtures.widget import (
-    anonymous,
-    claiming,
-    verified,
-)
+from tests.fixtures.widget import anonymous, claiming, verified
 
 
 class TestAConversation:

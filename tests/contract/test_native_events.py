@@ -12,9 +12,7 @@ from tests.fixtures.front_door import Installation, Workspace, beside
 from tests.fixtures.native import CONVERSATIONS, Client, Stream
 from tests.fixtures.native_clients import SCOPE, end_tokens, known, post_beside, problem, unknown
 from tests.fixtures.server import RunningServer
-from tests.fixtures.widget import (
-    reply,
-)
+from tests.fixtures.widget import reply
 from vestibule.conversations.messages import Draft
 from vestibule.model.conversation import Sender, Trust
 from vestibule.surfaces.native.events import MOST_STREAMS

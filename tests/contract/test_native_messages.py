@@ -12,11 +12,7 @@ from tests.fixtures import sample_files as samples
 from tests.fixtures.front_door import Workspace
 from tests.fixtures.native import CONVERSATIONS, Client
 from tests.fixtures.native_clients import RFC3339, SCOPE, known, post_beside, problem, unknown
-from tests.fixtures.widget import (
-    configure,
-    new_uuid,
-    reply,
-)
+from tests.fixtures.widget import configure, new_uuid, reply
 from vestibule.conversations.messages import Draft
 from vestibule.model.conversation import Sender, Trust
 from vestibule.model.responder import ResponderKind, ResponderSettings

@@ -23,12 +23,7 @@ from tests.fixtures.outbound_peers import (
     serving,
     silence,
 )
-from vestibule.errors import (
-    Upstream,
-    UpstreamFailed,
-    UpstreamRedirect,
-    UpstreamTimeout,
-)
+from vestibule.errors import Upstream, UpstreamFailed, UpstreamRedirect, UpstreamTimeout
 from vestibule.outbound.circuit import FAILURES, PROBE_SECONDS, Circuits
 from vestibule.outbound.client import AT_ONCE
 

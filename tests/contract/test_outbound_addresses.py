@@ -13,11 +13,7 @@ import time
 import pytest
 
 from tests.fixtures.outbound_peers import NAME, OK, calling, resolving, saying, serving
-from vestibule.errors import (
-    UpstreamFailed,
-    UpstreamForbidden,
-    UpstreamTimeout,
-)
+from vestibule.errors import UpstreamFailed, UpstreamForbidden, UpstreamTimeout
 from vestibule.outbound.address_guard import Address
 from vestibule.outbound.lookup import Lookup
 

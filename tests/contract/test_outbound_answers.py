@@ -10,10 +10,7 @@ import tracemalloc
 import pytest
 
 from tests.fixtures.outbound_peers import CANARY, NAME, OK, Handler, Peer, calling, resolving, saying, serving, silence
-from vestibule.errors import (
-    UpstreamFailed,
-    UpstreamTooLarge,
-)
+from vestibule.errors import UpstreamFailed, UpstreamTooLarge
 from vestibule.outbound.exchange import KEEP_SECONDS
 
 

@@ -14,10 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.fixtures.authority import Authority, key_pem, pem
 from tests.fixtures.outbound_peers import CANARY, NAME, OK, calling, resolving, saying, serving
-from vestibule.errors import (
-    UpstreamFailed,
-    UpstreamTimeout,
-)
+from vestibule.errors import UpstreamFailed, UpstreamTimeout
 from vestibule.outbound.client import ClientCertificate
 from vestibule.outbound.tls import TlsContexts
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.fixtures import sample_files as samples
-from tests.fixtures.files import read_part
+from tests.fixtures.files import assert_takes_ids_only, read_part
 from tests.fixtures.front_door import Installation, Workspace, refused
 from tests.fixtures.raw_http import RawConnection
 from tests.fixtures.server import RunningServer
@@ -333,12 +333,7 @@ class TestTheDisk:
     async def test_makes_paths_of_ids_only(self, tmp_path: Path, bad: str) -> None:
         store = DiskFileStore(tmp_path)
         for workspace_id, file_id in ((bad, FILE), (WORKSPACE, bad)):
-            with pytest.raises(ValueError, match="not ids"):
-                await store.put(workspace_id, file_id, io.BytesIO(b""))
-            with pytest.raises(ValueError, match="not ids"):
-                await store.open(workspace_id, file_id, 0, 1)
-            with pytest.raises(ValueError, match="not ids"):
-                await store.delete(workspace_id, file_id)
+            await assert_takes_ids_only(store, workspace_id, file_id)
 
     async def test_says_so_where_it_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

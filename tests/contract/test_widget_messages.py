@@ -10,13 +10,7 @@ import httpx
 import pytest
 
 from tests.fixtures.front_door import Workspace, refused
-from tests.fixtures.widget import (
-    Device,
-    anonymous,
-    claiming,
-    new_uuid,
-    reply,
-)
+from tests.fixtures.widget import Device, anonymous, claiming, new_uuid, reply
 from tests.fixtures.widget_shapes import is_row, is_session
 from vestibule.conversations.messages import Draft, append
 from vestibule.model.conversation import Sender, Trust

@@ -10,12 +10,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.front_door import Workspace, refused
-from tests.fixtures.widget import (
-    Device,
-    anonymous,
-    reply,
-    verified,
-)
+from tests.fixtures.widget import Device, anonymous, reply, verified
 from tests.fixtures.widget_shapes import is_row, is_session
 
 

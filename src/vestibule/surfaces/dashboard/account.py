@@ -57,7 +57,6 @@ async def _change(seat: Seat, kept: Passwords) -> Reply:
         raise PasswordsOff(step="password")
     # Whoever sits down at an open browser guesses no faster than at the door.
     await seat.runtime.rate_limiter.take("", f"staff-password:{seat.member.id}", _ATTEMPTS)
-
     if seat.text("password") != seat.text("again"):
         raise InvalidField("again", "the two are not the same")
     try:
