@@ -11,7 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-from tests.fuzz.mutation import mutants
 from tests.fuzz.targets import Target, targets
 
 # Over HTTP, or by generators of their own.
@@ -45,7 +44,7 @@ def main() -> int:
 
 def _run(name: str, target: Target, seed: int, seconds: float) -> bool:
     deadline, count = time.monotonic() + seconds, 0
-    for octets in mutants(target.seeds, target.words, random.Random(seed)):
+    for octets in target.mutants(random.Random(seed)):
         count += 1
         try:
             target.check(octets)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import json
 import random
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 _LONGEST = 8_192
 _ODD = (b"\0", b"\xff", b"\x80", b"\r\n", b" ", b"\xed\xa0\x80", b"\xe2\x80\xae", b"0", b"-", b"A" * 300, b"\\", b'"')
@@ -17,6 +21,56 @@ def mutants(seeds: Sequence[bytes], words: Sequence[bytes], chance: random.Rando
         for _ in range(chance.randint(1, 6)):
             _change(made, seeds, pieces, chance)
         yield bytes(made[:_LONGEST])
+
+
+# Of every kind, and at the ends of each: no float to Python, nearly none, no text to a database.
+ODD_VALUES: tuple[Any, ...] = (
+    *(None, True, False, 0, -1, 2**53 + 1, 2**63, 10**400, -(10**4000), 1e308, 5e-324, 0.5),
+    *("", " ", "\0", "x", "true", "A" * 5_000, "\u202e", "a@example.com", "https://example.com/", "+4930123456"),
+    *([], ["x"], [None], [[]], [{}], {}, {"x": None}, {"country": []}),
+)
+
+
+def json_mutants(seeds: Sequence[bytes], chance: random.Random) -> Iterator[bytes]:
+    """Likewise of documents, by their members: what a reader of theirs must expect, and no chance of octets makes."""
+    documents = []
+    for seed in seeds:
+        with contextlib.suppress(ValueError, RecursionError):
+            documents.append(json.loads(seed))
+    while True:
+        made = [copy.deepcopy(chance.choice(documents))]
+        for _ in range(chance.randint(1, 3)):
+            places = list(_places(made))
+            # Mostly a deeper one: a document of another shape altogether is soon refused.
+            container, place = chance.choice(places[len(places) // 3 if chance.randrange(6) else 0 :])
+            if chance.randrange(6):
+                container[place] = copy.deepcopy(chance.choice(ODD_VALUES))
+            elif container is not made:
+                del container[place]
+        yield json.dumps(made[0]).encode()
+
+
+def odd_documents(document: Any, chance: random.Random, of_each: int) -> Iterator[Any]:
+    """A document with each of its members replaced, by `of_each` odd values one after the other, and left out."""
+    for number in range(len(list(_places([document])))):
+        for value in (*chance.sample(ODD_VALUES, of_each), ...):
+            made = [copy.deepcopy(document)]
+            container, place = list(_places(made))[number]
+            if value is not ...:
+                container[place] = copy.deepcopy(value)
+            elif container is not made:
+                del container[place]
+            yield made[0]
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container in a document, with the name or number of each of its members."""
+    containers = [value]
+    for container in containers:
+        for place, member in container.items() if isinstance(container, dict) else enumerate(container):
+            yield container, place
+            if isinstance(member, dict | list):
+                containers.append(member)
 
 
 def _change(made: bytearray, seeds: Sequence[bytes], pieces: Sequence[bytes], chance: random.Random) -> None:

@@ -8,35 +8,85 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import random
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
+from tests.fuzz.mutation import json_mutants, mutants
+from vestibule.auth_endpoint.question import Question
+from vestibule.auth_endpoint.reply import LONGEST_LIFE
+from vestibule.auth_endpoint.reply import read as read_reply
 from vestibule.auth_endpoint.user_token import ends_at, usable
-from vestibule.errors import InvalidField, InvalidProviderToken, UpstreamForbidden, VestibuleError
+from vestibule.errors import (
+    AuthBadResponse,
+    AuthIdentityMissing,
+    AuthRejected,
+    InvalidField,
+    InvalidProviderToken,
+    UpstreamForbidden,
+    VestibuleError,
+)
 from vestibule.identity.email import email_key
 from vestibule.identity.phone import phone_key
+from vestibule.model.auth_endpoint import AuthEndpointSettings, IdentityMethod
+from vestibule.model.claims import ProfileClaims
+from vestibule.model.identity_provider import ClaimMapping, IdentityProvider, TokenKind
+from vestibule.oidc import access_token, id_token, introspection, logout_token
+from vestibule.oidc.claim_rules import Setting, moment
 from vestibule.oidc.key_set import UnusableKeySet, read_key_set
 from vestibule.oidc.strict_jws import parse, read_claims
+from vestibule.oidc.token_reader import Reading
 from vestibule.outbound.address_guard import parse_url
+from vestibule.outbound.messages import Answer
 from vestibule.strict_json import DEEPEST, NotStrict, read_object, read_value
 from vestibule.tokens import api_key, pkce
+from vestibule.verification.auth_endpoint import claims_of as claims_of_reply
+from vestibule.verification.token_exchange import claims_of
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 _MOST_SEED = 4_096
+ATTACKS: dict[str, Any] = json.loads((VECTORS / "jwt/id_token_attacks.json").read_text(encoding="utf-8"))
+# With every rule and every way of mapping that looks into claims.
+PROVIDER = IdentityProvider(
+    workspace_id="w",
+    id=1,
+    position=1,
+    name="vectors",
+    issuer=ATTACKS["issuer"],
+    client_ids=(ATTACKS["audience"],),
+    audiences=(ATTACKS["audience"],),
+    access_token_client_claim="client_id",
+    required_scopes=("openid",),
+    required_acr=("2",),
+    max_age=3_600,
+    claims=ClaimMapping(custom={"groups": "groups", "deep": "address.country"}),
+    mask=("email",),
+    link_by_email=True,
+)
 
 
 @dataclass(frozen=True)
 class Target:
-    """`words` are put in by the mutator: what the format is made of."""
+    """`words` are put in by the mutator: what the format is made of. `is_json`: also by its members, whole."""
 
     check: Callable[[bytes], None]
     seeds: tuple[bytes, ...]
     words: tuple[bytes, ...] = ()
+    is_json: bool = False
+
+    def mutants(self, chance: random.Random) -> Iterator[bytes]:
+        """Of its seeds, without end."""
+        plain = mutants(self.seeds, self.words, chance)
+        if not self.is_json:
+            return plain
+        return (made for pair in zip(plain, json_mutants(self.seeds, chance), strict=False) for made in pair)
 
 
 def check_json(octets: bytes) -> None:
@@ -82,6 +132,50 @@ def check_token(octets: bytes) -> None:
     assert plain.get("kid") == jws.kid
     assert not plain.keys() & {"crit", "b64", "zip", "jwk", "jku", "x5u", "x5c"}
     assert json.loads(jws.payload) == claims
+
+
+def check_claims(octets: bytes) -> None:
+    """Whatever a provider has signed: rules refuse it or take it, and what is taken of it are plain values."""
+    try:
+        claims = read_object(octets)
+    except NotStrict:
+        return
+    for rules in (id_token.RULES, access_token.RULES, introspection.RULES, logout_token.RULES):
+        for _, rule in rules:
+            with contextlib.suppress(VestibuleError):
+                rule(claims, Setting(PROVIDER, ATTACKS["now"], "JWT"))
+    times: list[float | None] = [None, None]
+    for place, name in enumerate(("exp", "auth_time")):
+        with contextlib.suppress(InvalidProviderToken):
+            times[place] = moment(claims, name)
+    taken = claims_of("w", Reading(PROVIDER, TokenKind.ID_TOKEN, "s", claims, times[0], times[1], None, None))
+    _check_profile(taken.profile)
+
+
+def _check_profile(profile: ProfileClaims) -> None:
+    for value in msgspec.structs.astuple(profile):
+        members = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
+        assert all(member is None or isinstance(member, str | int | float | msgspec.UnsetType) for member in members)
+
+
+_REPLY = b"""
+{"status": true, "message": "no", "data": {"id": 7, "name": "A", "email": "a@example.com", "phone_number": "0301234567",
+ "country_code": 49, "avatar": "https://example.com/a.png", "label": ["vip"], "expires_in": 60}}
+"""
+
+
+def check_reply(octets: bytes) -> None:
+    """Whatever a customer's server answers: no proof, or one of whom its members name, in plain values."""
+    answer = Answer(200, [("cache-control", "max-age=7")], octets, 1.0)
+    with contextlib.suppress(AuthRejected, AuthBadResponse):
+        reply = read_reply(answer, 1_700_000_000_000)
+        assert 0 <= (reply.life if reply.life is not None else 0) <= LONGEST_LIFE
+        for method in IdentityMethod:
+            question = Question("w", AuthEndpointSettings(url="https://example.com/", identity_method=method), "t")
+            with contextlib.suppress(AuthIdentityMissing):
+                claims = claims_of_reply(question, reply)
+                assert claims.email_key or claims.phone_key or claims.external_id
+                _check_profile(claims.profile)
 
 
 def encoded(octets: bytes) -> str:
@@ -180,13 +274,31 @@ def _of_wycheproof() -> list[bytes]:
     return [json.dumps(key if "keys" in key else {"keys": [key]}).encode() for key in keys]
 
 
+# Every claim that a rule or a mapping looks into.
+_CLAIMS = b"""
+{"iss": "%b", "aud": ["%b"], "azp": "%b", "sub": "s", "sid": "1", "exp": 1, "nbf": 1, "iat": 1, "auth_time": 1,
+ "acr": "2", "scope": "openid", "scp": ["openid"], "client_id": "x", "active": true, "jti": "1", "cnf": {"jkt": "x"},
+ "token_type": "Bearer", "token_use": "id", "typ": "Bearer", "nonce": "n", "at_hash": "h",
+ "events": {"http://schemas.openid.net/event/backchannel-logout": {}}, "name": "A", "email": "a@example.com",
+ "email_verified": true, "phone_number": "+4930123456", "picture": "https://example.com/a.png", "locale": "de",
+ "groups": ["x", "y"], "address": {"country": "DE"}}
+""" % (ATTACKS["issuer"].encode(), *[ATTACKS["audience"].encode()] * 2)
+
+
+def _of_attacks() -> list[bytes]:
+    found = []
+    for case in ATTACKS["cases"]:
+        with contextlib.suppress(VestibuleError):
+            found.append(parse(case["token"]).payload)
+    return found
+
+
 def _of_suite() -> list[bytes]:
     return [base64.b64decode(item["base64"]) for item in _load("json/JSONTestSuite.json")["items"] if "base64" in item]
 
 
 def targets() -> dict[str, Target]:
     """By name."""
-    attacks = _load("jwt/id_token_attacks.json")
     emails = _load("email/isemail.json")["items"] + _load("email/python-email-validator.json")["items"]
     phones = _load("phone/libphonenumber_examples.json")["items"]
     json_words = (
@@ -205,11 +317,21 @@ def targets() -> dict[str, Target]:
     return {
         "json": Target(check_json, _short(_of_suite()), json_words),
         "token": Target(
-            check_token, _short([_octets(case["token"]) for case in attacks["cases"]]), (b".", b"=", b"-", b"_", b"eyJ")
+            check_token, _short([_octets(case["token"]) for case in ATTACKS["cases"]]), (b".", b"=", b"-", b"_", b"eyJ")
+        ),
+        "claims": Target(
+            check_claims,
+            (*_of_attacks(), _CLAIMS),
+            (b'"exp":', b'"scope":', b'"events":', b'"email_verified":true'),
+            is_json=True,
         ),
         "key set": Target(
-            check_key_set, _short([json.dumps(attacks["jwks"]).encode(), *_of_wycheproof()]), (b'"kty":"oct"', b'"d":')
+            check_key_set,
+            _short([json.dumps(ATTACKS["jwks"]).encode(), *_of_wycheproof()]),
+            (b'"kty":"oct"', b'"d":'),
+            is_json=True,
         ),
+        "reply": Target(check_reply, (_REPLY, b'{"status":false}', b'{"status":true,"data":{}}'), is_json=True),
         "url": Target(
             check_url,
             (

@@ -130,8 +130,8 @@ def _algorithms(entry: dict[str, Any]) -> frozenset[str]:
     possible = _RSA if kind == "RSA" else _CURVES.get((str(kind), str(entry.get("crv"))), frozenset())
     named = entry.get("alg")
     if named is not None:
-        # RFC 9864: the two names mean the same, as far as Ed25519 goes.
-        possible &= _EDWARDS if named in _EDWARDS else {str(named)}
+        # RFC 9864: the two names mean the same, as far as Ed25519 goes. What is no text is no algorithm's name.
+        possible &= _EDWARDS if str(named) in _EDWARDS else {str(named)}
     if not possible:
         raise UnusableKeySet("its type, curve or algorithm is not one that is accepted")
     return possible

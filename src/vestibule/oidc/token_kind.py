@@ -50,7 +50,7 @@ def access_token_only(claims: Claims, setting: Setting) -> None:
         raise refuse("kind", "it is an event or logout token")
     if is_access_token(claims, setting):
         return
-    if any(mark in claims for mark in _ID_TOKEN_MARKS) or claims.get("token_use", claims.get("typ")) in {"id", "ID"}:
+    if any(mark in claims for mark in _ID_TOKEN_MARKS) or claims.get("token_use", claims.get("typ")) in ("id", "ID"):
         raise refuse("kind", "it is an ID token")
     provider = setting.provider
     if not set(provider.audiences).difference(provider.client_ids).intersection(audience(claims)):
