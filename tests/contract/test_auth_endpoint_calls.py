@@ -143,6 +143,19 @@ class TestMemory:
             assert await count(other) == 1
         assert "'t'" not in repr(vars(answers)["_kept"].keys())
 
+    async def test_of_nothing_that_is_over(self, outbound: Outbound, fake: FakeAuthEndpoint) -> None:
+        """Of a thousand people who came once nothing is left when the next one comes."""
+        clock = Clock()
+        answers = Answers(AuthCalls(outbound), clock=clock)
+        for number in range(20):
+            fake.people[f"t{number}"] = {"id": number + 1}
+            await answers.get(asking(fake.url, f"t{number}"))
+        kept = vars(answers)["_kept"]
+        assert len(kept) == 20
+        clock.now += 61
+        await answers.get(asking(fake.url))
+        assert len(kept) == 1
+
     async def test_of_nothing_large(self, outbound: Outbound, fake: FakeAuthEndpoint) -> None:
         fake.people["t"] = {"id": 1, "name": "x" * 5000}
         answers = Answers(AuthCalls(outbound))

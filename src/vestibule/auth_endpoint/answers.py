@@ -63,10 +63,17 @@ class Answers:
         life = _life(question, outcome)
         self._kept.pop(key, None)
         if life > 0:
-            if len(self._kept) >= _MOST_KEPT:
-                del self._kept[next(iter(self._kept))]
+            self._forget()
             self._kept[key] = (self._clock() + life, outcome)
         return outcome
+
+    def _forget(self) -> None:
+        """The oldest that are over, or one where there are too many."""
+        while self._kept:
+            oldest = next(iter(self._kept))
+            if len(self._kept) < _MOST_KEPT and self._clock() < self._kept[oldest][0]:
+                break
+            del self._kept[oldest]
 
     def _key(self, question: Question) -> bytes:
         # With the settings: a changed header token, method or address is another question.

@@ -13,7 +13,8 @@ BIND = statement(
     ON CONFLICT (workspace_id, token_id, scope) DO NOTHING RETURNING scope
     """,
 )
-_MOST_REMEMBERED = 100_000
+# As many as there are tokens remembered (tokens/contact_token.py). What is forgotten costs a statement, and is there.
+_MOST_REMEMBERED = 16_384
 
 
 class DeviceScopes:
@@ -21,7 +22,7 @@ class DeviceScopes:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._bound: set[tuple[str, str]] = set()
+        self._bound: dict[tuple[str, str], None] = {}
 
     async def bind(self, workspace_id: str, token_id: str, scope: str, contact_id: str) -> None:
         """Notes that this token has shown the scope: later calls name only a conversation, and must come from the same
@@ -30,8 +31,8 @@ class DeviceScopes:
             return
         await self._store.write(BIND, workspace_id, token_id, scope, contact_id, now_ms())
         if len(self._bound) >= _MOST_REMEMBERED:
-            self._bound.clear()
-        self._bound.add((token_id, scope))
+            del self._bound[next(iter(self._bound))]
+        self._bound[token_id, scope] = None
 
 
 def bind_query(workspace_id: str, token_id: str, scope: str, contact_id: str, now: int) -> Query:

@@ -1,6 +1,6 @@
 """What an open widget asks for again and again: config, sessions, poll, history; nothing here writes.
 
-An idle chat polls for ever, so an unchanged history is rendered once and kept by its version.
+An idle chat polls for ever, so an unchanged history is rendered once and kept by its version (`rendered.py`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from vestibule.model.conversation import Conversation
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 from vestibule.surfaces.opencx.widget.caller import visitor, workspace_of
+from vestibule.surfaces.opencx.widget.rendered import Rendered, RenderedChats
 from vestibule.surfaces.opencx.widget.shapes import history_of, session_of
 
 PREFIX = "/backend/widget/v2"
 LONGEST_SCOPE = 256
 _KEPT = 4096
+_LARGEST_KEPT = 8_192
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -62,7 +64,7 @@ class Reading:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._rendered: dict[tuple[str, str], tuple[int, bytes, bytes]] = {}
+        self._rendered = RenderedChats()
         self._sessions: dict[str, tuple[Conversation, msgspec.Raw]] = {}
 
     def routes(self) -> Sequence[Route]:
@@ -96,10 +98,8 @@ class Reading:
     async def poll(self, request: Request) -> Reply:
         viewer = await visitor(self._runtime, request)
         conversation = await open_conversation(self._runtime, viewer, request.params["session_id"])
-        known = self._rendered.get((conversation.workspace_id, conversation.id))
-        if known is None or known[0] != conversation.version:
-            known = await self._render(conversation)
-        return _unless_known(request, known[2], known[1])
+        rendered = self._rendered.find(conversation) or await self._render(conversation)
+        return _unless_known(request, rendered.body, rendered.tag)
 
     async def history(self, request: Request) -> Reply:
         viewer = await visitor(self._runtime, request)
@@ -112,21 +112,21 @@ class Reading:
         known = self._sessions.get(conversation.id)
         if known is not None and known[0] == conversation:
             return known[1]
-        if len(self._sessions) >= _KEPT:
-            del self._sessions[next(iter(self._sessions))]
         text = msgspec.Raw(_ENCODER.encode(session_of(conversation)))
-        self._sessions[conversation.id] = conversation, text
+        self._sessions.pop(conversation.id, None)
+        if len(text) <= _LARGEST_KEPT:  # custom data may be large
+            if len(self._sessions) >= _KEPT:
+                del self._sessions[next(iter(self._sessions))]
+            self._sessions[conversation.id] = conversation, text
         return text
 
-    async def _render(self, conversation: Conversation) -> tuple[int, bytes, bytes]:
+    async def _render(self, conversation: Conversation) -> Rendered:
         # The row was read before the messages: what was appended in between is in the history already, and the version
         # is the older one, so the next poll renders again. Never the other way round.
         messages = await rows.history(self._runtime.store, conversation.workspace_id, conversation.id)
         body = _ENCODER.encode({"session": session_of(conversation), "history": history_of(messages)})
-        tag = digest_of(body)
-        if len(self._rendered) >= _KEPT:
-            del self._rendered[next(iter(self._rendered))]
-        rendered = self._rendered[conversation.workspace_id, conversation.id] = (conversation.version, tag, body)
+        rendered = Rendered(conversation.version, digest_of(body), body)
+        self._rendered.keep(conversation, rendered)
         return rendered
 
 
