@@ -266,7 +266,7 @@ class Application:
     def _surface(self, path: str) -> Surface:
         path += "/"  # what a prefix names by itself is the surface's as well
         for prefixes, surface in self._surfaces:
-            if f"{path}/".startswith(prefixes):
+            if path.startswith(prefixes):
                 return surface
         return self._surfaces[-1][1]
 

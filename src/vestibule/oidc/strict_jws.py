@@ -21,13 +21,13 @@ from vestibule.strict_json import NotStrict, read_object
 
 LONGEST_TOKEN = 16_384
 _LONGEST_KID = 512
-_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]*)")
 # RFC 7516 section 3.1: five parts, the second and third of which may be empty.
 _JWE = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){3}\.[A-Za-z0-9_-]*")
+_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _OBJECT = ("ew", "ex", "ey", "ez")  # "{" and the next character, in base64
 # Base64 leaves two or four spare bits in its last character; only zeros there are the canonical spelling.
-_LAST = {2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
+_LAST = {2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
 # `crit` asks for extensions that are not understood here; `b64` and `zip` change what is signed; the others bring keys
 # (RFC 8725 section 3.10). A provider has no need of any of them in its tokens.
 _FORBIDDEN = ("crit", "b64", "zip", "jwk", "jku", "x5u", "x5c")
@@ -50,7 +50,7 @@ class Jws(msgspec.Struct, frozen=True, eq=False):
 def is_jwt_shaped(token: str) -> bool:
     """Whether a token is to be read as a JWT: three parts, the first of which is a JSON object in base64url. What looks
     like one and is none is refused as a JWT, never tried as an opaque token."""
-    return token.startswith(_OBJECT) and _COMPACT.fullmatch(token) is not None
+    return token.startswith(_OBJECT) and _parts(token) is not None
 
 
 def is_encrypted(token: str) -> bool:
@@ -61,18 +61,26 @@ def parse(token: str, longest: int = LONGEST_TOKEN) -> Jws:
     """Raises InvalidProviderToken."""
     if len(token) > longest:
         raise refuse("size", f"longer than {longest} characters")
-    match = _COMPACT.fullmatch(token)
-    if match is None:
+    parts = _parts(token)
+    if parts is None:
         raise refuse("form", "not three parts of base64url")
-    header = _read_header(match[1])
+    header = _read_header(parts[0])
     return Jws(
         algorithm=header.algorithm,
         kid=header.kid,
         type=header.type,
-        payload=_decode(match[2]),
-        signed=token[: match.end(2)].encode("ascii"),
-        signature=_decode(match[3]),
+        payload=_decode(parts[1]),
+        signed=parts[0] + b"." + parts[1],
+        signature=_decode(parts[2]),
     )
+
+
+def _parts(token: str) -> list[bytes] | None:
+    """Three parts of base64url, of which the first is not empty. None if it has another form. Not by a regular
+    expression, which takes as long as everything else about the form together."""
+    octets = token.encode("ascii", "replace")  # a question mark is none of the characters
+    parts = octets.split(b".")
+    return parts if len(parts) == 3 and parts[0] and not octets.translate(None, _CHARACTERS + b".") else None
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -83,7 +91,7 @@ class _Header(msgspec.Struct, frozen=True):
 
 # All tokens of a key have the same header, to the letter. What is refused is not remembered.
 @functools.lru_cache(maxsize=512)
-def _read_header(part: str) -> _Header:
+def _read_header(part: bytes) -> _Header:
     try:
         header = read_object(_decode(part))
     except NotStrict as reason:
@@ -119,11 +127,11 @@ def read_claims(jws: Jws) -> dict[str, Any]:
         raise refuse("payload", f"the payload {reason}") from None
 
 
-def _decode(part: str) -> bytes:
+def _decode(part: bytes) -> bytes:
     rest = len(part) % 4
     if rest == 1 or (rest and part[-1] not in _LAST[rest]):
         raise refuse("form", "not canonical base64url")
-    return binascii.a2b_base64(part.encode("ascii").translate(_TO_STANDARD) + b"==")
+    return binascii.a2b_base64(part.translate(_TO_STANDARD) + b"==")
 
 
 def _text(header: dict[str, Any], name: str) -> str | None:

@@ -19,6 +19,17 @@ Header = tuple[bytes, bytes]
 _PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
 
 
+class _Trailers(list[Header]):
+    """Where fields behind a body go, of which uvicorn makes headers, after the application was called with these: a
+    credential or a client address must not come in behind the checks (RFC 9110 section 6.5.1). It keeps none."""
+
+    def append(self, field: Header) -> None:
+        """Nothing."""
+
+
+_TRAILERS = _Trailers()
+
+
 class BoundedHttp(HttpToolsProtocol):
     """uvicorn's protocol with a limit on the bytes and on the time of the request line and headers."""
 
@@ -66,12 +77,6 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_begin()
         self._reading_head = self._begun = True
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        # Trailer fields arrive here as well, after the application was called with these very headers: a credential
-        # or a client address must not come in behind the checks (RFC 9110 section 6.5.1).
-        if self._reading_head:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         self._reading_head = self._begun = False
         at_most, self._head_bytes = self._head_bytes, 0
@@ -86,6 +91,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(400, "malformed_request", problem)
             return
         super().on_headers_complete()
+        self.headers = _TRAILERS
         if self.cycle is not None:
             self.scope["vestibule.write"] = functools.partial(self._write, self.cycle)  # type: ignore[typeddict-unknown-key]
 

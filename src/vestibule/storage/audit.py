@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Sequence
 
@@ -118,7 +119,7 @@ def insert(entries: Sequence[StoredEntry]) -> Work[None]:
     for start in range(0, len(entries), _TOGETHER):
         together = entries[start : start + _TOGETHER]
         if len(together) == _TOGETHER:
-            yield query(INSERT_TOGETHER, *(value for entry in together for value in _row(entry)))
+            yield query(INSERT_TOGETHER, *itertools.chain.from_iterable(map(_row, together)))
         else:
             for entry in together:
                 yield query(INSERT, *_row(entry))

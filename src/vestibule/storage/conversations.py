@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import msgspec
 
 from vestibule.model.claims import CustomData
@@ -165,7 +167,7 @@ async def find(
     if not rows:
         return None
     viewer_id, viewer_into, owner_into, on_device = rows[0][_WIDTH:]
-    conversation = conversation_from(rows[0])
+    conversation = _remembered(rows[0][:_WIDTH])
     return Found(
         conversation=conversation,
         owner_lead=owner_into or conversation.contact_id,
@@ -193,7 +195,7 @@ async def list_page(
     """Conversations of the person that a contact is by now, newest activity first."""
     at, last_id = before or (2**62, "")
     rows = await store.read(LIST, workspace_id, contact_id, verified, scope or "", at, last_id, most)
-    return [conversation_from(row) for row in rows]
+    return [_remembered(row) for row in rows]
 
 
 async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[Conversation]:
@@ -312,6 +314,17 @@ def conversation_from(row: Row) -> Conversation:
         next_seq=row[21],
         queue_key=row[22],
     )
+
+
+# Widgets ask for the same conversations again and again, and most of these have not changed: equal rows are read once.
+_read_small = functools.lru_cache(maxsize=2_048)(conversation_from)
+_LARGEST_REMEMBERED = 4_096
+
+
+def _remembered(row: Row) -> Conversation:
+    # What visitors may choose the size of: checkpoint, custom data, and the last message. It must not fill the memory.
+    size = len(row[14] or "") + len(row[15]) + len(row[17] or "")
+    return _read_small(row) if size <= _LARGEST_REMEMBERED else conversation_from(row)
 
 
 def message_from(row: Row) -> Message:

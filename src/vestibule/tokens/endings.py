@@ -53,9 +53,10 @@ class TokenEndings:
         """Whether what has stood for a contact since then (epoch ms) does so no more: they were signed out everywhere,
         or from the session of their provider that it came of, which may be unknown. Raises StorageUnavailable."""
         which = _ALL_WITHOUT_SESSION if of_provider and session is None else _ALL
-        return self.is_over(workspace_id, session) or any(
-            since < self._contacts.get((workspace_id, contact_id, kind), 0) for kind in which
-        )
+        for kind in which:
+            if since < self._contacts.get((workspace_id, contact_id, kind), 0):
+                return True
+        return self.is_over(workspace_id, session)
 
     def is_over(self, workspace_id: str, session: str | None) -> bool:
         """Whether a provider's session, as `session_of` names it, has ended: it does not begin again, so no proof of it
