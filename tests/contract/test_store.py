@@ -63,6 +63,19 @@ async def test_one_caller_s_violation_is_not_the_others_business(store: Store) -
     assert (await store.read(COUNT, "dup%"))[0][0] == 20
 
 
+async def test_nor_is_a_value_that_no_database_takes(store: Store) -> None:
+    """Every surface refuses those; one that is forgotten must not fail for everybody who asks at the same moment."""
+    await asyncio.gather(*(store.write(INSERT, f"n{n}", f"v{n}") for n in range(10)))
+    for odd in ("a\0b", "\ud800", 2**80):
+        found = await asyncio.gather(
+            *(store.read(LOOK, odd if n == 5 else f"n{n}") for n in range(10)),
+            *(store.write(INSERT_NEW, odd if n == 5 else f"n{n}", "x") for n in range(10)),
+            return_exceptions=True,
+        )
+        told = [isinstance(each, BaseException) for number, each in enumerate(found) if number % 10 != 5]
+        assert told == [False] * 18, f"{odd!r}: {found}"
+
+
 async def test_fifty_first_writers_of_one_row_add_up(store: Store) -> None:
     await asyncio.gather(*(DatabaseTotals(store).add("w", "b", 1, 2, 0) for _ in range(50)))
     assert await DatabaseTotals(store).read("w", "b", 1) == 100

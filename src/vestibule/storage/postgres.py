@@ -231,8 +231,8 @@ async def _fetch_together(connection: Any, statement: Statement, batch: list[Wai
     try:
         values = [(*values, slot) for slot, (values, _) in enumerate(batch)]
         rows = await connection.fetchmany(statement.postgresql, values)
-    except (asyncpg.IntegrityConstraintViolationError, *_RETRYABLE):
-        # One caller's row spoilt the batch, which was rolled back whole: everybody goes again, alone.
+    except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, *_RETRYABLE):
+        # One caller's row or value spoilt the batch, which was rolled back whole: everybody goes again, alone.
         for waiting in batch:
             await _fetch_alone(connection, statement, waiting)
         return
