@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from vestibule.clock import elapsed
 from vestibule.model.auth_endpoint import AuthEndpointSettings
 from vestibule.model.identity_provider import IdentityProvider
 from vestibule.model.responder import ResponderSettings, WidgetSettings
@@ -12,14 +11,12 @@ from vestibule.model.visitor_session import VisitorSessionSettings
 from vestibule.model.workspace import KeptFor, Retention, Workspace
 from vestibule.sealing import Sealer
 from vestibule.settings import Settings
+from vestibule.short_memory import ShortMemory
 from vestibule.storage import identity_providers, workspace_settings
 from vestibule.storage import workspaces as rows
 from vestibule.storage.store import Store
 
 T = TypeVar("T")
-# A disabled workspace is refused by every worker within this (the promise is 5 s).
-_FRESH_SECONDS = 2.0
-_MOST_KNOWN = 10_000
 
 RESPONDER = "responder"
 WIDGET = "widget"
@@ -46,42 +43,31 @@ class Tenancy:
     def __init__(self, store: Store, sealer: Sealer) -> None:
         self._store = store
         self._sealer = sealer
-        self._by_id: dict[str, tuple[float, Workspace]] = {}
-        self._by_token: dict[str, tuple[float, Workspace]] = {}
-        self._by_customer: dict[str, tuple[float, Workspace]] = {}
-        self._providers: dict[str, tuple[float, tuple[IdentityProvider, ...]]] = {}
-        self._settings: dict[tuple[str, str], tuple[float, object]] = {}
+        self._by_id: ShortMemory[str, Workspace] = ShortMemory()
+        self._by_token: ShortMemory[str, Workspace] = ShortMemory()
+        self._by_customer: ShortMemory[str, Workspace] = ShortMemory()
+        self._providers: ShortMemory[str, tuple[IdentityProvider, ...]] = ShortMemory()
+        self._settings: ShortMemory[tuple[str, str], object] = ShortMemory()
 
     async def by_id(self, workspace_id: str) -> Workspace | None:
-        known = self._by_id.get(workspace_id)
-        if known is not None and elapsed() - known[0] < _FRESH_SECONDS:
-            return known[1]
-        return self._remember(await rows.find(self._store, workspace_id))
+        return self._by_id.get(workspace_id) or self._remember(await rows.find(self._store, workspace_id))
 
     async def by_widget_token(self, token: str) -> Workspace | None:
         """By what the widget carries. It is public, and names a workspace without proving anything."""
-        known = self._by_token.get(token)
-        if known is not None and elapsed() - known[0] < _FRESH_SECONDS:
-            return known[1]
-        return self._remember(await rows.find_by_widget_token(self._store, token))
+        return self._by_token.get(token) or self._remember(await rows.find_by_widget_token(self._store, token))
 
     async def by_customer_id(self, customer_id: str) -> Workspace | None:
         """By its public short name (Puzzel's customerId)."""
         known = self._by_customer.get(customer_id)
-        if known is not None and elapsed() - known[0] < _FRESH_SECONDS:
-            return known[1]
-        return self._remember(await rows.find_by_customer_id(self._store, customer_id))
+        return known or self._remember(await rows.find_by_customer_id(self._store, customer_id))
 
     async def providers(self, workspace_id: str) -> tuple[IdentityProvider, ...]:
         """The workspace's identity providers in their order, disabled ones among them. Raises CannotUnseal."""
         known = self._providers.get(workspace_id)
-        if known is not None and elapsed() - known[0] < _FRESH_SECONDS:
-            return known[1]
+        if known is not None:
+            return known
         found = await identity_providers.list_all(self._store, self._sealer, workspace_id)
-        if len(self._providers) >= _MOST_KNOWN:
-            self._providers.clear()
-        self._providers[workspace_id] = (elapsed(), found)
-        return found
+        return self._providers.keep(workspace_id, found)
 
     async def responder(self, workspace_id: str) -> ResponderSettings:
         """Raises CannotUnseal."""
@@ -101,21 +87,15 @@ class Tenancy:
 
     async def _setting(self, workspace_id: str, kind: str, type_: type[T]) -> T:
         known = self._settings.get((workspace_id, kind))
-        if known is not None and elapsed() - known[0] < _FRESH_SECONDS and isinstance(known[1], type_):
-            return known[1]
+        if isinstance(known, type_):
+            return known
         found = await workspace_settings.find(self._store, self._sealer, workspace_id, kind, type_) or type_()
-        if len(self._settings) >= _MOST_KNOWN:
-            self._settings.clear()
-        self._settings[workspace_id, kind] = (elapsed(), found)
+        self._settings.keep((workspace_id, kind), found)
         return found
 
     def _remember(self, workspace: Workspace | None) -> Workspace | None:
         if workspace is not None:
-            if len(self._by_id) >= _MOST_KNOWN:
-                self._by_id.clear()
-                self._by_token.clear()
-                self._by_customer.clear()
-            seen = (elapsed(), workspace)
-            self._by_id[workspace.id] = self._by_token[workspace.widget_token] = seen
-            self._by_customer[workspace.customer_id] = seen
+            self._by_id.keep(workspace.id, workspace)
+            self._by_token.keep(workspace.widget_token, workspace)
+            self._by_customer.keep(workspace.customer_id, workspace)
         return workspace

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from vestibule.clock import elapsed
 from vestibule.model.claims import CustomData, HttpOverrides, KeyKind
 from vestibule.model.contact import Contact, Provenance
 from vestibule.model.webhook import EventKind, contact_merged, contact_verified
 from vestibule.sealing import Sealer
+from vestibule.short_memory import ShortMemory
 from vestibule.storage import webhooks
 from vestibule.storage.json_columns import from_json, to_json
 from vestibule.storage.statement import Statement, statement
@@ -97,9 +97,6 @@ LIST_MERGED = statement(
 
 # A merged contact points to another one. Longer chains than this are not made.
 _LONGEST_CHAIN = 8
-# Whether anybody wants to be told of new people is asked this seldom: for each of them it was a third of the way in.
-_FRESH_SECONDS = 2.0
-_MOST_KNOWN = 10_000
 
 
 class Contacts:
@@ -108,7 +105,8 @@ class Contacts:
     def __init__(self, store: Store, sealer: Sealer) -> None:
         self._store = store
         self._sealer = sealer
-        self._listeners: dict[str, tuple[float, bool]] = {}
+        # Whether anybody wants to be told of new people: asked for each of them, it was a third of the way in.
+        self._listeners: ShortMemory[str, bool] = ShortMemory()
 
     async def find(self, workspace_id: str, contact_id: str) -> Contact | None:
         """The contact itself, merged or not."""
@@ -131,13 +129,11 @@ class Contacts:
     async def news_of(self, contact: Contact) -> Query | None:
         """What tells the workspace's servers that the contact is proven now; None where nobody wants to know, or wanted
         to 2 s ago."""
-        known = self._listeners.get(contact.workspace_id)
-        if known is None or elapsed() - known[0] >= _FRESH_SECONDS:
-            if len(self._listeners) >= _MOST_KNOWN:
-                self._listeners.clear()
+        listened = self._listeners.get(contact.workspace_id)
+        if listened is None:
             listened = await webhooks.wanted(self._store, contact.workspace_id, EventKind.CONTACT_VERIFIED)
-            known = self._listeners[contact.workspace_id] = (elapsed(), listened)
-        return webhooks.note(contact_verified(contact)) if known[1] else None
+            self._listeners.keep(contact.workspace_id, listened)
+        return webhooks.note(contact_verified(contact)) if listened else None
 
     async def insert(self, contact: Contact, also: Query | None = None) -> bool:
         """`also` is written with it or not at all. False where one of its keys already belongs to a contact."""

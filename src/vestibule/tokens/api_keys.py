@@ -11,13 +11,11 @@ import msgspec
 from vestibule.clock import MINUTE_MS, elapsed, now_ms
 from vestibule.errors import InvalidApiKey, StorageUnavailable
 from vestibule.model.workspace import ApiKey, Workspace
+from vestibule.short_memory import FRESH_SECONDS
 from vestibule.storage import api_keys as rows
 from vestibule.storage.store import Store
 from vestibule.tokens.api_key import fingerprint, workspace_of
 
-# A key is read anew when what is known of it is older than this, so a revocation is seen by every worker within it.
-# The promise is 5 s (SECURITY 3.2); the rest is for the clock of the flush and a slow read.
-_FRESH_SECONDS = 2.0
 _FLUSH_SECONDS = 2.0
 _MOST_KNOWN = 10_000
 _log = logging.getLogger(__name__)
@@ -54,7 +52,7 @@ class ApiKeys:
         known = self._known.get(secret_hash)
         if known is None:
             known = await self._meet(text, secret_hash)
-        elif elapsed() - known.read_at > _FRESH_SECONDS:
+        elif elapsed() - known.read_at > FRESH_SECONDS:
             await self._read_once(known, secret_hash)
         holder = known.holder
         now = now_ms()
