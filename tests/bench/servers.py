@@ -154,14 +154,21 @@ def populate(running: Running, requests: Requests, link: Connection) -> None:
         running.effects.update(effect for effect, _ in portion[: outcome.sent])
         if outcome.refused or outcome.sent != len(portion):
             raise ServerFailed(f"{running.name}: {outcome.refused} refused, first {outcome.first_refusal!r}")
-        if sqlite_path(running.database_url) is None:
-            # As autovacuum does within a minute; until then PostgreSQL plans for the empty table it once saw.
-            asyncio.run(_on_postgresql(running.database_url, "ANALYZE contacts"))
+        _analyze(running)
+
+
+def _analyze(running: Running) -> None:
+    """As autovacuum does within a minute; until then PostgreSQL plans for the empty tables it once saw."""
+    if running.database_url and sqlite_path(running.database_url) is None:
+        asyncio.run(_on_postgresql(running.database_url, "ANALYZE"))
 
 
 def take(running: Running, requests: Requests, count: int) -> tuple[list[Effect], list[bytes]]:
     """The next `count` requests, apart from what they will leave behind."""
+    chats = len(running.target.chats)
     pairs = list(itertools.islice(requests(running.target), count))
+    if len(running.target.chats) != chats:  # the first requests of a scenario open them
+        _analyze(running)
     return [effect for effect, _ in pairs], [rendered for _, rendered in pairs]
 
 
