@@ -94,7 +94,7 @@ def check_body(case: Case[Any], tested: Workspace, session: requests.Session) ->
         said = answer.json()["message"]
         assert STRICTER.search(said), f"{said} for {case.body!r}"
         text = json.dumps(case.body, ensure_ascii=False)
-        assert "NUL" not in said or "\\u0000" in text
+        assert "a NUL character" not in said or "\\u0000" in text  # a member may be called NUL
         assert "__proto__" not in said or "__proto__" in text
 
 
