@@ -14,7 +14,7 @@ import pytest
 
 from tests.fixtures import fake_model
 from tests.fixtures.fake_bot import FakeBot, answers, echo, says, why_forged
-from tests.fixtures.fake_model import FakeModel, say
+from tests.fixtures.fake_model import FakeModel, Turn, say
 from tests.fixtures.front_door import Workspace, refused
 from tests.fixtures.loopback import Answer, closed_port, json_answer
 from tests.fixtures.responding import answered_by_bot, answered_by_model, eventually, logged
@@ -233,7 +233,36 @@ BOT_FAILURES = {
     "too slow": json_answer({"text": "late"}, wait=5.0),
     "huge": Answer(200, pieces=[b"x" * 65_536] * 1600),
 }
+
+
+def chunk(delta: str) -> Turn:
+    """One piece of a stream whose `delta` the SDK does not check."""
+    text = f'data: {{"choices": [{{"index": 0, "delta": {delta}}}]}}\n\ndata: [DONE]\n\n'
+    return fake_model.raw(Answer(200, text.encode(), {"content-type": "text/event-stream"}))
+
+
+def tool_call(**members: str) -> Turn:
+    function = {"name": '"handoff"', "arguments": '"{}"'} | {
+        name: members.pop(name) for name in ("name", "arguments") if name in members
+    }
+    inner = ", ".join(f'"{name}": {value}' for name, value in function.items())
+    outer = {"index": "0", "id": '"c"', "type": '"function"', "function": f"{{{inner}}}"} | members
+    return chunk('{"tool_calls": [{' + ", ".join(f'"{name}": {value}' for name, value in outer.items()) + "}]}")
+
+
 MODEL_FAILURES = {
+    "a number for text": chunk('{"content": 5}'),
+    "a list for text": chunk('{"content": [{"type": "text", "text": "x"}]}'),
+    "no delta": chunk("null"),
+    "calls that are none": chunk('{"tool_calls": 5}'),
+    "a call that is none": chunk('{"tool_calls": [5]}'),
+    "a text for an index": tool_call(index='"x"'),
+    "a list for an index": tool_call(index="[]"),
+    "a number for a call's id": tool_call(id="5"),
+    "a number for a name": tool_call(name="5"),
+    "an object for a name": tool_call(name='{"a": 1}'),
+    "an object for arguments": tool_call(arguments='{"a": 1}'),
+    "a text for a function": tool_call(function='"x"'),
     "error": fake_model.error(500),
     "wrong key": fake_model.error(401),
     "rubbish": fake_model.rubbish(),

@@ -70,7 +70,7 @@ class Completions:
             )
             async for chunk in stream:
                 for choice in (chunk.choices or ())[:1]:
-                    text.append(choice.delta.content or "")
+                    text.append(_text(choice.delta.content))
                     for part in choice.delta.tool_calls or ():
                         _add(calls, part)
         except openai.APITimeoutError:
@@ -99,10 +99,17 @@ class Completions:
 def _add(calls: dict[int, Wanted], part: Any) -> None:
     # Some endpoints number no parts, and send each call whole.
     call = calls.setdefault(len(calls) if part.index is None else int(part.index), Wanted())
-    call.id = call.id or part.id or ""
+    call.id = call.id or _text(part.id)
     if part.function is not None:
-        call.name = call.name or part.function.name or ""
-        call.arguments += part.function.arguments or ""
+        call.name = call.name or _text(part.function.name)
+        call.arguments += _text(part.function.arguments)
+
+
+def _text(value: object) -> str:
+    """Raises TypeError."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError
+    return value or ""
 
 
 def _load_sdk() -> None:
