@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import re
 
 # A SHA-256 in base64url: 43 characters, the last of which has two spare bits. They are not held to zero here: what
@@ -28,10 +27,3 @@ def is_verifier(text: str) -> bool:
 def challenge_of(verifier: str) -> str:
     """RFC 7636 section 4.2: BASE64URL-ENCODE(SHA256(ASCII(code_verifier))). `verifier` must have a verifier's form."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode()
-
-
-def matches(verifier: str, challenge: str) -> bool:
-    """Whether the verifier is the challenge's (section 4.6), in constant time."""
-    if not is_verifier(verifier) or not is_challenge(challenge):
-        return False
-    return hmac.compare_digest(challenge_of(verifier).encode(), challenge.encode())
