@@ -91,7 +91,8 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(400, "malformed_request", problem)
             return
         super().on_headers_complete()
-        self.headers = _TRAILERS
+        if not self.parser.should_upgrade():  # which has no body, and is looked at once more
+            self.headers = _TRAILERS
         if self.cycle is not None:
             self.scope["vestibule.write"] = functools.partial(self._write, self.cycle)  # type: ignore[typeddict-unknown-key]
 

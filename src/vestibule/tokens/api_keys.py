@@ -17,6 +17,7 @@ from vestibule.storage.store import Store
 from vestibule.tokens.api_key import fingerprint, workspace_of
 
 _FLUSH_SECONDS = 2.0
+_IDLE_SECONDS = 60.0
 _MOST_KNOWN = 10_000
 _log = logging.getLogger(__name__)
 
@@ -79,6 +80,15 @@ class ApiKeys:
                 self._written[key] = used_at
             if self._used[key] == used_at:
                 del self._used[key]
+        self._forget_idle()
+
+    def _forget_idle(self) -> None:
+        """What has not been asked for lately: a key that was rotated or revoked is shown no more."""
+        since, now = elapsed() - _IDLE_SECONDS, now_ms()
+        self._known = {
+            text: known for text, known in self._known.items() if known.read_at > since or known.reading is not None
+        }
+        self._written = {key: at for key, at in self._written.items() if now - at < MINUTE_MS}
 
     async def _meet(self, text: str, secret_hash: str) -> _Known:
         # Unknown keys are not remembered: a flood of guesses must not fill the memory, and a key that was made a

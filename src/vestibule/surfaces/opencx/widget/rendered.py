@@ -6,8 +6,9 @@ import msgspec
 
 from vestibule.model.conversation import Conversation
 
-# Of one worker. A history may be long, so it is bytes that are counted.
+# Of one worker. Histories may be long, so bytes are counted; most are short, and then each takes as much again.
 _MOST_BYTES = 16 * 1024 * 1024
+_MOST_CHATS = 4_096
 
 
 class Rendered(msgspec.Struct, frozen=True, eq=False):
@@ -36,5 +37,5 @@ class RenderedChats:
         former = self._kept.pop(key, None)
         self._bytes += len(rendered.body) - (len(former.body) if former is not None else 0)
         self._kept[key] = rendered
-        while self._bytes > self._most:
+        while self._bytes > self._most or len(self._kept) > _MOST_CHATS:
             self._bytes -= len(self._kept.pop(next(iter(self._kept))).body)
