@@ -16,7 +16,9 @@ from tests.fixtures.raw_http import exchange
 from tests.fixtures.server import RunningServer
 from vestibule.administration import api_keys
 from vestibule.administration.api_keys import KeyReport, KeyState
+from vestibule.clock import elapsed
 from vestibule.model.workspace import Scope
+from vestibule.tokens.api_keys import ApiKeys
 
 SEEN_WITHIN = 5.0  # SECURITY 3.2: revocation seen by every worker
 BODY = b'{"email":"ada@example.com"}'
@@ -174,3 +176,23 @@ def test_a_disabled_workspace_is_refused_by_every_worker_in_time(
     until(lambda: workspace.me(token, url=url).status_code == 403)
     workspace.installation.rows("UPDATE workspaces SET disabled_at = NULL WHERE id = $1", workspace.id)
     until(lambda: status(workspace, workspace.api_key, url) == 200, times=12)
+
+
+def test_one_that_nobody_shows_any_more_is_forgotten(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rotated for years, a process would hold all that ever were; what is shown again is read again."""
+    installation, (_, text) = workspace.installation, workspace.new_key()
+    keys = ApiKeys(installation.desk.store)
+
+    async def work() -> list[int]:
+        seen = []
+        for _ in range(2):
+            await keys.identify(text)
+            await keys.flush()
+            seen.append(len(vars(keys)["_known"]))
+            monkeypatch.setattr("vestibule.tokens.api_keys.elapsed", lambda: elapsed() + 61)
+            await keys.flush()
+            seen.append(len(vars(keys)["_known"]))
+            monkeypatch.undo()
+        return seen
+
+    assert installation.run(work()) == [1, 0, 1, 0]

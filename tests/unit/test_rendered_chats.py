@@ -59,3 +59,10 @@ def test_no_more_than_so_many_bytes() -> None:
     assert body_of(kept, chat(7)) is not None
     kept.keep(chat(10), Rendered(1, b"t", b"x" * 101))
     assert not [number for number in range(11) if body_of(kept, chat(number)) is not None]
+
+
+def test_nor_more_than_so_many_chats() -> None:
+    kept = RenderedChats()
+    for number in range(5_000):
+        kept.keep(chat(number), Rendered(1, b"t", b"x"))
+    assert sum(body_of(kept, chat(number)) is not None for number in range(5_000)) == 4_096
