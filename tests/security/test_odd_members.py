@@ -106,7 +106,6 @@ def of_the_admin_api(workspace: Workspace) -> Iterator[tuple[str, Body, Send]]:
         ("PUT", "actions/a", action),
         ("PUT", "action-variables", values),
         ("PUT", "queues/q", {"name": "q", "hours": ["mon-fri 08:00-17:00"]}),
-        ("POST", "webhooks", {"url": "https://a.example.com/", "events": ["contact.merged"]}),
     )
     for method, path, body in doors:
         yield f"{method} {path}", body, _administers(admin, method, path)

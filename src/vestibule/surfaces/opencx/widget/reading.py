@@ -1,6 +1,6 @@
 """What an open widget asks for again and again: config, sessions, poll, history; nothing here writes.
 
-An idle chat polls for ever, so an unchanged history is rendered once and kept by its version (`rendered.py`).
+An idle chat polls for ever, so what has not changed is rendered once and kept by its versions (`rendered.py`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ from vestibule.model.conversation import Conversation
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 from vestibule.surfaces.opencx.widget.caller import visitor, workspace_of
-from vestibule.surfaces.opencx.widget.rendered import Rendered, RenderedChats
-from vestibule.surfaces.opencx.widget.shapes import history_of, session_of
+from vestibule.surfaces.opencx.widget.rendered import Rendered, RenderedAnswers
+from vestibule.surfaces.opencx.widget.shapes import Session, history_of, session_of
 
 PREFIX = "/backend/widget/v2"
 LONGEST_SCOPE = 256
-_KEPT = 4096
-_LARGEST_KEPT = 8_192
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -52,7 +50,7 @@ class _Filters(msgspec.Struct, frozen=True):
 
 
 class _Sessions(msgspec.Struct, frozen=True):
-    items: list[msgspec.Raw]
+    items: list[Session]
     next: str | None
 
 
@@ -64,8 +62,7 @@ class Reading:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._rendered = RenderedChats()
-        self._sessions: dict[str, tuple[Conversation, msgspec.Raw]] = {}
+        self._rendered = RenderedAnswers()
 
     def routes(self) -> Sequence[Route]:
         return [
@@ -92,14 +89,22 @@ class Reading:
         # One opaque value under two names: 4.0 sends `cursor`, its own OpenAPI and 5.x say `offset`.
         cursor = request.query("cursor") or request.query("offset")
         found, following = await list_conversations(self._runtime, viewer, scope=scope, cursor=cursor)
-        body = _ENCODER.encode(_Sessions([self._session(conversation) for conversation in found], following))
-        return _unless_known(request, body, digest_of(body))
+        asked = (viewer.workspace_id, viewer.contact_id, scope, cursor)
+        of = ([(conversation.id, conversation.version) for conversation in found], following)
+        rendered = self._rendered.find(asked, of)
+        if rendered is None:
+            body = _ENCODER.encode(_Sessions([session_of(conversation) for conversation in found], following))
+            rendered = self._rendered.keep(asked, Rendered(of, digest_of(body), body))
+        return _unless_known(request, rendered)
 
     async def poll(self, request: Request) -> Reply:
         viewer = await visitor(self._runtime, request)
         conversation = await open_conversation(self._runtime, viewer, request.params["session_id"])
-        rendered = self._rendered.find(conversation) or await self._render(conversation)
-        return _unless_known(request, rendered.body, rendered.tag)
+        asked = (conversation.workspace_id, conversation.id)
+        rendered = self._rendered.find(asked, conversation.version)
+        if rendered is None:
+            rendered = self._rendered.keep(asked, await self._render(conversation))
+        return _unless_known(request, rendered)
 
     async def history(self, request: Request) -> Reply:
         viewer = await visitor(self._runtime, request)
@@ -107,27 +112,12 @@ class Reading:
         messages = await rows.history(self._runtime.store, conversation.workspace_id, conversation.id)
         return json_reply(200, _ENCODER.encode(history_of(messages)))
 
-    def _session(self, conversation: Conversation) -> msgspec.Raw:
-        """Its session object as text: most lists are asked for again and again, and nothing in them has changed."""
-        known = self._sessions.get(conversation.id)
-        if known is not None and known[0] == conversation:
-            return known[1]
-        text = msgspec.Raw(_ENCODER.encode(session_of(conversation)))
-        self._sessions.pop(conversation.id, None)
-        if len(text) <= _LARGEST_KEPT:  # custom data may be large
-            if len(self._sessions) >= _KEPT:
-                del self._sessions[next(iter(self._sessions))]
-            self._sessions[conversation.id] = conversation, text
-        return text
-
     async def _render(self, conversation: Conversation) -> Rendered:
         # The row was read before the messages: what was appended in between is in the history already, and the version
         # is the older one, so the next poll renders again. Never the other way round.
         messages = await rows.history(self._runtime.store, conversation.workspace_id, conversation.id)
         body = _ENCODER.encode({"session": session_of(conversation), "history": history_of(messages)})
-        rendered = Rendered(conversation.version, digest_of(body), body)
-        self._rendered.keep(conversation, rendered)
-        return rendered
+        return Rendered(conversation.version, digest_of(body), body)
 
 
 def scope_of(filters: str | None) -> str | None:
@@ -148,10 +138,10 @@ def checked_scope(field: str, scope: str | None) -> str | None:
     return scope or None
 
 
-def _unless_known(request: Request, body: bytes, tag: bytes) -> Reply:
+def _unless_known(request: Request, rendered: Rendered) -> Reply:
     """304 where the client has this very answer (RFC 9110 section 13.1.2). Weak tags compare equal here."""
-    quoted = b'"' + tag + b'"'
+    quoted = b'"' + rendered.tag + b'"'
     headers = ((b"etag", quoted), (b"vary", b"Authorization"))
     if is_known(request, quoted):
         return Reply(304, b"", ((b"cache-control", b"no-store"), *headers))
-    return json_reply(200, body, *headers)
+    return json_reply(200, rendered.body, *headers)

@@ -1,41 +1,41 @@
-"""Keeps what idle chats are shown at every poll, rendered, within so much memory; it must not render or send it."""
+"""Keeps what open widgets are shown at every look, rendered, within so much memory; it must not render or send it."""
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Hashable
 
-from vestibule.model.conversation import Conversation
+import msgspec
 
 # Of one worker. Histories may be long, so bytes are counted; most are short, and then each takes as much again.
 _MOST_BYTES = 16 * 1024 * 1024
-_MOST_CHATS = 4_096
+_MOST_ANSWERS = 8_192
 
 
 class Rendered(msgspec.Struct, frozen=True, eq=False):
-    """A conversation with its history as its body is sent, and the body's tag."""
+    """A body as it is sent, its tag, and the versions of what it shows."""
 
-    version: int
+    of: object
     tag: bytes
     body: bytes
 
 
-class RenderedChats:
-    """What was kept first is forgotten first."""
+class RenderedAnswers:
+    """By what was asked for. What was kept first is forgotten first."""
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most = most_bytes
         self._bytes = 0
-        self._kept: dict[tuple[str, str], Rendered] = {}
+        self._kept: dict[Hashable, Rendered] = {}
 
-    def find(self, conversation: Conversation) -> Rendered | None:
-        """As the conversation is now, or None."""
-        found = self._kept.get((conversation.workspace_id, conversation.id))
-        return found if found is not None and found.version == conversation.version else None
+    def find(self, asked: Hashable, of: object) -> Rendered | None:
+        """The answer if it shows these very versions, or None."""
+        found = self._kept.get(asked)
+        return found if found is not None and found.of == of else None
 
-    def keep(self, conversation: Conversation, rendered: Rendered) -> None:
-        key = (conversation.workspace_id, conversation.id)
-        former = self._kept.pop(key, None)
+    def keep(self, asked: Hashable, rendered: Rendered) -> Rendered:
+        former = self._kept.pop(asked, None)
         self._bytes += len(rendered.body) - (len(former.body) if former is not None else 0)
-        self._kept[key] = rendered
-        while self._bytes > self._most or len(self._kept) > _MOST_CHATS:
+        self._kept[asked] = rendered
+        while self._bytes > self._most or len(self._kept) > _MOST_ANSWERS:
             self._bytes -= len(self._kept.pop(next(iter(self._kept))).body)
+        return rendered
