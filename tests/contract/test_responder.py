@@ -235,34 +235,29 @@ BOT_FAILURES = {
 }
 
 
-def chunk(delta: str) -> Turn:
-    """One piece of a stream whose `delta` the SDK does not check."""
-    text = f'data: {{"choices": [{{"index": 0, "delta": {delta}}}]}}\n\ndata: [DONE]\n\n'
-    return fake_model.raw(Answer(200, text.encode(), {"content-type": "text/event-stream"}))
-
-
-def tool_call(**members: str) -> Turn:
-    function = {"name": '"handoff"', "arguments": '"{}"'} | {
-        name: members.pop(name) for name in ("name", "arguments") if name in members
-    }
-    inner = ", ".join(f'"{name}": {value}' for name, value in function.items())
-    outer = {"index": "0", "id": '"c"', "type": '"function"', "function": f"{{{inner}}}"} | members
-    return chunk('{"tool_calls": [{' + ", ".join(f'"{name}": {value}' for name, value in outer.items()) + "}]}")
+def tool_call(*, function: object = None, **members: object) -> Turn:
+    """A call as the SDK would have it, but for what is given."""
+    named = {"name": "handoff", "arguments": "{}"}
+    called = named | function if isinstance(function, dict) else function
+    return fake_model.pieces(
+        {"tool_calls": [{"index": 0, "id": "c", "type": "function", "function": called, **members}]}
+    )
 
 
 MODEL_FAILURES = {
-    "a number for text": chunk('{"content": 5}'),
-    "a list for text": chunk('{"content": [{"type": "text", "text": "x"}]}'),
-    "no delta": chunk("null"),
-    "calls that are none": chunk('{"tool_calls": 5}'),
-    "a call that is none": chunk('{"tool_calls": [5]}'),
-    "a text for an index": tool_call(index='"x"'),
-    "a list for an index": tool_call(index="[]"),
-    "a number for a call's id": tool_call(id="5"),
-    "a number for a name": tool_call(name="5"),
-    "an object for a name": tool_call(name='{"a": 1}'),
-    "an object for arguments": tool_call(arguments='{"a": 1}'),
-    "a text for a function": tool_call(function='"x"'),
+    # The SDK checks none of these.
+    "a number for text": fake_model.pieces({"content": 5}),
+    "a list for text": fake_model.pieces({"content": [{"type": "text", "text": "x"}]}),
+    "no delta": fake_model.pieces(None),
+    "calls that are none": fake_model.pieces({"tool_calls": 5}),
+    "a call that is none": fake_model.pieces({"tool_calls": [5]}),
+    "a text for an index": tool_call(index="x", function={}),
+    "a list for an index": tool_call(index=[], function={}),
+    "a number for a call's id": tool_call(id=5, function={}),
+    "a number for a name": tool_call(function={"name": 5}),
+    "an object for a name": tool_call(function={"name": {"a": 1}}),
+    "an object for arguments": tool_call(function={"arguments": {"a": 1}}),
+    "a text for a function": tool_call(function="x"),
     "error": fake_model.error(500),
     "wrong key": fake_model.error(401),
     "rubbish": fake_model.rubbish(),

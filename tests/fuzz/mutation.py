@@ -31,6 +31,9 @@ ODD_VALUES: tuple[Any, ...] = (
 )
 
 
+_LEFT_OUT = object()
+
+
 def json_mutants(seeds: Sequence[bytes], chance: random.Random) -> Iterator[bytes]:
     """Likewise of documents, by their members: what a reader of theirs must expect, and no chance of octets makes."""
     documents = []
@@ -43,24 +46,25 @@ def json_mutants(seeds: Sequence[bytes], chance: random.Random) -> Iterator[byte
             places = list(_places(made))
             # Mostly a deeper one: a document of another shape altogether is soon refused.
             container, place = chance.choice(places[len(places) // 3 if chance.randrange(6) else 0 :])
-            if chance.randrange(6):
-                container[place] = copy.deepcopy(chance.choice(ODD_VALUES))
-            elif container is not made:
-                del container[place]
+            _put(made, container, place, chance.choice(ODD_VALUES) if chance.randrange(6) else _LEFT_OUT)
         yield json.dumps(made[0]).encode()
 
 
 def odd_documents(document: Any, chance: random.Random, of_each: int) -> Iterator[Any]:
     """A document with each of its members replaced, by `of_each` odd values one after the other, and left out."""
     for number in range(len(list(_places([document])))):
-        for value in (*chance.sample(ODD_VALUES, of_each), ...):
+        for value in (*chance.sample(ODD_VALUES, of_each), _LEFT_OUT):
             made = [copy.deepcopy(document)]
-            container, place = list(_places(made))[number]
-            if value is not ...:
-                container[place] = copy.deepcopy(value)
-            elif container is not made:
-                del container[place]
+            _put(made, *list(_places(made))[number], value)
             yield made[0]
+
+
+def _put(made: list[Any], container: Any, place: Any, value: object) -> None:
+    """In a member's place; the document itself, which is all of `made`, is not left out."""
+    if value is not _LEFT_OUT:
+        container[place] = copy.deepcopy(value)
+    elif container is not made:
+        del container[place]
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:

@@ -13,7 +13,7 @@ import pytest
 from tests.fixtures.admin import Admin
 from tests.fixtures.front_door import Workspace
 from tests.fixtures.raw_http import exchange
-from tests.fixtures.staff import Member
+from tests.fixtures.staff import signed_in
 from tests.fixtures.widget import Device, bot_token, unverified_token
 from vestibule.edge.surface import Route
 from vestibule.registry import SURFACES
@@ -82,9 +82,8 @@ def known(workspace: Workspace) -> dict[str, Any]:
     """Who may, on each surface, and what is there."""
     device = Device(workspace, unverified_token(workspace), "device-1")
     session = device.start()
-    admin, member = Admin(workspace.installation, workspace.id), Member(workspace).with_password()
-    member.sign_in()
-    cookies = "; ".join(f"{name}={value}" for name, value in member.http.cookies.items())
+    admin = Admin(workspace.installation, workspace.id)
+    cookies = "; ".join(f"{name}={value}" for name, value in signed_in(workspace).http.cookies.items())
     visitors = dict.fromkeys(("opencx_widget", "native", "cxgenie", "puzzel"), str(device.token))
     ids = dict.fromkeys(("session_id", "conversation_id"), session) | dict.fromkeys(
         ("workspace_id", "bot_id"), workspace.id

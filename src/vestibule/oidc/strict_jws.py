@@ -23,7 +23,7 @@ LONGEST_TOKEN = 16_384
 _LONGEST_KID = 512
 # RFC 7516 section 3.1: five parts, the second and third of which may be empty.
 _JWE = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){3}\.[A-Za-z0-9_-]*")
-_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _OBJECT = ("ew", "ex", "ey", "ez")  # "{" and the next character, in base64
 # Base64 leaves two or four spare bits in its last character; only zeros there are the canonical spelling.
@@ -80,7 +80,7 @@ def _parts(token: str) -> list[bytes] | None:
     expression, which takes as long as everything else about the form together."""
     octets = token.encode("ascii", "replace")  # a question mark is none of the characters
     parts = octets.split(b".")
-    return parts if len(parts) == 3 and parts[0] and not octets.translate(None, _CHARACTERS + b".") else None
+    return parts if len(parts) == 3 and parts[0] and not octets.translate(None, _CHARACTERS) else None
 
 
 class _Header(msgspec.Struct, frozen=True):
