@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import pytest
 
+_SHARED = (
+    "front_door",
+    "acting",
+    "admin",
+    "authority",
+    "command_line",
+    "exchange",
+    "object_store",
+    "puzzel",
+    "responding",
+    "trading",
+    "uploads",
+    "valkey",
+)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     # Loaded by name, so that folders which share it get the same fixtures, and the session the same servers.
-    config.pluginmanager.import_plugin("tests.fixtures.front_door")
-    config.pluginmanager.import_plugin("tests.fixtures.authority")
-    config.pluginmanager.import_plugin("tests.fixtures.responding")
-    config.pluginmanager.import_plugin("tests.fixtures.puzzel")
-    config.pluginmanager.import_plugin("tests.fixtures.object_store")
-    config.pluginmanager.import_plugin("tests.fixtures.uploads")
-    config.pluginmanager.import_plugin("tests.fixtures.valkey")
+    for name in _SHARED:
+        config.pluginmanager.import_plugin(f"tests.fixtures.{name}")

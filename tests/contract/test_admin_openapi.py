@@ -75,11 +75,6 @@ def known(own: Workspace) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module")
-def whole(installation: Installation) -> Admin:
-    return Admin(installation)
-
-
 class TestTheDescription:
     def test_is_openapi_3_1(self, description: dict[str, Any], schema: schemathesis.BaseSchema) -> None:
         assert description["openapi"] == "3.1.0"

@@ -22,11 +22,6 @@ SEEN = '"000000000000000000000000"'
 NOBODY = "01900000-0000-7000-8000-000000000000"
 
 
-@pytest.fixture
-def admin(workspace: Workspace) -> Admin:
-    return Admin(workspace.installation, workspace.id)
-
-
 def tag(admin: Admin, path: str) -> str:
     return admin.call("GET", path).headers["etag"]
 

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fixtures.front_door import COMMAND, Installation, Printed, Workspace
+from tests.fixtures.command_line import Cli
+from tests.fixtures.front_door import COMMAND, Installation, Workspace
 from tests.fixtures.server import ServerFailed, clean_environment, free_port, run_cli
 from vestibule.clock import DAY_MS
 from vestibule.ids import new_id
@@ -36,20 +36,6 @@ ELSEWHERE = {
     "webhook",
     "widget",
 }
-
-
-Cli = Callable[..., Printed]
-
-
-@pytest.fixture
-def cli(installation: Installation) -> Cli:
-    """Runs a command on the installation; keywords are settings that differ from its own."""
-
-    def run(*arguments: str, stdin: str = "", **settings: str) -> Printed:
-        given = {f"VESTIBULE_{name.upper()}": value for name, value in settings.items()}
-        return installation.command(*arguments, stdin=stdin, settings=given)
-
-    return run
 
 
 @pytest.fixture(autouse=True)
@@ -262,216 +248,6 @@ class TestSettings:
         assert "vestibule migrate" in message
         assert cli("migrate", "--json", database_url=url, auto_migrate="false").json == {"schema": SCHEMA_VERSION}
         assert cli("migrate", "--json", database_url=url, auto_migrate="false").json == {"schema": SCHEMA_VERSION}
-
-
-class TestWorkspaces:
-    def test_are_made_as_they_are_shown(self, cli: Cli) -> None:
-        made = cli("workspace", "create", " Acme & S\u00f6hne ", "--customer-id", f"a_{new_id()[:8]}", "--json").json
-        assert made["name"] == "Acme & S\u00f6hne"
-        assert made["widget_token"].startswith("vst_widget_")
-        assert made["created_at"].endswith("Z")
-        assert cli("workspace", "show", made["workspace_id"], "--json").json == made
-        assert made in cli("workspace", "list", "--json").json["items"]
-
-    def test_have_each_a_customer_id_of_their_own(self, cli: Cli) -> None:
-        taken = cli("workspace", "create", "Acme", "--json").json["customer_id"]
-        cli("workspace", "create", "Other", "--customer-id", taken, "--json").refused("already_exists")
-
-    def test_have_a_name_that_can_be_printed(self, cli: Cli) -> None:
-        for name in ("", " ", "a\nb", "a\x1b[31m", "x" * 201, "\u202e"):
-            cli("workspace", "create", name, "--json").refused("invalid_field", names="name")
-        for customer_id in ("", "-a", "a b", "a/b", "x" * 26, "\u00e4"):
-            cli("workspace", "create", "A", "--customer-id", customer_id, "--json").refused(
-                "invalid_field", names="customer_id"
-            )
-
-    def test_take_limits_and_give_them_up_again(self, cli: Cli, workspace: Workspace) -> None:
-        limited = cli("workspace", "limit", workspace.id, "--standard", "5", "--streaming", "6", "--json").json
-        assert limited["rate_limits"] == {"standard": 5, "streaming": 6}
-        freed = cli("workspace", "limit", workspace.id, "--json").json
-        assert freed["rate_limits"] == {"standard": None, "streaming": None}
-        assert cli("workspace", "limit", workspace.id, "--standard", "0", "--json").exit_code == 2
-
-    def test_are_refused_while_they_are_disabled(self, cli: Cli, workspace: Workspace) -> None:
-        assert cli("workspace", "disable", workspace.id, "--json").json["disabled_at"]
-        _, key = workspace.new_key()
-        answer = workspace.post(b'{"email":"a@b.de"}', {"authorization": f"Bearer {key}"})
-        assert answer.status_code == 403
-        assert cli("workspace", "enable", workspace.id, "--json").json["disabled_at"] is None
-
-
-class TestApiKeys:
-    def test_are_shown_once_and_then_by_a_hint(self, cli: Cli, workspace: Workspace) -> None:
-        made = cli(
-            "api-key", "create", "-w", workspace.id, "--scope", "widget:authenticate", "--scope", "contacts:read",
-            "--name", "shop", "--expires-in", "90d", "--rate-limit", "7", "--streaming-rate-limit", "8", "--json",
-        ).json  # fmt: skip
-        assert made["scopes"] == ["contacts:read", "widget:authenticate"]
-        assert (made["name"], made["rate_limits"]) == ("shop", {"standard": 7, "streaming": 8})
-        assert made["expires_at"] == made["ends_at"]
-        answer = workspace.post(b'{"email":"a@b.de"}', {"authorization": f"Bearer {made['api_key']}"})
-        assert answer.headers["ratelimit-limit"] == "7"
-
-        listed = cli("api-key", "list", "-w", workspace.id, "--json")
-        [item] = [item for item in listed.json["items"] if item["id"] == made["id"]]
-        assert (item["state"], item["hint"]) == ("active", made["hint"])
-        assert made["api_key"] not in listed.stdout
-        assert made["hint"].split("\u2026")[1] in made["api_key"]
-
-    def test_have_known_scopes(self, cli: Cli, workspace: Workspace) -> None:
-        for scope in ("everything", "", "Widget:Authenticate", "*"):
-            cli("api-key", "create", "-w", workspace.id, "--scope", scope, "--json").refused(
-                "invalid_field", names="scope"
-            )
-
-    def test_of_another_workspace_are_not_there(
-        self, cli: Cli, workspace: Workspace, installation: Installation
-    ) -> None:
-        other = installation.workspace()
-        cli("api-key", "revoke", other.key_id, "-w", workspace.id, "--json").refused("not_found")
-        cli("api-key", "rotate", other.key_id, "-w", workspace.id, "--json").refused("not_found")
-        assert other.authenticate(email="a@b.de").status_code == 200
-
-    def test_take_over_from_one_another(self, cli: Cli, workspace: Workspace) -> None:
-        old_id, _ = workspace.new_key()
-        new = cli("api-key", "rotate", old_id, "-w", workspace.id, "--overlap", "1h", "--json").json
-        assert new["replaces"] == old_id
-        assert workspace.post(b'{"email":"a@b.de"}', {"authorization": f"Bearer {new['api_key']}"}).status_code == 200
-        states = {item["id"]: item for item in cli("api-key", "list", "-w", workspace.id, "--json").json["items"]}
-        assert (states[old_id]["state"], states[old_id]["replaced_by"]) == ("ending", new["id"])
-        revoked = cli("api-key", "revoke", old_id, "-w", workspace.id, "--json").json
-        assert revoked["revoked_at"] == revoked["ends_at"]
-        assert "api_key" not in revoked
-
-
-class TestContacts:
-    def test_are_found_by_id_and_by_verified_email(self, cli: Cli, workspace: Workspace) -> None:
-        _, contact_id = workspace.sign_in("Ada@example.com", name="Ada", phone="+49 30 901820")
-        by_id = cli("contact", "show", contact_id, "-w", workspace.id, "--json").json
-        assert by_id["identities"] == {"email": "ada@example.com", "phone": "+4930901820", "external_id": None}
-        assert by_id["provenance"]["name"]["source"] == "server_to_server"
-        for spelling in ("ada@example.com", "ADA@EXAMPLE.COM"):
-            assert cli("contact", "show", spelling, "-w", workspace.id, "--json").json == by_id
-        cli("contact", "show", "a@", "-w", workspace.id, "--json").refused("invalid_field", names="email")
-
-    def test_of_another_workspace_are_not_there(
-        self, cli: Cli, workspace: Workspace, installation: Installation
-    ) -> None:
-        other = installation.workspace()
-        _, contact_id = other.sign_in("ada@example.com")
-        for call in (("show", contact_id), ("show", "ada@example.com"), ("erase", contact_id), ("unmerge", contact_id)):
-            cli("contact", *call, "-w", workspace.id, "--json").refused("not_found")
-        assert len(other.contacts()) == 1
-
-    def test_that_are_erased_are_gone_with_their_tokens(self, cli: Cli, workspace: Workspace) -> None:
-        token, contact_id = workspace.sign_in("ada@example.com", name="Ada")
-        merged_token, merged_id = workspace.sign_in("merged@example.com")
-        cli("contact", "merge", merged_id, contact_id, "-w", workspace.id, "--json")
-        assert workspace.me(token).status_code == workspace.me(merged_token).status_code == 200
-
-        erased = cli("contact", "erase", contact_id, "-w", workspace.id, "--json").json["erased"]
-
-        assert sorted(erased) == sorted([contact_id, merged_id])
-        assert workspace.contacts() == []
-        assert workspace.me(token).status_code == workspace.me(merged_token).status_code == 401
-        assert workspace.sign_in("ada@example.com")[1] != contact_id
-
-    def test_are_not_erased_unless_it_is_meant(self, cli: Cli, workspace: Workspace) -> None:
-        _, contact_id = workspace.sign_in("ada@example.com")
-        assert cli("contact", "erase", contact_id, "-w", workspace.id, stdin="n\n").exit_code != 0
-        assert len(workspace.contacts()) == 1
-        assert cli("contact", "erase", contact_id, "-w", workspace.id, stdin="y\n").exit_code == 0
-        assert workspace.contacts() == []
-
-    def test_that_are_merged_are_one_person_by_either_email(self, cli: Cli, workspace: Workspace) -> None:
-        token, first = workspace.sign_in("first@example.com", name="First")
-        _, second = workspace.sign_in("second@example.com", name="Second")
-        merged = cli("contact", "merge", first, second, "-w", workspace.id, "--json").json
-        assert merged["merged_into"] == second
-
-        assert workspace.me(token).json()["id"] == second
-        assert workspace.me(token).json()["name"] == "Second"
-        for email in ("first@example.com", "second@example.com"):
-            assert cli("contact", "show", email, "-w", workspace.id, "--json").json["id"] == second
-            assert workspace.sign_in(email)[1] == second
-        exported = cli("contact", "export", second, "-w", workspace.id).json
-        assert [contact["id"] for contact in exported["merged"]] == [first]
-        assert exported["merged"][0]["name"] == "First"
-
-        cli("contact", "unmerge", first, "-w", workspace.id, "--json")
-        assert workspace.me(token).json()["name"] == "First"
-        assert workspace.sign_in("first@example.com")[1] == first
-        assert workspace.sign_in("second@example.com")[1] == second
-
-    def test_that_cannot_be_one_are_not_merged(self, cli: Cli, workspace: Workspace) -> None:
-        ids = [workspace.sign_in(f"{name}@example.com")[1] for name in "abc"]
-        of = ("-w", workspace.id, "--json")
-        cli("contact", "merge", ids[0], ids[0], *of).refused("conflict")
-        cli("contact", "unmerge", ids[0], *of).refused("conflict")
-        cli("contact", "merge", ids[0], ids[1], *of)
-        cli("contact", "merge", ids[0], ids[2], *of).refused("conflict")
-        cli("contact", "merge", ids[2], ids[0], *of).refused("conflict")
-        cli("contact", "merge", ids[1], ids[2], *of).refused("conflict")  # others are merged into it
-        cli("contact", "merge", ids[1], ids[0], *of).refused("conflict")  # a ring
-        assert workspace.sign_in("a@example.com")[1] == ids[1]
-        workspace.installation.rows(
-            "UPDATE contacts SET verified = FALSE WHERE id = $1", workspace.sign_in("d@example.com")[1]
-        )
-        [(unverified,)] = workspace.installation.rows(
-            "SELECT id FROM contacts WHERE workspace_id = $1 AND email_key = $2", workspace.id, "d@example.com"
-        )
-        cli("contact", "merge", unverified, ids[2], *of).refused("conflict", names="verified")
-
-    def test_are_strangers_text_on_the_terminal(self, cli: Cli, workspace: Workspace) -> None:
-        """Neither rich's markup nor escape sequences of a contact's name may work."""
-        _, contact_id = workspace.sign_in(name="[red]x[/red]\x1b[31m\r\n\x07[link=http://e]y", chat_context="a\x9b2J")
-        outcome = cli("contact", "show", contact_id, "-w", workspace.id)
-        assert "[red]x[/red]" in outcome.stdout
-        assert "[link=http://e]y" in outcome.stdout
-        assert not {"\x1b", "\x07", "\x9b", "\r"} & set(outcome.stdout)
-
-
-class TestTokens:
-    CHECKS = ("form", "header", "signature", "claims", "exp", "contact")
-
-    def test_that_are_good_pass_every_check(self, cli: Cli, workspace: Workspace) -> None:
-        token, contact_id = workspace.sign_in()
-        for outcome in (
-            cli("token", "inspect", token, "--json"),
-            cli("token", "inspect", "-", "--json", stdin=f"{token}\n"),
-        ):
-            assert outcome.exit_code == 0
-            found = outcome.json
-            assert found["valid"] is True
-            assert [check["check"] for check in found["checks"]] == list(self.CHECKS)
-            assert all(check["passed"] for check in found["checks"])
-            assert found["claims"]["sub"] == contact_id
-            assert 86_300 < found["claims"]["seconds_left"] <= 86_400
-
-    def test_that_are_bad_say_where(self, cli: Cli, workspace: Workspace) -> None:
-        token, contact_id = workspace.sign_in()
-        head, payload, signature = token.split(".")
-        wrong = {
-            "form": ("a.b", "", "x" * 5_000, f"{token}.x"),
-            "header": (f"{head[:-1]}.{payload}.{signature}", f"e30.{payload}.{signature}", f"..{signature}"),
-            "signature": (
-                f"{head}.{payload[:-1]}.{signature}",
-                f"{head}.{payload}.{signature[:-1]}",
-                f"{head}.{payload}.",
-            ),
-        }
-        for step, texts in wrong.items():
-            for text in texts:
-                outcome = cli("token", "inspect", "-", "--json", stdin=text)
-                assert outcome.exit_code == 1
-                found = outcome.json
-                assert found["valid"] is False
-                assert [check["check"] for check in found["checks"] if not check["passed"]] == [step], text[:40]
-        cli("contact", "erase", contact_id, "-w", workspace.id, "--json")
-        found = cli("token", "inspect", token, "--json").json
-        assert [check["check"] for check in found["checks"] if not check["passed"]] == ["contact"]
-        foreign = cli("token", "inspect", token, "--json", public_url="https://other.example").json
-        assert [check["check"] for check in foreign["checks"] if not check["passed"]] == ["claims"]
 
 
 class TestDoctor:

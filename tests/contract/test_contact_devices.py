@@ -16,11 +16,6 @@ from vestibule.clock import DAY_MS, now_ms
 from vestibule.storage import token_endings
 
 
-@pytest.fixture
-def admin(workspace: Workspace) -> Admin:
-    return Admin(workspace.installation, workspace.id)
-
-
 def held(admin: Admin, contact_id: str) -> list[str]:
     return [each["token_id"] for each in admin.get(f"contacts/{contact_id}/devices")["items"]]
 

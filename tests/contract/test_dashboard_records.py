@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from tests.contract.test_actions_end_to_end import EXTRACTED, UPDATE, declare
 from tests.fixtures.admin import Admin
 from tests.fixtures.fake_model import FakeModel, call, say
 from tests.fixtures.fake_provider import FakeProvider
@@ -20,6 +19,7 @@ from tests.fixtures.native import Client
 from tests.fixtures.puzzel import Front
 from tests.fixtures.responding import answered_by_model, eventually
 from tests.fixtures.staff import Member, refused, signed_in
+from tests.fixtures.trading import EXTRACTED, UPDATE, declare
 from tests.fixtures.widget import Device, anonymous, claiming, new_uuid, unverified_token, verified
 from vestibule.administration import devices, expiry
 from vestibule.clock import now_ms

@@ -2,116 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import ipaddress
 import json
 import time
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from joserfc.jwk import OctKey
 from msgspec import UNSET
 
+from tests.fixtures.exchange import LOOPBACK, OPAQUE, Bench
 from tests.fixtures.fake_provider import (
     API,
     CLIENT,
     CLIENT_SECRET,
-    DISCOVERY,
     INTROSPECTION,
-    JWKS,
     USERINFO,
-    Asked,
-    FakeProvider,
-    Reply,
     make_key,
     running_provider,
 )
 from vestibule.errors import (
     BoundTokenNotSupported,
     EncryptedTokenNotSupported,
-    InvalidProviderToken,
-    InvalidRequest,
-    NotFound,
-    OpaqueTokenNotSupported,
-    ProviderRequired,
-    Upstream,
-    VestibuleError,
 )
-from vestibule.model.claims import VerifiedClaims
 from vestibule.model.identity_provider import (
     SHARED_SECRET,
     ClaimMapping,
     ClientAuth,
     ClientCredentials,
-    IdentityProvider,
-    TokenKind,
     UserinfoUse,
 )
-from vestibule.oidc.jwks import ProviderKeys
-from vestibule.oidc.token_reader import TokenReader
-from vestibule.outbound.circuit import Circuits
 from vestibule.outbound.client import Outbound
-from vestibule.verification.token_exchange import ProviderToken, TokenExchange
-
-LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
-EVERY_KIND = tuple(TokenKind)
-OPAQUE = "opaque-0123456789"
-
-
-class Bench:
-    """A provider, our method, and the settings that a test changes."""
-
-    def __init__(self, fake: FakeProvider, outbound: Outbound) -> None:
-        self.fake = fake
-        self.method = TokenExchange(TokenReader(outbound, ProviderKeys(outbound)))
-
-    def provider(self, fake: FakeProvider | None = None, **changes: Any) -> IdentityProvider:
-        settings: dict[str, Any] = {
-            "workspace_id": "w",
-            "id": 1,
-            "position": changes.get("id", 1),
-            "name": "fake",
-            "issuer": (fake or self.fake).issuer,
-            "client_ids": (CLIENT,),
-            "audiences": (API,),
-            "accepts": EVERY_KIND,
-            "introspection_client": ClientCredentials(CLIENT, CLIENT_SECRET),
-        }
-        return IdentityProvider(**{**settings, **changes})
-
-    async def verify(
-        self,
-        *,
-        id_token: str | None = None,
-        access_token: str | None = None,
-        provider_id: int | None = None,
-        providers: tuple[IdentityProvider, ...] | None = None,
-        **changes: Any,
-    ) -> VerifiedClaims:
-        given = (self.provider(**changes),) if providers is None else providers
-        return await self.method.verify(ProviderToken("w", given, provider_id, access_token, id_token))
-
-    async def refusal(self, **given: Any) -> VestibuleError:
-        with pytest.raises(VestibuleError) as refused:
-            await self.verify(**given)
-        return refused.value
-
-    async def step(self, **given: Any) -> str:
-        error = await self.refusal(**given)
-        assert type(error) is InvalidProviderToken, error
-        assert str(error) == "The token is not valid."
-        return error.step
-
-
-@pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    outbound = Outbound(LOOPBACK, circuits=Circuits(failures=10_000))
-    async with running_provider() as fake:
-        yield Bench(fake, outbound)
-    await outbound.close()
-
+from vestibule.verification.token_exchange import ProviderToken
 
 # ------------------------------------------------------------------------------------------------- what proves somebody
 
@@ -315,196 +237,6 @@ async def test_encrypted_and_bound_tokens_are_refused_clearly(bench: Bench) -> N
     assert isinstance(await bench.refusal(access_token=token), BoundTokenNotSupported)
 
 
-# ------------------------------------------------------------------------------------------------------ opaque tokens
-
-
-@pytest.mark.parametrize(
-    ("said", "step"),
-    [
-        ({"active": False}, "active"),
-        ({"active": "true"}, "active"),
-        ({"active": 1}, "active"),
-        ({"active": None}, "active"),
-        ({"client_id": "another-client"}, "aud"),
-        ({"client_id": None}, "aud"),
-        ({"client_id": None, "aud": ["https://other.example.com"]}, "aud"),
-        ({"iss": "https://other.example"}, "iss"),
-        ({"exp": 1_000_000_000}, "exp"),
-        ({"exp": "soon"}, "exp"),
-        ({"nbf": 4_000_000_000}, "nbf"),
-        ({"sub": "somebody-else"}, "userinfo"),
-        ({"sub": ""}, "sub"),
-        ({"token_type": "refresh_token"}, "kind"),
-    ],
-    ids=str,
-)
-async def test_introspection_must_name_us_and_a_living_token(bench: Bench, said: dict[str, Any], step: str) -> None:
-    assert await bench.step(access_token=bench.fake.opaque_token(OPAQUE, **said)) == step
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        {"client_id": None, "aud": API},
-        {"client_id": "another-client", "aud": [API]},
-        {"client_id": None, "aud": [CLIENT]},
-        {"sub": None, "username": "ada"},
-        {"exp": 4_000_000_000.5},
-        {"exp": None},
-    ],
-    ids=str,
-)
-async def test_introspection_answers_differ_between_products(bench: Bench, said: dict[str, Any]) -> None:
-    claims = await bench.verify(access_token=bench.fake.opaque_token(OPAQUE, **said))
-    assert claims.subject is not None
-    assert claims.subject.subject == "u-1"
-
-
-async def test_introspection_without_userinfo_still_names_the_subject(bench: Bench) -> None:
-    claims = await bench.verify(access_token=bench.fake.opaque_token(OPAQUE), userinfo=UserinfoUse.NEVER)
-    assert claims.subject is not None
-    assert USERINFO not in bench.fake.asked
-
-
-async def test_userinfo_alone_proves_nothing_unless_the_workspace_says_so(bench: Bench) -> None:
-    token = bench.fake.opaque_token(OPAQUE)
-    alone: dict[str, Any] = {"introspection_client": ClientCredentials()}
-    assert isinstance(await bench.refusal(access_token=token, **alone), OpaqueTokenNotSupported)
-    assert not bench.fake.asked
-    assert (await bench.verify(access_token=token, allow_userinfo_only=True, **alone)).subject is not None
-    assert await bench.step(access_token="another-opaque", allow_userinfo_only=True, **alone) == "userinfo"
-
-
-async def test_a_provider_without_sub_is_keyed_by_the_claim_that_is_set(bench: Bench) -> None:
-    bench.fake.people[OPAQUE] = {"name": "ada"}  # JupyterHub
-    claims = await bench.verify(
-        access_token=OPAQUE,
-        allow_userinfo_only=True,
-        introspection_client=ClientCredentials(),
-        claims=ClaimMapping(subject="name"),
-    )
-    assert claims.subject is not None
-    assert claims.subject.subject == "ada"
-
-
-async def test_signed_userinfo_is_read_by_the_providers_keys(bench: Bench) -> None:
-    token = bench.fake.opaque_token(OPAQUE)
-
-    def answer(key: str, **claims: Any) -> Callable[[Asked], Reply]:
-        signed = bench.fake.sign({"sub": "u-1", "name": "Ada", **claims}, key=make_key(key), header={"kid": "key-1"})
-        return lambda _: Reply(signed.encode(), headers={"Content-Type": "application/jwt; charset=utf-8"})
-
-    good: tuple[dict[str, Any], ...] = ({}, {"iss": bench.fake.issuer, "aud": CLIENT})
-    for claims in good:
-        bench.fake.answers[USERINFO] = answer("key-1", **claims)
-        assert (await bench.verify(access_token=token)).profile.name == "Ada"
-    bench.fake.answers[USERINFO] = answer("stranger")
-    assert await bench.step(access_token=token) == "signature"
-    bad: tuple[dict[str, Any], ...] = ({"iss": "https://x.example"}, {"aud": "another"}, {"exp": 1_000_000_000})
-    for claims in bad:
-        bench.fake.answers[USERINFO] = answer("key-1", **claims)
-        assert await bench.step(access_token=token) in {"userinfo", "exp"}
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 500, 503])
-async def test_a_refused_question_is_not_the_visitors_fault(bench: Bench, status: int) -> None:
-    bench.fake.answers[INTROSPECTION] = lambda _: Reply({"error": "invalid_client"}, status=status)
-    assert isinstance(await bench.refusal(access_token=bench.fake.opaque_token(OPAQUE)), Upstream)
-
-
-@pytest.mark.parametrize("token", ["", "a b", "a\nb", "é", "x" * 16_385, '{"alg":"none"}', "=a"])
-async def test_what_cannot_be_a_bearer_token_is_sent_to_nobody(bench: Bench, token: str) -> None:
-    assert await bench.step(access_token=token) == "form"
-    assert not bench.fake.asked
-
-
-async def test_a_jwt_of_the_provider_can_be_introspected_instead(bench: Bench) -> None:
-    token = bench.fake.access_token(aud="openid chat")  # Glewlwyd's audience is the scope list
-    bench.fake.opaque_token(token)
-    kinds = (TokenKind.ID_TOKEN, TokenKind.OPAQUE_ACCESS_TOKEN)
-    assert (await bench.verify(access_token=token, accepts=kinds)).subject is not None
-    assert bench.fake.asked[INTROSPECTION] == 1
-
-
-# ------------------------------------------------------------------------------------------------------ which provider
-
-
-@pytest.fixture
-async def second() -> AsyncIterator[FakeProvider]:
-    async with running_provider("key-9") as fake:
-        yield fake
-
-
-async def test_exactly_one_token_must_be_sent(bench: Bench) -> None:
-    token = bench.fake.id_token()
-    assert type(await bench.refusal()) is InvalidRequest
-    assert type(await bench.refusal(id_token=token, access_token=token)) is InvalidRequest
-
-
-async def test_the_issuer_chooses_the_provider(bench: Bench, second: FakeProvider) -> None:
-    providers = (bench.provider(), bench.provider(second, id=2))
-    claims = await bench.verify(id_token=second.id_token(), providers=providers)
-    assert claims.subject is not None
-    assert claims.subject.provider_id == 2
-    assert not bench.fake.asked
-
-
-async def test_a_foreign_issuer_finds_no_provider(bench: Bench, second: FakeProvider) -> None:
-    assert await bench.step(id_token=second.id_token(), providers=(bench.provider(),)) == "provider"
-    assert await bench.step(id_token=second.id_token(), providers=(bench.provider(),), provider_id=1) == "provider"
-    slash = bench.fake.id_token(iss=bench.fake.issuer + "/")
-    assert await bench.step(id_token=slash) == "provider"
-    assert not bench.fake.asked + second.asked
-
-
-async def test_a_named_provider_is_the_only_one(bench: Bench, second: FakeProvider) -> None:
-    providers = (bench.provider(), bench.provider(second, id=2))
-    assert await bench.step(id_token=bench.fake.id_token(), providers=providers, provider_id=2) == "provider"
-    for unknown in (3, 0, -1):
-        error = await bench.refusal(id_token=bench.fake.id_token(), providers=providers, provider_id=unknown)
-        assert isinstance(error, NotFound)
-    disabled = (bench.provider(enabled=False),)
-    assert isinstance(await bench.refusal(id_token=bench.fake.id_token(), providers=disabled, provider_id=1), NotFound)
-
-
-async def test_providers_of_one_issuer_differ_by_audience(bench: Bench) -> None:
-    providers = (bench.provider(client_ids=("first",)), bench.provider(id=2, client_ids=("second",)))
-    for number, client in enumerate(("first", "second"), start=1):
-        claims = await bench.verify(id_token=bench.fake.id_token(aud=client), providers=providers)
-        assert claims.subject is not None
-        assert claims.subject.provider_id == number
-    assert await bench.step(id_token=bench.fake.id_token(aud="third"), providers=providers) == "aud"
-
-
-async def test_a_bad_signature_or_an_old_token_is_tried_once(bench: Bench) -> None:
-    lenient = bench.provider(id=2, leeway=300)
-    providers = (bench.provider(client_ids=("first", CLIENT)), lenient)
-    assert await bench.step(id_token=bench.fake.id_token(exp=int(time.time()) - 90), providers=providers) == "exp"
-
-
-async def test_an_opaque_token_needs_exactly_one_capable_provider(bench: Bench, second: FakeProvider) -> None:
-    token = bench.fake.opaque_token(OPAQUE)
-    jwt_only = bench.provider(second, id=2, accepts=(TokenKind.ID_TOKEN,))
-    assert (await bench.verify(access_token=token, providers=(jwt_only, bench.provider()))).subject is not None
-    both = (bench.provider(), bench.provider(second, id=2))
-    asked_before = bench.fake.asked.total()
-    assert isinstance(await bench.refusal(access_token=token, providers=both), ProviderRequired)
-    assert isinstance(await bench.refusal(access_token=token, providers=(jwt_only,)), OpaqueTokenNotSupported)
-    assert isinstance(await bench.refusal(access_token=token, providers=()), OpaqueTokenNotSupported)
-    assert (bench.fake.asked.total(), second.asked.total()) == (asked_before, 0)
-    assert (await bench.verify(access_token=token, providers=both, provider_id=1)).subject is not None
-    assert not second.asked
-
-
-async def test_no_token_is_ever_sent_to_two_providers(bench: Bench, second: FakeProvider) -> None:
-    both = (bench.provider(), bench.provider(second, id=2, issuer=second.issuer))
-    dead = "dead-0123456789"
-    assert await bench.step(access_token=dead, providers=both, provider_id=1) == "active"
-    assert not second.asked
-    sent = [one for one in bench.fake.requests if dead.encode() in one.body]
-    assert len(sent) == 1
-
-
 # ----------------------------------------------------------------------------------------------------------- the claims
 
 
@@ -571,15 +303,3 @@ async def test_nothing_that_is_refused_quotes_the_token(bench: Bench) -> None:
             assert part not in f"{error!r} {error.detail} {error.step}"
     assert OPAQUE not in repr(ProviderToken("w", (), None, OPAQUE, None))
     assert CLIENT_SECRET not in repr(bench.provider())
-
-
-@pytest.mark.parametrize("path", [DISCOVERY, JWKS])
-async def test_a_silent_provider_is_given_up_in_time(bench: Bench, path: str) -> None:
-    async def never(_: object) -> Reply:
-        await asyncio.sleep(60)
-        raise AssertionError
-
-    bench.fake.answers[path] = never
-    began = time.monotonic()
-    assert isinstance(await bench.refusal(id_token=bench.fake.id_token()), Upstream)
-    assert time.monotonic() - began < 6

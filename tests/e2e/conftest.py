@@ -11,5 +11,5 @@ expect.set_options(timeout=15_000)
 
 def pytest_configure(config: pytest.Config) -> None:
     # Loaded by name, and what they import before them, as in tests/contract.
-    for name in ("front_door", "responding", "guests"):
+    for name in ("front_door", "responding", "chromium", "guests"):
         config.pluginmanager.import_plugin(f"tests.fixtures.{name}")

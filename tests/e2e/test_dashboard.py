@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.fixtures.server import WorkspaceServer
 
@@ -19,26 +18,13 @@ PASSWORD = "correct horse battery"
 _PHONE = {"width": 360, "height": 740}
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
-    if not found:
-        pytest.fail("no Chromium found: run scripts/system-packages chromium")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=found[0], args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield running
-        running.close()
-
-
 class Staff:
     """A page of a member of staff, with everything that a browser has to complain of."""
 
-    def __init__(self, browser: Browser, server: WorkspaceServer) -> None:
+    def __init__(self, chromium: Browser, server: WorkspaceServer) -> None:
         self.server = server
         self.complaints: list[str] = []
-        self.page: Page = browser.new_page(base_url=server.base_url)
+        self.page: Page = chromium.new_page(base_url=server.base_url)
         self.page.set_default_timeout(15_000)
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -83,8 +69,8 @@ class Visitor:
 
 
 @pytest.fixture
-def staff(browser: Browser, workspace_server: WorkspaceServer) -> Iterator[Staff]:
-    opened = Staff(browser, workspace_server)
+def staff(chromium: Browser, workspace_server: WorkspaceServer) -> Iterator[Staff]:
+    opened = Staff(chromium, workspace_server)
     yield opened
     opened.page.close()
     assert opened.complaints == []
@@ -144,8 +130,8 @@ def test_a_day_at_the_dashboard(staff: Staff) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_page_is_wider_than_a_phone(browser: Browser, workspace_server: WorkspaceServer, theme: str) -> None:
-    staff = Staff(browser, workspace_server)
+def test_no_page_is_wider_than_a_phone(chromium: Browser, workspace_server: WorkspaceServer, theme: str) -> None:
+    staff = Staff(chromium, workspace_server)
     page = staff.page
     page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     page.set_viewport_size({"width": _PHONE["width"], "height": _PHONE["height"]})

@@ -9,13 +9,13 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.test_dashboard import Staff, Visitor, browser, workspace_server
+from tests.e2e.test_dashboard import Staff, Visitor, workspace_server
 from tests.fixtures.real_providers import node_packages
 from tests.fixtures.server import WorkspaceServer
 
 pytestmark = pytest.mark.slow
 
-__all__ = ["browser", "workspace_server"]
+__all__ = ["workspace_server"]
 
 
 def people_of(server: WorkspaceServer) -> tuple[Visitor, str]:
@@ -40,8 +40,10 @@ def faults(staff: Staff) -> list[Any]:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_nothing_is_wrong(browser: Browser, workspace_server: WorkspaceServer, theme: Literal["light", "dark"]) -> None:
-    staff = Staff(browser, workspace_server)
+def test_nothing_is_wrong(
+    chromium: Browser, workspace_server: WorkspaceServer, theme: Literal["light", "dark"]
+) -> None:
+    staff = Staff(chromium, workspace_server)
     page = staff.page
     page.emulate_media(color_scheme=theme, reduced_motion="reduce")
     staff.come_in()
@@ -70,8 +72,8 @@ def test_nothing_is_wrong(browser: Browser, workspace_server: WorkspaceServer, t
     assert staff.complaints == []
 
 
-def test_the_way_to_enforcement(browser: Browser, workspace_server: WorkspaceServer) -> None:
-    staff = Staff(browser, workspace_server)
+def test_the_way_to_enforcement(chromium: Browser, workspace_server: WorkspaceServer) -> None:
+    staff = Staff(chromium, workspace_server)
     page = staff.page
     staff.come_in()
     people_of(workspace_server)

@@ -17,21 +17,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from tests.fixtures.server import Guard, RunningServer, clean_environment
 
 pytestmark = pytest.mark.slow
 
-_CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-]
 # The seed's example (opencx-authenticate-user.example.txt), whose e-mail is a placeholder there.
 _SEED_BODY = {
     "email": "john.doe@example.com",
@@ -121,21 +112,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
-    if not found:
-        pytest.fail("no Chromium found: run scripts/system-packages chromium")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=found[0], args=_CHROMIUM_ARGUMENTS)
-        yield launched
-        launched.close()
-
-
 @pytest.fixture
-def visit(demo: Demo, browser: Browser) -> Iterator[Visit]:
+def visit(demo: Demo, chromium: Browser) -> Iterator[Visit]:
     """The page, just opened; afterwards nothing on it may have gone wrong or elsewhere."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
     context.grant_permissions(["clipboard-read", "clipboard-write"], origin=demo.base_url)
     visit = Visit(context)
     visit.page.goto(f"{demo.base_url}/")

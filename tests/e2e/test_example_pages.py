@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,12 @@ from tests.fixtures.fake_auth_endpoint import configure
 from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.front_door import Workspace
 from tests.fixtures.server import free_port
-from tests.fixtures.site import Guest
+from tests.fixtures.site import Arrive, Guest
 from tests.fixtures.widget import bot_token
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent.parent
-Arrive = Callable[..., Guest]
 
 
 class Shop:

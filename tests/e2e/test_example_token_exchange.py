@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.fixtures.real_providers import node_packages
 from tests.fixtures.responding import eventually
@@ -25,9 +24,6 @@ from tests.fixtures.server import Guard, clean_environment, free_port, run_cli
 pytestmark = pytest.mark.slow
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "token-exchange"
-CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic", "--no-first-run"]
-# The provider's own sign-in page would fetch a font from elsewhere.
-CHROMIUM += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 READY_SECONDS = 60
 # For a look at the page by people: PICTURES=DIRECTORY.
 PICTURES = os.environ.get("PICTURES")
@@ -86,17 +82,6 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
             httpx.get(url, trust_env=False)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
-    if not found:
-        pytest.fail("no Chromium found: run scripts/system-packages chromium")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=found[0], args=CHROMIUM)
-        yield launched
-        launched.close()
-
-
 class Visit:
     """A browser of its own, with the shop's page open. `complaints`: what went wrong there, by the page's console."""
 
@@ -141,8 +126,8 @@ class Visit:
 
 
 @pytest.fixture
-def visit(example: Example, browser: Browser) -> Iterator[Visit]:
-    context = browser.new_context(viewport={"width": 1100, "height": 900}, color_scheme="light")
+def visit(example: Example, chromium: Browser) -> Iterator[Visit]:
+    context = chromium.new_context(viewport={"width": 1100, "height": 900}, color_scheme="light")
     made = Visit(example, context)
     yield made
     context.close()
@@ -187,9 +172,9 @@ def test_what_is_sent_to_the_chat_is_no_secret_of_the_provider_twice(example: Ex
     assert not [url for url in visit.requested if "usr_" in url or "codeVerifier" in url or token in url]
 
 
-def test_signing_out_at_the_provider_ends_the_chat_s_token(example: Example, visit: Visit, browser: Browser) -> None:
+def test_signing_out_at_the_provider_ends_the_chat_s_token(example: Example, visit: Visit, chromium: Browser) -> None:
     visit.sign_in("Carol")
-    other = browser.new_context()
+    other = chromium.new_context()
     elsewhere = Visit(example, other)
     elsewhere.sign_in("Carol")
     mine, theirs = visit.kept["contactToken"], elsewhere.kept["contactToken"]
@@ -209,8 +194,8 @@ def test_signing_out_at_the_provider_ends_the_chat_s_token(example: Example, vis
     other.close()
 
 
-def test_a_code_that_was_not_asked_for_here_is_not_used(example: Example, browser: Browser) -> None:
-    context = browser.new_context()
+def test_a_code_that_was_not_asked_for_here_is_not_used(example: Example, chromium: Browser) -> None:
+    context = chromium.new_context()
     page = context.new_page()
     page.goto(f"{example.page}/?code=stolen&state=guessed")
     expect(page.get_by_role("alert")).to_contain_text("was not begun here")
@@ -219,8 +204,8 @@ def test_a_code_that_was_not_asked_for_here_is_not_used(example: Example, browse
     context.close()
 
 
-def test_it_fits_a_small_dark_screen(example: Example, browser: Browser) -> None:
-    context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme="dark")
+def test_it_fits_a_small_dark_screen(example: Example, chromium: Browser) -> None:
+    context = chromium.new_context(viewport={"width": 360, "height": 740}, color_scheme="dark")
     visit = Visit(example, context)
     visit.sign_in("Dorothea-with-a-name-that-is-longer-than-the-screen")
     visit.say("wordwithoutanend" * 10)

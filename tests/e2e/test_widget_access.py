@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,14 +16,12 @@ from tests.fixtures.front_door import Workspace
 from tests.fixtures.hostile_markdown import HOSTILE
 from tests.fixtures.real_providers import node_packages
 from tests.fixtures.responding import eventually
-from tests.fixtures.site import Guest, Site
+from tests.fixtures.site import ADA, Arrive, Guest, Site
 from tests.fixtures.widget import reply
 from vestibule.widget.bundle import source
 
 pytestmark = pytest.mark.slow
 
-ADA = "ada@example.com"
-Arrive = Callable[..., Guest]
 MARKDOWN = """Hello! It left **yesterday**, _at last_.
 
 1. Parcel [DHL 42](https://dhl.example/42)

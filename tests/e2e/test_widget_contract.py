@@ -4,25 +4,21 @@ is written to them runs."""
 
 from __future__ import annotations
 
-import functools
 import json
 import re
-import shutil
 import threading
 import time
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from tests.conftest import TEST_SETTINGS
+from tests.fixtures.contract_page import Devices, Shop, Visit
 from tests.fixtures.fake_bot import FakeBot
 from tests.fixtures.front_door import Installation, Workspace
-from tests.fixtures.hostile_markdown import HOSTILE, rendered
+from tests.fixtures.hostile_markdown import HOSTILE
 from tests.fixtures.responding import RESPONDING_SETTINGS, answered_by_bot
 from tests.fixtures.server import RunningServer
 from tests.fixtures.widget import PREFIX, Device, bot_token, claims_of, configure, reply, unverified_token
@@ -30,108 +26,8 @@ from vestibule.model.responder import WidgetSettings
 
 pytestmark = pytest.mark.slow
 
-PAGES = Path(__file__).parent / "pages" / "widget_contract"
 EMAIL = "ada@example.com"
 _POLL_SECONDS = 0.4
-_CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-]
-
-
-class Shop(ThreadingHTTPServer):
-    """A customer's site with the page on it: another origin than the API's."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(PAGES)))
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/index.html"
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
-class Visit:
-    """The page on one device, with everything that went over its console and its wires."""
-
-    def __init__(self, context: BrowserContext, shop: Shop, workspace: Workspace, /, **options: Any) -> None:
-        self._options = {"apiUrl": workspace.installation.base_url, "token": bot_token(workspace), **options}
-        self._url = shop.url
-        self.page: Page = context.new_page()
-        self.page.set_default_timeout(15_000)
-        self.page.expose_function("commonmark", rendered)
-        self.complaints: list[str] = []
-        self.calls: list[tuple[str, str]] = []
-        self.requests: list[Request] = []
-        self.page.on("console", self._on_console)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
-        self.page.on("request", self._on_request)
-        self.load()
-
-    def _on_console(self, message: ConsoleMessage) -> None:
-        # What the shop does not have are pictures in messages that are none; the API's own 404 has another phrase.
-        if message.type in {"error", "warning"} and "404 (File not found)" not in message.text:
-            self.complaints.append(message.text)
-
-    def _on_request(self, request: Request) -> None:
-        path = urlsplit(request.url).path
-        if path.startswith(PREFIX):
-            self.requests.append(request)
-            self.calls.append((request.method, re.sub(r"/[0-9a-f-]{36}$", "/{id}", path.removeprefix(PREFIX))))
-
-    def load(self) -> None:
-        """As a visitor opens the page, or comes back to it."""
-        self.calls.clear()
-        self.requests.clear()
-        self.page.goto("about:blank")
-        self.page.goto(f"{self._url}#{quote(json.dumps(self._options))}")
-
-    def state(self, member: str) -> Any:
-        return self.page.evaluate(f"window.widget.{member}")
-
-    def stored(self) -> dict[str, str]:
-        found: dict[str, str] = self.page.evaluate("({...localStorage})")
-        return found
-
-    @property
-    def cards(self) -> list[str]:
-        """The ids in the list of conversations, which must be shown."""
-        expect(self.page.locator("#list")).to_be_visible()
-        return [str(card.get_attribute("data-id")) for card in self.page.locator(".card").all()]
-
-    def starts_empty(self) -> None:
-        """No conversations: straight to a new chat."""
-        expect(self.page.locator("#composer")).to_be_visible()
-        expect(self.page.locator(".bubble")).to_have_count(0)
-        assert self.state("sessions") == []
-
-    def say(self, text: str) -> str:
-        """Writes as a visitor does; the session that it went to."""
-        with self.page.expect_response(lambda response: response.url.endswith("/chat/send")) as sent:
-            self.page.get_by_role("textbox", name="Message").fill(text)
-            self.page.get_by_role("button", name="Send").click()
-        assert sent.value.status == 201
-        expect(self.page.locator(".bubble.user", has_text=text)).to_have_count(1)
-        return str(json.loads(sent.value.request.post_data or "{}")["session_id"])
-
-    def sees(self, *bubbles: tuple[str, str]) -> None:
-        """Exactly these, in this order; whatever is polled later is waited for."""
-        expect(self.page.locator(".bubble")).to_have_text([text for _, text in bubbles])
-        for index, (kind, _) in enumerate(bubbles):
-            expect(self.page.locator(".bubble").nth(index)).to_have_class(f"bubble {kind}")
-
-    def open(self, session: str) -> None:
-        self.page.locator(f".card[data-id='{session}']").click()
-        expect(self.page.locator("#chat")).to_be_visible()
 
 
 @pytest.fixture(scope="module")
@@ -163,45 +59,10 @@ def workspace(api: Installation) -> Workspace:
     return made
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
-    if not found:
-        pytest.fail("no Chromium found: run scripts/system-packages chromium")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=found[0], args=_CHROMIUM_ARGUMENTS)
-        yield launched
-        launched.close()
-
-
-class Devices:
-    """Browsers with nothing in common but the page."""
-
-    def __init__(self, browser: Browser, shop: Shop, workspace: Workspace) -> None:
-        self._browser, self._shop, self._workspace = browser, shop, workspace
-        self._contexts: list[BrowserContext] = []
-        self.visits: list[Visit] = []
-
-    def new(self) -> BrowserContext:
-        self._contexts.append(self._browser.new_context(viewport={"width": 480, "height": 720}))
-        return self._contexts[-1]
-
-    def visit(self, context: BrowserContext | None = None, /, **options: Any) -> Visit:
-        """The page opened on a new device, or on the one of `context`."""
-        self.visits.append(Visit(context or self.new(), self._shop, self._workspace, **options))
-        return self.visits[-1]
-
-    def close(self, pictures: Path) -> None:
-        for number, visit in enumerate(self.visits):
-            visit.page.screenshot(path=pictures / f"device-{number}.png")
-        for context in self._contexts:
-            context.close()
-
-
 @pytest.fixture
-def devices(browser: Browser, shop: Shop, workspace: Workspace, tmp_path: Path) -> Iterator[Devices]:
+def devices(chromium: Browser, shop: Shop, workspace: Workspace, tmp_path: Path) -> Iterator[Devices]:
     """Afterwards nothing may have gone wrong on any of them."""
-    made = Devices(browser, shop, workspace)
+    made = Devices(chromium, shop, workspace)
     yield made
     made.close(tmp_path)
     assert [complaint for visit in made.visits for complaint in visit.complaints] == []
@@ -373,12 +234,14 @@ def test_two_scopes_of_a_visitor_whom_the_page_names(devices: Devices) -> None:
     assert second.cards == [in_b]
 
 
-def test_an_unverified_token_in_the_place_of_a_verified_one(browser: Browser, shop: Shop, workspace: Workspace) -> None:
+def test_an_unverified_token_in_the_place_of_a_verified_one(
+    chromium: Browser, shop: Shop, workspace: Workspace
+) -> None:
     """Pasted from the storage of one browser into the options of another, it opens no list."""
     owner = Device(workspace, unverified_token(workspace, email=EMAIL), "A")
     session = owner.start()
     owner.say(session, "secret")
-    devices = Devices(browser, shop, workspace)
+    devices = Devices(chromium, shop, workspace)
     thief = devices.visit(user={"token": owner.token})
     expect(thief.page.locator("#composer")).to_be_visible()
     assert thief.state("sessions") == []
@@ -388,8 +251,8 @@ def test_an_unverified_token_in_the_place_of_a_verified_one(browser: Browser, sh
     thief.page.context.close()
 
 
-def test_a_stale_user_token_leaves_the_widget_standing(browser: Browser, shop: Shop, workspace: Workspace) -> None:
-    devices = Devices(browser, shop, workspace)
+def test_a_stale_user_token_leaves_the_widget_standing(chromium: Browser, shop: Shop, workspace: Workspace) -> None:
+    devices = Devices(chromium, shop, workspace)
     visit = devices.visit(user={"token": "stale"})
     expect(visit.page.get_by_role("heading", name="test")).to_be_visible()
     expect(visit.page.locator("#composer")).to_be_visible()
@@ -402,7 +265,9 @@ def test_the_end_of_a_chat_and_its_rating(devices: Devices) -> None:
     visit.page.get_by_role("button", name="Resolve").click()
     expect(visit.page.locator("#survey")).to_be_visible()
     expect(visit.page.locator("#composer")).to_be_hidden()
-    visit.page.get_by_role("button", name="4", exact=True).click()
+    # Like the stock widget, the page shows the rating before it is sent: a reload right then would take it along.
+    with visit.page.expect_response(lambda response: response.url.endswith("/submit-csat")):
+        visit.page.get_by_role("button", name="4", exact=True).click()
     expect(visit.page.locator("#outcome")).to_have_text("Rated 4 of 5")
     visit.load()
     expect(visit.page.locator(".card")).to_have_attribute("data-open", "false")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.fixtures.front_door import PATH
-from tests.fixtures.mixed_load import Visitor
+from tests.fixtures.mixed_visitor import Visitor
 from tests.fixtures.puzzel import new_pair
 from tests.fixtures.widget import PREFIX
 

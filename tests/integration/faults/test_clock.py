@@ -17,7 +17,7 @@ import pytest
 
 from tests.fixtures.faults import await_ready, exposed
 from tests.fixtures.front_door import PATH
-from tests.fixtures.mixed_load import Ground
+from tests.fixtures.mixed_ground import Ground
 from tests.fixtures.puzzel import new_pair
 from tests.fixtures.server import RunningServer
 from tests.fixtures.widget import new_uuid

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 from tests.fixtures.faults import STARTS_WITHIN, await_ready, exposed, started, workers_of
-from tests.fixtures.mixed_load import Load, strain
+from tests.fixtures.mixed_ground import strain
+from tests.fixtures.mixed_load import Load
 
 KILLS = int(os.environ.get("VESTIBULE_TEST_KILLS", "4"))
 

@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from tests.fixtures.faults import DATABASE_TIMEOUT, await_ready, exposed, filled, small_disk
-from tests.fixtures.mixed_load import Ground, Load
+from tests.fixtures.mixed_ground import Ground
+from tests.fixtures.mixed_load import Load
 from tests.fixtures.postgres import PostgresServer
 
 # A request may need the database for more than one thing; the first that is not answered ends it.

@@ -14,7 +14,8 @@ import pytest
 
 from tests.fixtures.faults import exposed
 from tests.fixtures.front_door import PATH
-from tests.fixtures.mixed_load import Ground, Load
+from tests.fixtures.mixed_ground import Ground
+from tests.fixtures.mixed_load import Load
 from tests.fixtures.server import RunningServer
 
 SLOW = 300

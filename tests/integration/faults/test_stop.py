@@ -15,7 +15,8 @@ import pytest
 from tests.fixtures.fake_auth_endpoint import PATH as ASK
 from tests.fixtures.faults import DATABASE_TIMEOUT, exposed
 from tests.fixtures.loopback import Answer, Received, json_answer
-from tests.fixtures.mixed_load import Ground, Load
+from tests.fixtures.mixed_ground import Ground
+from tests.fixtures.mixed_load import Load
 from tests.fixtures.postgres import PostgresServer
 from vestibule.app import LONGEST_CLOSING_SECONDS
 

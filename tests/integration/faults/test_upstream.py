@@ -20,7 +20,8 @@ from tests.fixtures.fake_provider import INTROSPECTION, JWKS, Asked, FakeProvide
 from tests.fixtures.fake_provider import Answer as Provided
 from tests.fixtures.faults import exposed
 from tests.fixtures.loopback import Answer, closed_port
-from tests.fixtures.mixed_load import Ground, Load
+from tests.fixtures.mixed_ground import Ground
+from tests.fixtures.mixed_load import Load
 from tests.fixtures.puzzel import new_pair
 
 # Of a call to an auth endpoint, the longest of all (auth_endpoint/calls.py).

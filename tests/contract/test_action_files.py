@@ -1,0 +1,114 @@
+"""Actions are declared in a file, applied whole or not at all, and changed without a call losing its own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.fixtures.responding import cli, cli_refuses
+from tests.fixtures.trading import UPDATE, Trade, get
+from vestibule.administration import actions
+
+
+class TestDeclaring:
+    def test_by_the_command_line_says_every_problem_at_once(self, trade: Trade) -> None:
+        file = trade.directory / "bad.toml"
+        file.write_text(
+            f"""
+[polici]
+[policy]
+send_asertion = true
+[variables.headers]
+Authorization = "env:NOT_THERE_3F1B"
+Host = "evil.example"
+[[actions]]
+name = "Bad Name"
+method = "GET"
+url_template = "{trade.shop.url}/x"
+[[actions]]
+name = "typo"
+method = "FETCH"
+url_template = "{trade.shop.url}/x"
+[[actions]]
+name = "param"
+method = "GET"
+url_template = "{trade.shop.url}/x"
+[[actions.parameters]]
+location = "cookie"
+name = "a"
+[[actions.parameters]]
+location = "query"
+name = "b"
+requird = true
+"""
+        )
+        told = cli_refuses(trade.workspace, "action", "apply", str(file), "-w", trade.workspace.id)
+        for problem in ("polici", "send_asertion", "NOT_THERE_3F1B", "Bad Name", "FETCH", "cookie", "requird"):
+            assert problem in told, problem
+        assert (
+            trade.workspace.installation.run(actions.list_all(trade.workspace.installation.desk, trade.workspace.id))
+            == []
+        )
+
+    def test_again_changes_nothing_and_prunes_when_asked(self, trade: Trade) -> None:
+        (trade.directory / "token").write_text("swordfish\n")
+        file = trade.directory / "actions.toml"
+        one, two = get(trade.shop, "/one", name="one"), get(trade.shop, "/two", name="two", more="form = true")
+        secrets = '[variables.headers]\nAuthorization = "file:token"\nX-Plain = "text:env:literally"\n'
+        file.write_text(one + two + secrets + '[policy]\nlocked.message = ["authorization"]\n')
+        first = cli(trade.workspace, "action", "apply", str(file), "-w", trade.workspace.id)
+        assert (first["created"], first["policy"], first["variables"]) == (["one", "two"], "changed", "changed")
+        again = cli(trade.workspace, "action", "apply", str(file), "-w", trade.workspace.id)
+        assert (again["created"], again["changed"], again["unchanged"]) == ([], [], ["one", "two"])
+        assert (again["policy"], again["variables"]) == ("unchanged", "unchanged")
+        known = cli(trade.workspace, "action", "show", "two", "-w", trade.workspace.id)
+        assert known["variables"] == {"headers": ["Authorization", "X-Plain"]}
+        assert known["form"] is True
+
+        # Without --prune, a file adds; with it, a file is all there is.
+        applied = trade.declare(get(trade.shop, "/one", name="one", more='description = "New."'))
+        assert (applied.changed, applied.kept, applied.policy, applied.variables) == (["one"], ["two"], "kept", "kept")
+        desk = trade.workspace.installation.desk
+        assert trade.workspace.installation.run(actions.policy(desk, trade.workspace.id)).forms == ("two",)
+        applied = trade.declare(one, prune=True)
+        assert (applied.removed, applied.policy, applied.variables) == (["two"], "changed", "changed")
+        listed = cli(trade.workspace, "action", "list", "-w", trade.workspace.id)["items"]
+        assert [action["name"] for action in listed] == ["one"]
+
+    def test_and_looking_at_what_would_be_sent(self, trade: Trade) -> None:
+        text = UPDATE.format(shop=trade.shop.url, more='locked.message = ["X-Tenant"]')
+        trade.declare(text + '[variables.headers]\nAuthorization = "Bearer swordfish"\n')
+        _, contact_id = trade.workspace.sign_in(http_action_overrides={"query_params": {"account": "sesame"}})
+        given = ["--contact", contact_id, "--arguments", json.dumps({"order_id": "7", "note": "hi"})]
+        message = ["--message-headers", json.dumps({"X-Tenant": "his"})]
+        shown = cli(trade.workspace, "action", "request", "update_order", "-w", trade.workspace.id, *given, *message)
+        assert (shown["method"], shown["url"].startswith(f"{trade.shop.url}/orders/7?account=")) == ("POST", True)
+        sources = {value["name"].lower(): value["source"] for value in shown["values"]}
+        assert (sources["account"], sources["authorization"], sources["note"]) == ("contact", "workspace", "model")
+        [ignored] = shown["ignored"]
+        assert (ignored["name"], ignored["reason"]) == ("X-Tenant", "locked")
+        assert all(secret not in json.dumps(shown) for secret in ("swordfish", "sesame"))
+        assert trade.shop.received == []
+
+    def test_by_importing_an_openapi_document(self, trade: Trade) -> None:
+        parameter = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+        operation = {"operationId": "getOrder", "summary": "Finds an order.", "parameters": [parameter]}
+        document: dict[str, Any] = {"openapi": "3.1.0", "servers": [{"url": trade.shop.url}], "paths": {}}
+        document["paths"]["/orders/{id}"] = {"get": operation}
+        file = trade.directory / "openapi.json"
+        file.write_text(json.dumps(document))
+        tried = cli(trade.workspace, "action", "import", str(file), "-w", trade.workspace.id, "--dry-run")
+        assert (tried["created"], tried["dry_run"]) == (["get_order"], True)
+        assert cli(trade.workspace, "action", "list", "-w", trade.workspace.id)["items"] == []
+        assert cli(trade.workspace, "action", "import", str(file), "-w", trade.workspace.id)["created"] == ["get_order"]
+        known = cli(trade.workspace, "action", "show", "get_order", "-w", trade.workspace.id)
+        assert (known["enabled"], known["required_trust"]) == (False, "verified")
+        cli(trade.workspace, "action", "enable", "get_order", "-w", trade.workspace.id)
+        # What was decided here stays, what the document says is taken over.
+        operation["summary"] = "Finds one order."
+        file.write_text(json.dumps(document))
+        assert cli(trade.workspace, "action", "import", str(file), "-w", trade.workspace.id)["changed"] == ["get_order"]
+        known = cli(trade.workspace, "action", "show", "get_order", "-w", trade.workspace.id)
+        assert (known["enabled"], known["description"]) == (True, "Finds one order.")
+        cli(trade.workspace, "action", "remove", "get_order", "-w", trade.workspace.id)
+        assert cli(trade.workspace, "action", "list", "-w", trade.workspace.id)["items"] == []

@@ -1,0 +1,98 @@
+"""How a chat of a proven person ends: `clearIdentity`, sign-out, erasure, the end of the chat."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.fixtures.fake_provider import FakeProvider
+from tests.fixtures.puzzel import Front, answer_of, problem
+from tests.fixtures.widget import new_uuid
+
+
+@pytest.fixture
+def front(front: Front) -> Front:
+    front.queue()
+    return front
+
+
+def test_clear_identity_signs_out_of_the_chat(front: Front, fake: FakeProvider) -> None:
+    bearer, conversation_id, proof = front.visitor(), new_uuid(), front.proof(fake.id_token())
+    body = answer_of(front.route(conversation_id, proof=proof, bearer=bearer))
+    front.say(conversation_id, "private", bearer=bearer)
+    cleared = answer_of(front.clear_identity(conversation_id, bearer=bearer))
+    assert cleared["identified"] is False
+    assert answer_of(front.clear_identity(conversation_id, bearer=bearer)) == cleared
+    problem(front.call("GET", f"/api/conversation/{conversation_id}/messages", bearer=bearer), 404, "not_found")
+    problem(front.say(conversation_id, "x", bearer=bearer), 404, "not_found")
+    problem(front.route(conversation_id, bearer=bearer), 404, "not_found")
+    problem(front.route(conversation_id, proof=proof, bearer=bearer), 400, "invalid_grant")
+    _ends(front, body["contactToken"])
+    problem(
+        front.set_identity(conversation_id, front.proof(fake.id_token(sub="u-2")), bearer=bearer),
+        409,
+        "identity_conflict",
+    )
+    again = answer_of(front.set_identity(conversation_id, front.proof(fake.id_token()), bearer=bearer))
+    assert front.messages(conversation_id, bearer=bearer) == [("verified", "private")]
+    assert front.messages(conversation_id, bearer=again["contactToken"]) == [("verified", "private")]
+
+
+def test_clear_identity_ends_a_contact_token(front: Front, fake: FakeProvider) -> None:
+    conversation_id, proof = new_uuid(), front.proof(fake.id_token())
+    token = answer_of(front.route(conversation_id, proof=proof))["contactToken"]
+    other = answer_of(front.route(conversation_id, proof=front.proof(fake.id_token())))["contactToken"]
+    problem(front.clear_identity(new_uuid(), bearer=token), 404, "not_found")
+    answer_of(front.clear_identity(conversation_id, bearer=token))
+    _ends(front, token)
+    problem(front.route(conversation_id, proof=proof), 400, "invalid_grant")
+    assert front.messages(conversation_id, bearer=other) == [], "another device of the same person stays"
+
+
+def _ends(front: Front, token: str) -> None:
+    gone_by = time.monotonic() + 5
+    while front.workspace.me(token).status_code == 200:
+        assert time.monotonic() < gone_by
+        time.sleep(0.1)
+
+
+def test_clearing_an_anonymous_chat_changes_nothing(front: Front) -> None:
+    bearer, conversation_id = front.visitor(), new_uuid()
+    front.route(conversation_id, bearer=bearer)
+    assert answer_of(front.clear_identity(conversation_id, bearer=bearer))["identified"] is False
+    assert front.say(conversation_id, "hi", bearer=bearer).status_code == 201
+
+
+def test_a_signed_out_person_is_out_of_every_chat_within_5_s(front: Front, fake: FakeProvider) -> None:
+    bearer, conversation_id = front.visitor(), new_uuid()
+    body = answer_of(front.route(conversation_id, proof=front.proof(fake.id_token()), bearer=bearer))
+    waiting = front.proof(fake.id_token())
+    front.workspace.installation.cli("contact", "sign-out", body["contactId"], "-w", front.workspace.id)
+    _ends(front, body["contactToken"])
+    problem(front.say(conversation_id, "x", bearer=bearer), 404, "not_found")
+    problem(front.route(new_uuid(), proof=waiting, bearer=bearer), 400, "invalid_grant")
+
+
+def test_a_chat_ends_and_stays_ended(front: Front, fake: FakeProvider) -> None:
+    bearer, conversation_id = front.visitor(), new_uuid()
+    front.route(conversation_id, bearer=bearer)
+    path = f"/api/conversation/{conversation_id}/end"
+    for _ in range(2):
+        assert answer_of(front.call("POST", path, bearer=bearer))["status"] == "closed_resolved"
+    proof = front.proof(fake.id_token())
+    problem(front.say(conversation_id, "x", bearer=bearer), 409, "conversation_closed")
+    problem(front.route(conversation_id, bearer=bearer), 409, "conversation_closed")
+    problem(front.set_identity(conversation_id, proof, bearer=bearer), 409, "conversation_closed")
+    assert answer_of(front.route(new_uuid(), proof=proof))["identified"]
+
+
+def test_an_erased_person_leaves_nothing(front: Front, fake: FakeProvider) -> None:
+    bearer, conversation_id = front.visitor(), new_uuid()
+    body = answer_of(front.route(conversation_id, proof=front.proof(fake.id_token()), bearer=bearer))
+    proof = front.proof(fake.id_token())
+    front.workspace.installation.cli("contact", "erase", body["contactId"], "-w", front.workspace.id, "--yes")
+    for table in ("attached_identities", "pending_identities", "provider_identities", "conversations"):
+        sql = f"SELECT workspace_id FROM {table} WHERE workspace_id = $1"  # noqa: S608
+        assert front.workspace.installation.rows(sql, front.workspace.id) == []
+    problem(front.route(new_uuid(), proof=proof), 400, "invalid_grant")
