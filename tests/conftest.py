@@ -149,6 +149,7 @@ _LONG_FILES = frozenset(
         "test_widget_file_links.py",
         "test_widget_files.py",
         "test_widget_messages.py",
+        "test_widget_modes.py",
         "test_widget_refusals.py",
         "test_widget_visibility.py",
         "test_workspace_file.py",

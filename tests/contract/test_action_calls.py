@@ -134,7 +134,7 @@ async def test_a_call_arrives_as_declared(
         "content-length": str(len(api.body)),
         "content-type": "application/json",
         "accept-encoding": "identity",
-        "user-agent": "vestibule",
+        "user-agent": "OpenCX",
         "authorization": "contact ü",
         "x-shop": "1",
         "x-opencx-org-id": "w-1",

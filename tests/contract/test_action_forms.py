@@ -31,11 +31,14 @@ class TestForm:
     def asked(self, device: Device) -> dict[str, Any]:
         """What `execute` needs, from the history of a new chat in which the form was shown."""
         session_id, body = talk(device)
-        assert body["autopilotResponse"]["value"]["content"] == "Please complete the form."
-        [form] = action_calls(device, session_id)
+        # The widget takes a row from one place only, and the form is in the history's.
+        assert "autopilotResponse" not in body
+        row = device.history(session_id)[-1]
+        assert row["content"]["text"] == "Please complete the form."
+        [form] = row["actionCalls"]
         return {
             "sessionId": session_id,
-            "formMessageId": body["autopilotResponse"]["id"],
+            "formMessageId": row["publicId"],
             "actionId": form["action"]["id"],
             "request": {"pathParams": {"order_id": "7"}, "queryParams": {"account": "a"}, "bodyParams": {"note": "n"}},
         }
@@ -53,7 +56,8 @@ class TestForm:
         assert (form["args"], form["result"]) == ({"order_id": "7"}, None)
         assert form["action"]["required_form_submission"] is True
         operation = form["action"]["openapi"]["operation_spec"]
-        assert {parameter["name"] for parameter in operation["parameters"]} == {"order_id", "account", "X-Tenant"}
+        required = {parameter["name"]: parameter["required"] for parameter in operation["parameters"]}
+        assert required == {"order_id": True, "account": False, "X-Tenant": False}  # a path has no hole
         assert trade.shop.url not in json.dumps(form)
 
         answer = self.execute(device, **given)
@@ -94,6 +98,9 @@ class TestForm:
         del trade.shop.bad_days["/orders/7"]
         assert self.execute(device, **given).json()["action"]["response"]["state"] == "shipped"
         refused(self.execute(device, **given), 409)
+        # One call each, so one key each.
+        keys = [request.headers["idempotency-key"] for request in trade.shop.received]
+        assert len(set(keys)) == len(keys) == 2
 
     def test_whose_outcome_is_unknown_is_not_carried_out_again(self, trade: Trade) -> None:
         self.show(trade, more="timeout_ms = 200")

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from tests.fixtures.front_door import Workspace, refused
+from tests.fixtures.raw_http import exchange
 from tests.fixtures.widget import (
     OPERATIONS,
     PREFIX,
@@ -84,6 +85,13 @@ class TestCors:
 
 
 class TestEveryPath:
+    def test_may_have_white_space_behind_its_bot_token(self, workspace: Workspace) -> None:
+        """RFC 9110 section 5.5: it is no part of a value."""
+        base = workspace.installation.base_url
+        for padding in (" ", "\t", " \t "):
+            head = f"GET {PREFIX}/config HTTP/1.1\r\nHost: x\r\nX-Bot-Token:{padding}{bot_token(workspace)}{padding}\r\n\r\n"
+            assert exchange(base, head.encode()).status == 200
+
     @pytest.mark.parametrize("operation", OPERATIONS)
     def test_needs_a_bot_token(self, workspace: Workspace, operation: str) -> None:
         visitor = anonymous(workspace)
@@ -155,6 +163,7 @@ class TestCreateUnverified:
             },
             {"email": None, "non_verified_name": None, "non_verified_custom_data": None},
             {"something": "else"},
+            {"non_verified_name": "x" * 257, "non_verified_custom_data": {"plan": None}},
         ],
         ids=json.dumps,
     )
@@ -173,7 +182,6 @@ class TestCreateUnverified:
         ("said", "names"),
         [
             ({"email": 1}, "email"),
-            ({"non_verified_name": "x" * 257}, "non_verified_name"),
             ({"non_verified_name": "a\0b"}, "non_verified_name"),
             ({"non_verified_custom_data": {"a": {"b": 1}}}, "non_verified_custom_data"),
             ({"non_verified_custom_data": {"a": [1]}}, "non_verified_custom_data"),
@@ -187,6 +195,20 @@ class TestCreateUnverified:
         answer = Device(workspace, None).call("POST", "/contact/create-unverified", said)
         refused(answer, 400, "invalid_field", names=names)
         assert workspace.contacts() == []
+
+    def test_leaves_out_what_is_null_and_cuts_a_long_name(self, workspace: Workspace) -> None:
+        """A refusal would leave the visitor without a chat, and the widget shows it to nobody (contract section 3)."""
+        said = {"non_verified_name": "x" * 300, "non_verified_custom_data": {"plan": None, "seats": 3}}
+        token = Device(workspace, None).call("POST", "/contact/create-unverified", said).json()["token"]
+        session = Device(workspace, token, scope="a").create_session(plan=None, seats=3)
+        assert session.status_code == 201, session.text
+        assert session.json()["sessionAttributes"] == {"seats": 3}
+        columns = "name, non_verified_custom_data"
+        [(name, custom)] = workspace.installation.rows(
+            f"SELECT {columns} FROM contacts WHERE workspace_id = $1",  # noqa: S608
+            workspace.id,
+        )
+        assert (name, json.loads(custom)) == ("x" * 256, {"seats": 3})
 
 
 def test_a_path_prefix_and_two_slashes_are_the_uploads_only(workspace: Workspace) -> None:

@@ -228,6 +228,10 @@ class TestAnAttachment:
             {"id": "client-id", "name": "invoice.pdf", "size": len(samples.PDF), "type": "application/pdf", "url": link}
         ]
         assert get(workspace, row["attachments"][0]["url"]).content == samples.PDF
+        # Without any words the list's card shows its name: one without a text looks as if it were loading.
+        assert device.session(session)["lastMessage"] == row["attachments"][0]["name"]
+        device.say(session, "with words")
+        assert device.session(session)["lastMessage"] == "with words"
 
     def test_is_there_on_the_contacts_other_device(self, workspace: Workspace) -> None:
         first, second = verified(workspace), verified(workspace)

@@ -128,9 +128,19 @@ class TestSessions:
             answer = verified(workspace).sessions(page={name: cursor})
             assert answer.status_code in {200, 400}, answer.text
             if answer.status_code == 400:
-                refused(answer, 400, "invalid_field", names="cursor")
+                refused(answer, 400, "invalid_field", names=name)
             else:
                 assert answer.json()["items"] == []
+
+    def test_have_one_cursor_for_one_place(self, workspace: Workspace) -> None:
+        """Each that is taken may be remembered with its page: others for the same place would fill that memory."""
+        many = anonymous(workspace)
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda _: many.start(), range(51)))
+        following = many.sessions().json()["next"]
+        assert many.sessions(page={"cursor": following}).status_code == 200
+        for other in (following + "!", "!" * 9_000 + following, following + "\n", following[:9] + " " + following[9:]):
+            refused(many.sessions(page={"cursor": other}), 400, "invalid_field", names="cursor")
 
 
 def pages(visitor: Device, name: str) -> list[list[str]]:

@@ -307,10 +307,18 @@ def test_headers_that_are_too_large_together_are_refused() -> None:
 
 
 def test_context_headers_name_a_person_only_with_proof() -> None:
-    everything = {"x-opencx-org-id": "w", "x-opencx-session-id": "s", "x-opencx-ticket-number": "12"}
+    everything = {
+        "user-agent": "OpenCX",
+        "x-opencx-org-id": "w",
+        "x-opencx-session-id": "s",
+        "x-opencx-ticket-number": "12",
+    }
     assert context_headers("w", "s", 12, VERIFIED) == everything | {"x-opencx-external-user-id": "ext-1"}
     assert context_headers("w", "s", 12, VISITOR) == everything
-    assert context_headers("w", "s", None, VISITOR).keys() == {"x-opencx-org-id", "x-opencx-session-id"}
+    assert context_headers("w", "s", None, VISITOR).keys() == everything.keys() - {"x-opencx-ticket-number"}
+    # Without an id of the customer's own, the one that it was answered when it vouched.
+    nameless = msgspec.structs.replace(VERIFIED, external_user_id=None)
+    assert context_headers("w", "s", 12, nameless) == everything | {"x-opencx-external-user-id": "c1"}
 
 
 @pytest.mark.parametrize("external", ["a\r\nb", " a", "a ", "", "ä", "a\tb"])

@@ -26,6 +26,13 @@ def test_refuses_everything_else_whatever_it_is_called(kind: str, name: str) -> 
     assert type_of(samples.REFUSED[kind], name) is None
 
 
+@pytest.mark.parametrize("kind", samples.AS_A_TABLE_ONLY)
+def test_takes_tables_as_spreadsheets_write_them(kind: str) -> None:
+    content = samples.AS_A_TABLE_ONLY[kind]
+    assert type_of(content, "Table.CSV") == "text/csv"
+    assert [type_of(content, name) for name in ("note.txt", "photo.png", "table.csv.txt")] == [None] * 3
+
+
 @pytest.mark.parametrize("name", ["note.html", "photo.png", "run.bat", "", "x.csv.exe"])
 def test_believes_no_name_but_csv(name: str) -> None:
     assert type_of(b"a;b\n", name) == "text/plain"

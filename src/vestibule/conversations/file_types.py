@@ -74,6 +74,9 @@ _MOST_ZIP_DIRECTORY = 524_288  # bytes, some ten thousand entries
 _ZIP_TAIL = 65_557  # the end record with its longest comment
 _CONTENT_TYPES_BYTES = 262_144
 
+_NUL = re.compile(r"\0")
+_CONTROL = re.compile(r"[\0-\x08\x0e-\x1f\x7f]")
+
 _CFB_MAGIC = bytes.fromhex("d0cf11e0a1b11ae1")
 _CFB_WORKBOOK = frozenset({"Workbook", "Book"})
 _MOST_CFB_SECTORS = 64
@@ -247,17 +250,34 @@ def _cfb_next(content: IO[bytes], size: int, head: bytes, sector: int, shift: in
 
 
 def _text(content: IO[bytes], name: str, head: bytes) -> str | None:
-    """UTF-8 without NUL, which does not begin as markup does."""
-    if head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<"):
-        return None
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    """UTF-8. Comma-separated values also as spreadsheets write them: UTF-16, or one byte for a character."""
+    if not name.lower().endswith(".csv"):
+        return "text/plain" if _reads_as(content, "utf-8-sig", _NUL) else None
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        found = _reads_as(content, "utf-16", _CONTROL)
+    else:
+        found = _reads_as(content, "utf-8-sig", _NUL)
+        if not found and not head.startswith(codecs.BOM_UTF8):
+            # Every file reads as Latin-1: that it has no control characters tells a table from what is none.
+            found = _reads_as(content, "latin-1", _CONTROL)
+    return "text/csv" if found else None
+
+
+def _reads_as(content: IO[bytes], encoding: str, never: re.Pattern[str]) -> bool:
+    """Whether it is text that does not begin as markup does."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    begun = False
     content.seek(0)
     try:
         while piece := content.read(_PIECE_BYTES):
-            if b"\0" in piece:
-                return None
-            decoder.decode(piece)
+            text = decoder.decode(piece)
+            if never.search(text):
+                return False
+            if not begun and (beginning := text.lstrip()):
+                begun = True
+                if beginning.startswith("<"):
+                    return False
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        return None
-    return "text/csv" if name.lower().endswith(".csv") else "text/plain"
+        return False
+    return True

@@ -134,9 +134,9 @@ def append_work(
     for message in messages:
         yield rows.insert_message(message)
     changed = change(current) if change is not None else current
-    shown = [message.text for message in messages if message.text and _is_shown(message)]
+    shown = [preview for message in messages if _is_shown(message) and (preview := _preview(message))]
     if shown:
-        changed = msgspec.structs.replace(changed, last_message=shown[-1][:_SHOWN_OF_LAST])
+        changed = msgspec.structs.replace(changed, last_message=shown[-1])
     if changed != current:
         yield rows.update(changed)
     for event in course_of(current, changed, messages):
@@ -145,6 +145,12 @@ def append_work(
     if job is not None:
         yield responder_jobs.insert(job)
     return Appended(changed, messages, job=job)
+
+
+def _preview(message: Message) -> str:
+    """Its text, or else its file's name: a list's card without either looks as if it were still loading."""
+    files = message.attachments
+    return (message.text or (files[0].name if files else ""))[:_SHOWN_OF_LAST]
 
 
 def _is_shown(message: Message) -> bool:

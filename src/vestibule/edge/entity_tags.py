@@ -20,4 +20,4 @@ def entity_tag(body: bytes) -> bytes:
 
 def is_known(request: Request, tag: bytes) -> bool:
     """Whether the client says that it has it (section 13.1.2). Weak tags compare equal here."""
-    return any(tag in value for value in request.headers(b"if-none-match"))
+    return any(tag in value or value.strip() == b"*" for value in request.headers(b"if-none-match"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
-from vestibule.edge.http import Request
+from vestibule.edge.http import Request, is_utf8
 from vestibule.errors import InvalidField, MalformedBody, UnsupportedMedia
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
@@ -17,8 +17,7 @@ async def read_form(request: Request, *, most: int, within: float) -> dict[str, 
     InvalidField, BodyTooLarge, BodyTooSlow."""
     types = request.headers(b"content-type")
     kind, _, parameters = types[0].lower().partition(b";") if len(types) == 1 else (b"", b"", b"")
-    charset = parameters.replace(b" ", b"").replace(b'"', b"")
-    if kind.strip() != MEDIA_TYPE.encode() or charset not in {b"", b"charset=utf-8"} or request.is_compressed:
+    if kind.strip() != MEDIA_TYPE.encode() or not is_utf8(parameters) or request.is_compressed:
         raise UnsupportedMedia(f"Send a form with Content-Type: {MEDIA_TYPE}, not compressed.", step="content_type")
     body = await request.raw_body(most=most, within=within)
     try:

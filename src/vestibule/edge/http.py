@@ -199,8 +199,13 @@ def _is_json(content_type: bytes) -> bool:
     kind, _, parameters = content_type.lower().partition(b";")
     if kind.strip() != b"application/json":
         return False
-    # RFC 8259 section 11: there is no charset parameter; many clients send it all the same, and UTF-8 is what is meant.
-    return parameters.replace(b" ", b"").replace(b'"', b"") in {b"", b"charset=utf-8"}
+    return is_utf8(parameters)
+
+
+def is_utf8(parameters: bytes) -> bool:
+    """Whether a media type's parameters, in lower case, leave it UTF-8. RFC 8259 section 11 and the form's own standard
+    have no charset; many clients send it all the same, some without the hyphen, and UTF-8 is what is meant."""
+    return parameters.replace(b" ", b"").replace(b'"', b"") in {b"", b"charset=utf-8", b"charset=utf8"}
 
 
 def _read_query(raw: bytes) -> dict[str, list[str]]:

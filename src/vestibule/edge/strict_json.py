@@ -71,12 +71,12 @@ def _in_words(error: msgspec.ValidationError) -> InvalidField | MalformedBody:
         return InvalidField(f"{field}.{name if name.isprintable() else ascii(name)}".lstrip("."), "is not known here")
     if not field:
         return MalformedBody("The body must be a JSON object.", step="shape")
+    # Of a map's member msgspec tells the map: `customData[...]`.
+    is_member, field = field.endswith("[...]"), field.removesuffix("[...]")
     types = _TYPES.fullmatch(problem)
     if types is None:
-        return InvalidField(field, "is not one of the values allowed" if "enum" in problem else "is out of range")
+        problem = "not one of the values allowed" if "enum" in problem else "out of range"
+        return InvalidField(field, f"has a member that is {problem}" if is_member else f"is {problem}")
     wanted = [_NAMES.get(name, name) for name in types[1].split(" | ")]
-    # Of a map's member msgspec tells the map: `customData[...]`.
-    subject = "must have members that are" if field.endswith("[...]") else "must be"
-    return InvalidField(
-        field.removesuffix("[...]"), f"{subject} {' or '.join(wanted)}, not {_NAMES.get(types[2], types[2])}"
-    )
+    subject = "must have members that are" if is_member else "must be"
+    return InvalidField(field, f"{subject} {' or '.join(wanted)}, not {_NAMES.get(types[2], types[2])}")

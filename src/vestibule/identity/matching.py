@@ -8,7 +8,6 @@ import enum
 import msgspec
 from msgspec import UNSET
 
-from vestibule.clock import now_ms
 from vestibule.errors import IdentityConflict
 from vestibule.ids import new_id
 from vestibule.model.claims import KeyKind, VerifiedClaims
@@ -137,8 +136,8 @@ def _new(claims: VerifiedClaims, keys: dict[str, str | None]) -> Contact:
         id=new_id(),
         version=1,
         verified=True,
-        created_at=now_ms(),
-        updated_at=now_ms(),
+        created_at=claims.proven_at,
+        updated_at=claims.proven_at,
     )
     return msgspec.structs.replace(fresh, **keys)
 

@@ -133,8 +133,14 @@ def as_form(action: Action, policy: ActionPolicy, arguments: dict[str, Any]) -> 
         "operationId": action.name,
         "description": action.description,
         "parameters": [
-            {"name": parameter.name, "in": parameter.location.value, "required": parameter.required}
-            | {"description": parameter.description, "schema": parameter.schema}
+            {
+                "name": parameter.name,
+                "in": parameter.location.value,
+                # A path has no hole (OpenAPI 3, Parameter Object).
+                "required": parameter.required or parameter.location is Location.PATH,
+                "description": parameter.description,
+                "schema": parameter.schema,
+            }
             for parameter in parameters
             if parameter.location is not Location.BODY
         ],
@@ -158,14 +164,15 @@ def as_form(action: Action, policy: ActionPolicy, arguments: dict[str, Any]) -> 
     return {"actionName": action.name, "args": arguments, "result": None, "action": described}
 
 
-def asks_for_form(call: Document, action_id: str) -> bool:
-    """Whether a call of a history's row is the request of this action's form."""
+def is_form(call: Document) -> bool:
+    """Whether a call of a history's row is the request of a form."""
     described = call.get("action")
-    return (
-        isinstance(described, dict)
-        and described.get("id") == action_id
-        and described.get("required_form_submission") is True
-    )
+    return isinstance(described, dict) and described.get("required_form_submission") is True
+
+
+def asks_for_form(call: Document, action_id: str) -> bool:
+    """Whether it is the request of this action's form."""
+    return is_form(call) and call["action"].get("id") == action_id
 
 
 def _described(action: Action) -> Document:

@@ -19,6 +19,7 @@ from vestibule.identity import profile_rules
 from vestibule.model.action import ActionDeclaration, ActionPolicy, Location, Locks, Parameter, Trust, Variables
 from vestibule.model.claims import HttpOverrides
 from vestibule.responder.overrides import METHODS_WITH_BODY, fold, is_reserved
+from vestibule.responder.tools import OWN_TOOLS
 from vestibule.responder.url_template import parse_template
 
 D = TypeVar("D", bound=ActionDeclaration)
@@ -39,6 +40,8 @@ def check_declaration(declaration: D, *, allow_http: bool = False) -> D:
     """The declaration, if it can be used. Raises InvalidField with the member at fault."""
     if _NAME.fullmatch(declaration.name) is None:
         raise InvalidField("name", "must be 1 to 64 of a-z, 0-9, _ and -")
+    if declaration.name in OWN_TOOLS:
+        raise InvalidField("name", "is the name of a tool that every model has")
     template = parse_template(declaration.url_template)
     if template.origin.startswith("http:") and not allow_http:
         raise InvalidField("url_template", "must be https")

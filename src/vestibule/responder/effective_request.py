@@ -100,12 +100,15 @@ def build(
 def context_headers(
     workspace_id: str, conversation_id: str, ticket_number: int | None, contact: OnBehalfOf
 ) -> dict[str, str]:
-    """Who calls and for whom (contract section 7). The person is named only where it is proven who that is."""
+    """Who calls and for whom, as OpenCX tells it (contract section 7). The person is named only where it is proven who
+    that is: by the customer's id, or where it has given none, by the contact id that authenticating answered with."""
+    person = contact.contact_id if contact.external_user_id is None else contact.external_user_id
     named = {
+        "user-agent": "OpenCX",  # existing APIs may look at it
         "x-opencx-org-id": workspace_id,
         "x-opencx-session-id": conversation_id,
         "x-opencx-ticket-number": None if ticket_number is None else str(ticket_number),
-        "x-opencx-external-user-id": contact.external_user_id if contact.verified else None,
+        "x-opencx-external-user-id": person if contact.verified else None,
     }
     # An id that a header cannot hold to the letter is not sent: trimmed or escaped it could be somebody else's.
     return {name: text for name, text in named.items() if text is not None and _VISIBLE.fullmatch(text)}

@@ -48,6 +48,7 @@ from vestibule.storage import conversations as rows
 _MOST_TRIES = 5
 _NAMESPACE = uuid.UUID("0d0f4a1e-6f0f-4f1c-9d53-2a3f1a9f7c55")
 _NO_FORM = "There is no such form in this conversation."
+_SENT = "This form has been sent already."
 _REFUSALS: dict[str, type[VestibuleError]] = {
     "trust_required": TrustRequired,
     "reauthentication_required": ReauthenticationRequired,
@@ -76,8 +77,11 @@ async def submit(runtime: Runtime, author: Visitor, conversation: Conversation, 
         raise ConversationClosed(step="form")
     action = await _requested(runtime, conversation, form)
     circumstances = await _circumstances(runtime, author, conversation, form)
-    prepared = _prepare(runtime, action, circumstances, form)
-    claim = await _claim(runtime, author, conversation, form)
+    claim = await _claim_of(runtime, author, conversation, form)
+    prepared = _prepare(runtime, action, circumstances, form, call_id=claim.public_id or "")
+    appended = await append(runtime, conversation, [claim])
+    if appended.duplicate:
+        raise AlreadyExists(_SENT, step="form")
     result = await execute(action, prepared, runtime.outbound)
     action_desk.note(action, circumstances, result, by="the visitor's form")
     sent = {"path": form.path, "query": form.query, "body": form.body}
@@ -87,7 +91,7 @@ async def submit(runtime: Runtime, author: Visitor, conversation: Conversation, 
         Trust.SYSTEM,
         type=ACTION_EXECUTED,
         action_calls=(call,),
-        answers=claim.seq,
+        answers=appended.messages[-1].seq,
         action_requests=(action_desk.as_request(action, prepared, result),),
     )
     # Also where it was closed meanwhile: what was done is part of its history.
@@ -123,7 +127,9 @@ async def _circumstances(
     return await action_desk.circumstances_of(runtime, conversation, contact, proof, overrides)
 
 
-def _prepare(runtime: Runtime, action: Action, circumstances: Circumstances, form: Submitted) -> EffectiveRequest:
+def _prepare(
+    runtime: Runtime, action: Action, circumstances: Circumstances, form: Submitted, *, call_id: str
+) -> EffectiveRequest:
     given = {Location.PATH: form.path, Location.QUERY: form.query, Location.BODY: form.body}
     given[Location.HEADER] = {place(Location.HEADER, name): value for name, value in form.headers.items()}
     declared: dict[str, Any] = {}
@@ -142,7 +148,8 @@ def _prepare(runtime: Runtime, action: Action, circumstances: Circumstances, for
     if isinstance(checked, Refusal):
         _refuse(checked)
     assertions = Assertions(runtime.signing_keys, issuer=runtime.settings.public_url)
-    prepared = prepare(action, _json(from_path), circumstances, now=now_ms(), assertions=assertions)
+    arguments = _json(from_path)
+    prepared = prepare(action, arguments, circumstances, now=now_ms(), assertions=assertions, call_id=call_id)
     if isinstance(prepared, Refusal):
         _refuse(prepared)
     return prepared
@@ -160,26 +167,23 @@ def _json(value: object) -> str:
         raise InvalidField("request", "must be JSON") from None
 
 
-async def _claim(runtime: Runtime, author: Visitor, conversation: Conversation, form: Submitted) -> Message:
-    """Notes that the form was sent. Raises AlreadyExists where that was done before."""
+async def _claim_of(runtime: Runtime, author: Visitor, conversation: Conversation, form: Submitted) -> Draft:
+    """The note that this form was sent, under an id that the same try has whoever makes it. Raises AlreadyExists where
+    it was sent before."""
     history = await rows.history(runtime.store, conversation.workspace_id, conversation.id)
     about = {"form": form.form_message_id, "action": form.action_id}
     claims = [line for line in history if line.type == FORM_SUBMITTED and (line.payload or {}).get("about") == about]
     refused = {line.answers for line in history if line.type == ACTION_EXECUTED and _may_be_corrected(line)}
     if len(claims) >= _MOST_TRIES or any(claim.seq not in refused for claim in claims):
-        raise AlreadyExists("This form has been sent already.", step="form")
+        raise AlreadyExists(_SENT, step="form")
     name = f"{conversation.id}:{form.form_message_id}:{form.action_id}:{len(claims)}"
-    draft = Draft(
+    return Draft(
         Sender.SYSTEM,
         author.trust,
         public_id=str(uuid.uuid5(_NAMESPACE, name)),
         type=FORM_SUBMITTED,
         payload={"type": "none", "about": about},
     )
-    appended = await append(runtime, conversation, [draft])
-    if appended.duplicate:
-        raise AlreadyExists("This form has been sent already.", step="form")
-    return appended.messages[-1]
 
 
 def _may_be_corrected(line: Message) -> bool:

@@ -12,13 +12,14 @@ from collections import Counter
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from vestibule.clock import now_ms
 from vestibule.conversations.neutralise import without_pictures
 from vestibule.errors import UpstreamFailed
 from vestibule.model.action import Action
 from vestibule.model.conversation import Document
-from vestibule.model.responder import ResponderSettings
+from vestibule.model.responder import Mode, ResponderSettings
 from vestibule.responder import action_desk
 from vestibule.responder.action_desk import Policy
 from vestibule.responder.actions import (
@@ -34,8 +35,9 @@ from vestibule.responder.actions import (
 from vestibule.responder.assertion import Assertions
 from vestibule.responder.chat_completions import Completions, Wanted
 from vestibule.responder.effective_request import Refusal
-from vestibule.responder.prompt import HANDOFF, HANDOFF_TOOL, messages_of
+from vestibule.responder.prompt import messages_of
 from vestibule.responder.question import Answer, Question
+from vestibule.responder.tools import ENTER_MODE, HANDOFF, LEAVE_MODE, mode_named, own_tools
 from vestibule.responder.webhook import storable
 from vestibule.runtime import Runtime
 
@@ -51,8 +53,9 @@ async def ask(runtime: Runtime, settings: ResponderSettings, question: Question)
     circumstances = await action_desk.circumstances_of(
         runtime, conversation, question.contact, *action_desk.of_question(question)
     )
-    desk = _Desk(runtime, actions, circumstances, question.message.public_id)
-    tools = [*as_tools(actions, circumstances), HANDOFF_TOOL]
+    modes = (await runtime.tenancy.widget(conversation.workspace_id)).modes
+    desk = _Desk(runtime, actions, circumstances, question.message.public_id, modes)
+    tools = [*as_tools(actions, circumstances), *own_tools(modes, conversation.mode_id)]
     messages = messages_of(settings, question)
     async with Completions(runtime.outbound, settings, conversation.workspace_id) as completions:
         for _ in range(_MOST_CALLS + 1):
@@ -66,16 +69,23 @@ async def ask(runtime: Runtime, settings: ResponderSettings, question: Question)
             for call in wanted:
                 result = await desk.call(call)
                 messages.append({"role": "tool", "tool_call_id": call.id, "content": result.for_model()})
-    if text is None and not desk.calls:
+    if text is None and not desk.calls and desk.mode_id is UNSET:
         # Unlike a bot of the customer's, a model has no reason to be silent.
         raise UpstreamFailed(detail="the model said nothing", step="responder")
-    return desk.answer(text, handoff=text is None and not desk.form_shown)
+    return desk.answer(text, handoff=text is None and not desk.form_shown and desk.mode_id is UNSET)
 
 
 class _Desk:
     """The calls of one answer: at most so many, each noted for the log and for the conversation's history."""
 
-    def __init__(self, runtime: Runtime, actions: list[Action], circumstances: Circumstances, cause: str) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        actions: list[Action],
+        circumstances: Circumstances,
+        cause: str,
+        modes: tuple[Mode, ...],
+    ) -> None:
         self._runtime = runtime
         self._cause = cause
         self._asked: Counter[tuple[str, str]] = Counter()
@@ -83,12 +93,16 @@ class _Desk:
         self._circumstances = circumstances
         self.calls: list[Document] = []
         self._requests: list[Document] = []
+        self._modes = modes
+        self.mode_id: str | None | UnsetType = UNSET
         self.form_shown = False
 
     def answer(self, text: str | None, *, handoff: bool) -> Answer:
-        return Answer(text, handoff=handoff, action_calls=tuple(self.calls), action_requests=tuple(self._requests))
+        return Answer(text, handoff, self.mode_id, tuple(self.calls), tuple(self._requests))
 
     async def call(self, wanted: Wanted) -> ActionResult:
+        if wanted.name in {ENTER_MODE, LEAVE_MODE}:
+            return self._turn_to(wanted)
         action = self._actions.get(wanted.name)
         if action is None or len(self.calls) >= _MOST_CALLS:
             return refused(Refusal("unknown_action", "There is no such tool, or too many were called."))
@@ -112,6 +126,13 @@ class _Desk:
         self.calls.append(action_desk.as_call(action, _arguments(wanted.arguments), result))
         self._requests.append(action_desk.as_request(action, prepared, result))
         return result
+
+    def _turn_to(self, wanted: Wanted) -> ActionResult:
+        mode = mode_named(self._modes, _arguments(wanted.arguments).get("mode"))
+        if wanted.name == ENTER_MODE and mode is None:
+            return refused(Refusal("unknown_mode", "There is no such mode."))
+        self.mode_id = mode.id if wanted.name == ENTER_MODE and mode is not None else None
+        return ActionResult(200, "Done when you answer.")
 
     def _call_id(self, wanted: Wanted) -> str:
         """The same for the same call of the same answer, whichever process makes it: a crash between a call's effect

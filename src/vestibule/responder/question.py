@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from vestibule.conversations.visibility import is_internal
 from vestibule.model.claims import Method
@@ -59,10 +60,11 @@ class Question(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True):
     """`handoff`: people answer from now on. `action_calls` are in the wire's shape (contracts/opencx.md 4.6),
     `action_requests` what was sent for them, redacted. Without text and handoff the responder has nothing to say to
-    this message."""
+    this message. `mode_id`: the mode of the widget to be in from now on, None for none; unset, it stays as it is."""
 
     text: str | None = None
     handoff: bool = False
+    mode_id: str | None | UnsetType = UNSET
     action_calls: tuple[Document, ...] = ()
     action_requests: tuple[Document, ...] = ()
     might_solve: bool = False

@@ -14,6 +14,7 @@ import logging
 from collections.abc import AsyncIterator
 
 import msgspec
+from msgspec import UNSET
 
 from vestibule.clock import MINUTE_MS, SECOND_MS, now_ms
 from vestibule.conversations.course import handed_off
@@ -217,7 +218,8 @@ class Runner:
         def work() -> Work[Appended | None]:
             if not (yield jobs.finish(job)):
                 raise _Superseded
-            if conversation is None or (not drafts and conversation.assignee_kind is Assignee.NONE):
+            silent = not drafts and answer.mode_id is UNSET
+            if conversation is None or (silent and conversation.assignee_kind is Assignee.NONE):
                 return None
             return (yield from append_work(conversation, drafts, change=lambda now: _changed(now, answer)))
 
@@ -261,6 +263,8 @@ def _drafts(job: Job, answer: Answer) -> list[Draft]:
 def _changed(current: Conversation, answer: Answer) -> Conversation:
     if current.handed_off:
         raise _HandedOff
+    if answer.mode_id is not UNSET:
+        current = msgspec.structs.replace(current, mode_id=answer.mode_id)
     if answer.handoff:
         return handed_off(current)
     # While the AI is the assignee and the last word is the visitor's, the widget's composer waits for an answer

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from vestibule.errors import UpstreamFailed
 from vestibule.model.conversation import Document
@@ -13,6 +14,7 @@ from vestibule.model.responder import ResponderSettings
 from vestibule.outbound.standard_webhooks import signature_headers
 from vestibule.responder import action_desk
 from vestibule.responder.question import Answer, Known, Question, is_greeting, known_of
+from vestibule.responder.tools import mode_named
 from vestibule.runtime import Runtime
 
 _HISTORY = 50
@@ -34,11 +36,12 @@ class _Thread(msgspec.Struct, frozen=True):
     ticket_number: int
     verified: bool
     custom_data: dict[str, Any]
+    mode: str | None
 
 
 class _Asked(msgspec.Struct, frozen=True):
-    """What the bot receives. `contact.verified` says whether it is proven who asks; `client_context` and what is
-    `claimed` of the contact are what the page says, and prove nothing."""
+    """What the bot receives. `contact.verified` says whether it is proven who asks; `client_context`,
+    `exit_mode_prompt` and what is `claimed` of the contact are what the page says, and prove nothing."""
 
     type: str
     workspace_id: str
@@ -50,6 +53,7 @@ class _Asked(msgspec.Struct, frozen=True):
     history: list[_Line]
     language: str | None
     client_context: dict[str, Any] | None
+    exit_mode_prompt: str | None
 
 
 class _Form(msgspec.Struct, frozen=True):
@@ -58,13 +62,15 @@ class _Form(msgspec.Struct, frozen=True):
 
 
 class _Answered(msgspec.Struct, frozen=True):
-    """What the bot answers: `text`, `handoff`, `form` (an action that the visitor shall complete and send), or several;
-    none means that it has nothing to say."""
+    """What the bot answers: `text`, `handoff`, `form` (an action that the visitor shall complete and send), `mode` (one
+    of the widget's to open) or `exit_mode`, or several; none means that it has nothing to say."""
 
     text: str | None = None
     handoff: bool = False
     might_solve: bool = False
     form: _Form | None = None
+    mode: str | None = None
+    exit_mode: bool = False
 
 
 async def ask(runtime: Runtime, settings: ResponderSettings, question: Question) -> Answer:
@@ -92,7 +98,8 @@ async def ask(runtime: Runtime, settings: ResponderSettings, question: Question)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise UpstreamFailed(detail="the bot's answer is not of the documented form", step="responder") from None
     forms = await _forms(runtime, said.form, conversation.workspace_id)
-    return Answer(storable(said.text), said.handoff, forms, might_solve=said.might_solve)
+    mode_id = await _mode_id(runtime, said, conversation.workspace_id)
+    return Answer(storable(said.text), said.handoff, mode_id, forms, might_solve=said.might_solve)
 
 
 def storable(text: str | None) -> str | None:
@@ -108,7 +115,11 @@ def _asked(question: Question) -> _Asked:
         type="message.created",
         workspace_id=conversation.workspace_id,
         conversation=_Thread(
-            conversation.id, conversation.ticket_number, conversation.verified, dict(conversation.custom_data)
+            conversation.id,
+            conversation.ticket_number,
+            conversation.verified,
+            dict(conversation.custom_data),
+            conversation.mode_id,
         ),
         contact_id=question.contact.id,
         contact=known_of(question),
@@ -121,7 +132,17 @@ def _asked(question: Question) -> _Asked:
         ],
         language=question.given.language or question.contact.language,
         client_context=question.given.client_context,
+        exit_mode_prompt=question.given.exit_mode_prompt,
     )
+
+
+async def _mode_id(runtime: Runtime, said: _Answered, workspace_id: str) -> str | None | UnsetType:
+    if said.mode is None:
+        return None if said.exit_mode else UNSET
+    mode = mode_named((await runtime.tenancy.widget(workspace_id)).modes, said.mode)
+    if mode is None:
+        raise UpstreamFailed(detail="the bot asks for a mode that there is not", step="responder")
+    return mode.id
 
 
 async def _forms(runtime: Runtime, form: _Form | None, workspace_id: str) -> tuple[Document, ...]:

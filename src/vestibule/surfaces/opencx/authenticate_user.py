@@ -89,14 +89,15 @@ def vouching_of(api_key: ApiKey, payload: Payload) -> Vouching:
     """The payload as claims, each member checked. A picture's address that no browser should follow is left out, as it
     is no reason to turn a person away. Raises InvalidField in the wire's names."""
     profile = _profile_of(payload)
-    if isinstance(profile.avatar_url, str) and not rules.is_web_url(profile.avatar_url):
-        note = {"avatar_url": "refused: not an http or https URL"}
+    picture = profile.avatar_url
+    if isinstance(picture, str) and (len(picture) > rules.LONGEST_URL or not rules.is_web_url(picture)):
+        note = {"avatar_url": f"refused: not an http or https URL of at most {rules.LONGEST_URL} characters"}
         return Vouching(api_key, msgspec.structs.replace(profile, avatar_url=UNSET), note)
     return Vouching(api_key, profile)
 
 
 def _profile_of(payload: Payload) -> ProfileClaims:
-    overrides = payload.http_action_overrides
+    overrides, picture = payload.http_action_overrides, payload.avatar_url
     if isinstance(overrides, HttpOverrides):
         # Four empty maps, as in the seed's example, override nothing: the same as null.
         overrides = rules.http_overrides("http_action_overrides", overrides) if overrides != _NO_OVERRIDES else None
@@ -104,7 +105,7 @@ def _profile_of(payload: Payload) -> ProfileClaims:
         name=_text("name", payload.name, rules.LONGEST_NAME),
         email=payload.email,
         phone=_text("phone", payload.phone, rules.LONGEST_PHONE),
-        avatar_url=_text("avatar_url", payload.avatar_url, rules.LONGEST_URL),
+        avatar_url=_text("avatar_url", picture, len(picture) if isinstance(picture, str) else 0),
         language=payload.language,
         custom_data=_custom_data(payload),
         chat_context=_text("chat_context", payload.chat_context, rules.LONGEST_CONTEXT),

@@ -17,7 +17,8 @@ async def workspace_of(runtime: Runtime, request: Request) -> Workspace:
     """The workspace that `X-Bot-Token` names. Raises InvalidWidgetToken, RateLimited, WorkspaceDisabled,
     OriginNotAllowed."""
     values = request.headers(b"x-bot-token")
-    token = values[0].decode("latin-1") if len(values) == 1 else ""
+    # White space around a value is none of it (RFC 9110 section 5.5); httptools strips it in front only.
+    token = values[0].strip(b" \t").decode("latin-1") if len(values) == 1 else ""
     workspace = await runtime.tenancy.by_widget_token(token) if 0 < len(token) <= 256 else None
     if workspace is None:
         count_stranger(runtime, request)

@@ -87,8 +87,9 @@ class Reading:
         if scope is None and not viewer.verified:
             raise ScopeRequired(step="scope")
         # One opaque value under two names: 4.0 sends `cursor`, its own OpenAPI and 5.x say `offset`.
-        cursor = request.query("cursor") or request.query("offset")
-        found, following = await list_conversations(self._runtime, viewer, scope=scope, cursor=cursor)
+        field = "cursor" if request.query("cursor") else "offset"
+        cursor = request.query(field)
+        found, following = await list_conversations(self._runtime, viewer, scope=scope, cursor=cursor, field=field)
         asked = (viewer.workspace_id, viewer.contact_id, scope, cursor)
         of = ([(conversation.id, conversation.version) for conversation in found], following)
         rendered = self._rendered.find(asked, of)

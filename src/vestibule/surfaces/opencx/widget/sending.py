@@ -20,9 +20,12 @@ from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField
 from vestibule.identity import profile_rules as rules
 from vestibule.model.conversation import Conversation, Document, Message, Sender, Trust
+from vestibule.model.responder import Mode
+from vestibule.responder.action_desk import is_form
 from vestibule.responder.posting import Written, page_input, post
 from vestibule.responder.question import JobInput
 from vestibule.responder.runner import Runner
+from vestibule.responder.tools import mode_named
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 from vestibule.surfaces.opencx.widget.caller import visitor
@@ -70,12 +73,14 @@ class _Value(msgspec.Struct, frozen=True):
     content: str
 
 
-class _Response(msgspec.Struct, frozen=True):
+class _Response(msgspec.Struct, frozen=True, omit_defaults=True):
     type: str
     value: _Value
     id: str
     mightSolveUserIssue: bool  # noqa: N815
     completelyAndFullyCoveredUserIssue: bool  # noqa: N815
+    mode: Mode | None = None
+    didExitMode: bool | None = None  # noqa: N815
 
 
 class _Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -136,16 +141,26 @@ class Sending:
         code = "duplicate_message_ignored" if appended.duplicate else None
         if answer is None and now.handed_off:
             code = code or "session_assigned_to_human_agent"
+        mode = None
+        if now.mode_id not in {None, conversation.mode_id}:
+            mode = mode_named((await self._runtime.tenancy.widget(now.workspace_id)).modes, now.mode_id)
+        exited = now.mode_id is None and conversation.mode_id is not None
         return _Answer(
             success=True,
             code=code,
-            autopilotResponse=_response(answer) if answer is not None else None,
+            # A form is in the history's row. The widget tells rows apart by their id only, so one that it has from here
+            # it would never look at there (contracts/opencx.md 0.3): without it, the reply comes by polling.
+            autopilotResponse=_response(answer, mode, exited=exited) if answer and not _has_form(answer) else None,
             sessionIsHandedOff=now.handed_off,
             session=session_of(now),
         )
 
 
-def _response(answer: Message) -> _Response:
+def _has_form(answer: Message) -> bool:
+    return any(is_form(call) for call in answer.action_calls)
+
+
+def _response(answer: Message, mode: Mode | None, *, exited: bool) -> _Response:
     """The same id as the history row's: the widget tells a reply from its repetition by the id only."""
     payload: Document = answer.payload or {}
     return _Response(
@@ -154,6 +169,8 @@ def _response(answer: Message) -> _Response:
         id=answer.public_id,
         mightSolveUserIssue=bool(payload.get("might_solve")),
         completelyAndFullyCoveredUserIssue=False,
+        mode=mode,
+        didExitMode=exited or None,
     )
 
 

@@ -102,7 +102,10 @@ def _row(message: Message) -> HistoryRow:
     text = message.text
     if text is not None and message.sender is not Sender.USER:
         text = neutralise(text)
+    # Of the known kinds: what else a row notes for us is under "none".
     payload = message.payload if message.sender is Sender.SYSTEM else None
+    if payload is None or payload.get("type") == "none":
+        payload = _NOTHING
     return HistoryRow(
         publicId=message.public_id,
         type=message.type,
@@ -114,5 +117,5 @@ def _row(message: Message) -> HistoryRow:
             RowAttachment(item.id, item.name, item.size, item.type, item.url) for item in message.attachments
         )
         or None,
-        systemMessagePayload=payload or _NOTHING,
+        systemMessagePayload=payload,
     )

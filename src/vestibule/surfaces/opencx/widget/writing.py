@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -18,7 +18,7 @@ from vestibule.errors import InvalidField, ScopeRequired
 from vestibule.identity import profile_rules as rules
 from vestibule.identity.email import LONGEST as LONGEST_EMAIL
 from vestibule.ids import is_id, new_id
-from vestibule.model.claims import CustomData, Method
+from vestibule.model.claims import CustomData, CustomValue, Method
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
@@ -34,11 +34,11 @@ _ENCODER = msgspec.json.Encoder()
 class CreateUnverified(msgspec.Struct, frozen=True):
     email: str | None = None
     non_verified_name: str | None = None
-    non_verified_custom_data: CustomData | None = None
+    non_verified_custom_data: dict[str, CustomValue | None] | None = None
 
 
 class CreateSession(msgspec.Struct, frozen=True):
-    customData: CustomData | None = None  # noqa: N815 - the wire's name
+    customData: dict[str, CustomValue | None] | None = None  # noqa: N815 - the wire's name
 
 
 class ResolveSession(msgspec.Struct, frozen=True):
@@ -97,7 +97,7 @@ class Writing:
     async def create_session(self, request: Request) -> Reply:
         author = await visitor(self._runtime, request)
         payload = await self._body(request, self._create_session)
-        custom = dict(rules.custom_data("customData", payload.customData or {}))
+        custom = rules.custom_data("customData", _said_members(payload.customData))
         given = custom.pop("external_id", None)
         if given is not None and not isinstance(given, str):
             raise InvalidField("customData.external_id", "must be text")
@@ -166,13 +166,18 @@ def refuse_nul(field: str, document: Any) -> None:
         raise InvalidField(field, "must not contain a NUL character")
 
 
+def _said_members(custom: Mapping[str, CustomValue | None] | None) -> CustomData:
+    """Without those that are null, which a page's `user.plan ?? null` means as absent."""
+    return {name: value for name, value in (custom or {}).items() if value is not None}
+
+
 def _said(payload: CreateUnverified) -> Said:
     name = payload.non_verified_name
-    custom = payload.non_verified_custom_data
+    custom = _said_members(payload.non_verified_custom_data)
     # Any text: it proves nothing and finds nobody, and the widget would show a refusal to nobody either.
     email = rules.text("email", payload.email.strip(), LONGEST_EMAIL) if payload.email else ""
     return Said(
-        name=rules.text("non_verified_name", name, rules.LONGEST_NAME) if name else None,
+        name=rules.text("non_verified_name", name[: rules.LONGEST_NAME], rules.LONGEST_NAME) if name else None,
         email=email or None,
         custom_data=rules.custom_data("non_verified_custom_data", custom) if custom else None,
     )
