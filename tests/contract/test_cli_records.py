@@ -146,6 +146,18 @@ class TestContacts:
         assert workspace.sign_in("first@example.com")[1] == first
         assert workspace.sign_in("second@example.com")[1] == second
 
+    def test_that_are_merged_come_back_by_either_email_with_the_number_of_one(
+        self, cli: Cli, workspace: Workspace
+    ) -> None:
+        number = "+4930901820"
+        _, first = workspace.sign_in("first@example.com", phone=number)
+        _, second = workspace.sign_in("second@example.com")
+        cli("contact", "merge", first, second, "-w", workspace.id, "--json")
+        for email in ("second@example.com", "first@example.com", "second@example.com"):
+            assert workspace.sign_in(email, phone=number)[1] == second
+        keys = [workspace.contact(each)["phone_key"] for each in (first, second)]
+        assert keys == [number, None], "undoing the merge undoes it"
+
     def test_that_cannot_be_one_are_not_merged(self, cli: Cli, workspace: Workspace) -> None:
         ids = [workspace.sign_in(f"{name}@example.com")[1] for name in "abc"]
         of = ("-w", workspace.id, "--json")

@@ -92,6 +92,25 @@ def test_a_shared_phone_number_goes_on_finding_the_first_person() -> None:
     assert (decision.contact.phone, decision.contact.phone_key) == ("+4930123456", None)
 
 
+@pytest.mark.parametrize(
+    ("own_address", "own_number", "kept"),
+    [
+        ("ada@example.com", None, None),
+        ("ada@example.com", "+4930654321", None),
+        ("lead@example.com", None, None),
+        ("lead@example.com", "+4930654321", "+4930654321"),
+    ],
+    ids=["ours", "ours instead of another", "theirs", "theirs beside ours"],
+)
+def test_a_merged_contact_s_number_stays_its_key(own_address: str, own_number: str | None, kept: str | None) -> None:
+    """It finds the person as it is. Written a second time it is taken, at every sign-in."""
+    lead = contact(email_key=own_address, phone_key=own_number)
+    claimed = claims(phone="+4930123456", phone_key="+4930123456")
+    decision = decide(claimed, Known(by_email=lead, by_phone=lead))
+    assert decision.contact.phone_key == kept
+    assert decision.fields["phone"] == "accepted"
+
+
 def test_a_phone_never_chooses_the_contact() -> None:
     """Found by e-mail, or made: a number that moved to another person must not open the first one's chats."""
     other = contact(id="c2", email_key="bob@example.com", phone_key="+4930123456")

@@ -184,4 +184,8 @@ def _phone_key(claims: VerifiedClaims, contact: Contact, known: Known, fields: d
         # Two people may share a number. It goes on finding the first; the second shows it.
         fields["phone"] = "kept for display: the key of another contact"
         key = None
+    elif known.by_phone is not None:
+        # The key of one who was merged into this contact, which leads here as it is and stays theirs. The contact's own
+        # is given up where that was said under its own address, and not under theirs.
+        key = None if contact.email_key == claims.email_key else contact.phone_key
     return {"phone_key": key} if key != contact.phone_key else {}
