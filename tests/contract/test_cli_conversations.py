@@ -50,6 +50,13 @@ class TestConversations:
         ]
         assert shown["messages"][0]["custom_data"] == {"from": "the cart"}
 
+    def test_are_strangers_text_on_the_terminal(self, shop_front: Workspace) -> None:
+        device = anonymous(shop_front)
+        text = r"[red]x[/red]\[blue]y\[/]:boom:"
+        device.say(device.start(), text)
+        listed = shop_front.installation.command("conversation", "list", "-w", shop_front.id)
+        assert text in listed.stdout
+
     def test_are_taken_answered_and_resolved(self, shop_front: Workspace, bot: FakeBot) -> None:
         answered_by_bot(shop_front, bot)
         device = anonymous(shop_front)

@@ -178,11 +178,14 @@ class TestContacts:
         cli("contact", "merge", unverified, ids[2], *of).refused("conflict", names="verified")
 
     def test_are_strangers_text_on_the_terminal(self, cli: Cli, workspace: Workspace) -> None:
-        """Neither rich's markup nor escape sequences of a contact's name may work."""
-        _, contact_id = workspace.sign_in(name="[red]x[/red]\x1b[31m\r\n\x07[link=http://e]y", chat_context="a\x9b2J")
+        """Neither rich's markup nor escape sequences may work in a contact's name or in the name of a member."""
+        name = r"[red]x[/red]\[blue]z\[/]" + "\x1b[31m\r\n\x07[link=http://e]y:boom:"
+        custom = {"\x1b]0;owned\x07[bold]k\\": "v"}
+        _, contact_id = workspace.sign_in(name=name, chat_context="a\x9b2J", custom_data=custom)
         outcome = cli("contact", "show", contact_id, "-w", workspace.id)
-        assert "[red]x[/red]" in outcome.stdout
-        assert "[link=http://e]y" in outcome.stdout
+        assert r"[red]x[/red]\[blue]z\[/]" in outcome.stdout
+        assert "[link=http://e]y:boom:" in outcome.stdout
+        assert "\ufffd]0;owned\ufffd[bold]k\\=v" in outcome.stdout
         assert not {"\x1b", "\x07", "\x9b", "\r"} & set(outcome.stdout)
 
 

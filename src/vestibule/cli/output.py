@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from vestibule import times
 
@@ -32,7 +33,7 @@ def print_result(value: Mapping[str, Value], *, as_json: bool) -> None:
     width = max(map(len, value), default=0)
     for name, member in value.items():
         # A key is shown once, on a narrow screen too: no line is cut or folded.
-        console.print(f"[bold]{name:<{width}}[/bold]  {_text(member)}", soft_wrap=True)
+        console.print(Text.assemble((_printable(name).ljust(width), "bold"), "  ", _text(member)), soft_wrap=True)
 
 
 def print_list(items: Sequence[Mapping[str, Value]], columns: Sequence[str], *, as_json: bool, empty: str) -> None:
@@ -47,7 +48,7 @@ def print_list(items: Sequence[Mapping[str, Value]], columns: Sequence[str], *, 
     for column in columns:
         table.add_column(column.replace("_", " "), no_wrap=column != "message")
     for item in items:
-        table.add_row(*(_text(item.get(column)) for column in columns))
+        table.add_row(*(Text(_text(item.get(column))) for column in columns))
     # Ids are for copying: they are never cut or folded, on a narrow screen either.
     Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(table, soft_wrap=True)
 
@@ -58,8 +59,13 @@ def _text(value: Value) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}={_text(member)}" for name, member in value.items()) or "-"
+        return ", ".join(f"{_printable(name)}={_text(member)}" for name, member in value.items()) or "-"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(_text(member) for member in value) or "-"
-    # A contact's name is a stranger's text: neither rich's markup nor a terminal's escape sequences may work in it.
-    return "".join(character if character.isprintable() else "\ufffd" for character in str(value)).replace("[", "\\[")
+    return _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    """A contact's name is a stranger's text, and so is the name of a claim: no escape sequence of a terminal's may work
+    in it. Rich's markup does not, as it is never given data but in a `Text`."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
