@@ -182,6 +182,42 @@ def test_the_command_takes_secrets_from_a_file_only(
 
 
 @pytest.mark.parametrize(
+    "changed",
+    [
+        "issuer=https://elsewhere.example.com",
+        "endpoints.introspection=https://elsewhere.example.com/introspect",
+        "introspection_client.client_id=others",
+    ],
+)
+def test_the_command_sends_a_known_secret_to_no_other_server(
+    installation: Installation, workspace: Workspace, provider: int, tmp_path: Path, changed: str
+) -> None:
+    """One that was meant for a server is not shown to another, as in the admin API and in the dashboard."""
+    change = ("provider", "update", str(provider), "-w", workspace.id, "--json", "--set", changed)
+    before = installation.run(identity_providers.get(installation.desk, workspace.id, provider))
+    installation.command(*change).refused("invalid_request", names="client_secret: must be given again")
+    assert installation.run(identity_providers.get(installation.desk, workspace.id, provider)) == before
+    path = tmp_path / "secret.json"
+    path.write_text('{"introspection_client": {"client_secret": "for elsewhere"}}', encoding="utf-8")
+    assert installation.command(*change, "--settings", str(path)).exit_code == 0
+    after = installation.run(identity_providers.get(installation.desk, workspace.id, provider))
+    assert after.introspection_client.client_secret == "for elsewhere"
+
+
+def test_the_command_keeps_a_shared_secret_as_long_as_it_is_used(
+    installation: Installation, workspace: Workspace
+) -> None:
+    shared = "k7Qw2!zR9@pL4#xV8$mN1%bC6^tY3&dF5*gH0"
+    given = settings("shared", algorithms=("HS256",), shared_secret=shared)
+    number = installation.run(identity_providers.add(installation.desk, workspace.id, given)).id
+    change = ("provider", "update", str(number), "-w", workspace.id, "--json", "--set")
+    for line, kept in (("name=Renamed", shared), ('algorithms=["ES256"]', "")):
+        assert installation.command(*change, line).exit_code == 0
+        after = installation.run(identity_providers.get(installation.desk, workspace.id, number))
+        assert after.shared_secret == kept
+
+
+@pytest.mark.parametrize(
     ("given", "told"),
     [
         ((), ("invalid_option", 2, "--set")),

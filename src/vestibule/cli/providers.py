@@ -117,7 +117,11 @@ def update(
         fail("invalid_option", "give what to change: --set NAME=VALUE or --settings FILE", as_json=as_json, exit_code=2)
 
     def changed(known: IdentityProvider) -> IdentityProvider:
-        return msgspec.convert(_without_none(_merged(msgspec.to_builtins(known), document)), IdentityProvider)
+        # Without its secrets: whether a kept one may go where the settings now say is not decided here.
+        client = msgspec.structs.replace(known.introspection_client, client_secret="")
+        shown = msgspec.structs.replace(known, introspection_client=client, shared_secret="")
+        wanted = msgspec.convert(_without_none(_merged(msgspec.to_builtins(shown), document)), ProviderSettings)
+        return identity_providers.with_known_secrets(known, wanted)
 
     try:
         made = at_the_desk(lambda desk: identity_providers.update(desk, workspace, provider, changed), as_json=as_json)
