@@ -154,6 +154,7 @@ _LONG_FILES = frozenset(
         "test_widget_visibility.py",
         "test_workspace_file.py",
         "test_workspace_file_whole.py",
+        "test_workspace_round_trip.py",
     }
 )
 # A worker takes a whole file. What takes minutes comes first: whoever began it last would keep the others waiting.

@@ -156,17 +156,19 @@ def for_a_file(tree: Tree, customer_id: str) -> Tree:
     """The sections of a file: arrays as such, a reference in the place of each secret, nothing empty."""
     tree = {**tree, "workspace": {"customer_id": customer_id, **tree["workspace"]}}
     tree.pop("provider_order", None)
-    timeout = tree["responder"].get("timeout_ms")
-    # The secrets that sign stay where they are: a file need not name them.
-    left_out = {"timeout_ms", "secrets"}
-    tree["responder"] = {name: value for name, value in tree["responder"].items() if name not in left_out}
+    tree["responder"] = _without_secrets(tree["responder"])
+    timeout = tree["responder"].pop("timeout_ms", None)
     if timeout is not None:
         tree["responder"]["timeout"] = span_text(timeout)
-    tree["auth_endpoint"] = {name: value for name, value in tree["auth_endpoint"].items() if name not in left_out}
+    tree["auth_endpoint"] = _without_secrets(tree["auth_endpoint"])
     for section, by in ARRAYS.items():
-        tables = tree[section].items()
-        tree[section] = [{by: key, **{n: v for n, v in each.items() if n not in left_out}} for key, each in tables]
+        tree[section] = [{by: key, **_without_secrets(each)} for key, each in tree[section].items()]
     return {name: _referring(name, value) for name, value in tree.items() if value}
+
+
+def _without_secrets(table: Tree) -> Tree:
+    """Those that sign stay where they are: a file need not name them."""
+    return {name: value for name, value in table.items() if name != "secrets"}
 
 
 def is_secret(place: str, value: Any) -> bool:
