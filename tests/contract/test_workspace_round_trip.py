@@ -243,3 +243,38 @@ def test_an_export_has_every_member_and_changes_nothing(workspace: Workspace, fi
         if (absent := {*type_.__struct_fields__} - NOT_WRITTEN - {m for table in tables[name] for m in table})
     }
     assert not missing, "a member that the file above or the export does not know"
+
+
+def test_a_default_that_is_written_out_is_no_difference(workspace: Workspace, tmp_path: Path) -> None:
+    installation, own = workspace.installation, ("-w", workspace.id)
+    action = '[[actions]]\nname = "look"\nmethod = "GET"\nurl_template = "https://api.example.com/"\n'
+    provider = '[[identity_providers]]\nname = "a"\nissuer = "https://id.example.com"\nclient_ids = ["shop"]\n'
+    (tmp_path / "short.toml").write_text(f"{action}{provider}", encoding="utf-8")
+    (tmp_path / "long.toml").write_text(
+        f"""{action}timeout_ms = 10000
+        {provider}leeway = 60
+        oldest_iat = 86400
+        claims = {{ subject = "sub" }}
+        endpoints = {{ jwks_uri = "" }}
+        [responder]
+        timeout = "60s"
+        [widget]
+        poll_seconds = 10.0
+        """,
+        encoding="utf-8",
+    )
+    installation.cli("workspace", "apply", str(tmp_path / "short.toml"), *own)
+    (tmp_path / "action.toml").write_text(f"{action}timeout_ms = 10000\n", encoding="utf-8")
+    assert installation.cli("action", "apply", str(tmp_path / "action.toml"), *own)["unchanged"] == ["look"]
+    diff = installation.command("workspace", "diff", str(tmp_path / "long.toml"), *own, "--json").json
+    assert diff["differences"] == []
+    [table] = _exported(workspace, tmp_path / "exported.toml")["identity_providers"]
+    assert table.keys() == {"name", "issuer", "client_ids"}
+
+
+def test_a_responder_that_has_only_an_address_is_what_its_export_says(workspace: Workspace, tmp_path: Path) -> None:
+    installation, own = workspace.installation, ("-w", workspace.id)
+    installation.cli("responder", "set", *own, "--kind", "none", "--url", "https://bot.example.com/")
+    _exported(workspace, tmp_path / "exported.toml")
+    diff = installation.command("workspace", "diff", str(tmp_path / "exported.toml"), *own, "--json").json
+    assert diff["differences"] == []

@@ -226,7 +226,8 @@ async def _put(
     """What it comes to: `created`, `changed` or `unchanged`."""
     members = {name: getattr(declaration, name) for name in ActionDeclaration.__struct_fields__}
     action = Action(workspace_id=workspace_id, id=known.id if known is not None else new_id(), **members)
-    if known is not None and to_json(known) == to_json(action):
+    # As texts, for in a schema 1 is not true; all members, for one that is written out may be its default.
+    if known is not None and to_json(msgspec.structs.asdict(known)) == to_json(msgspec.structs.asdict(action)):
         return "unchanged"
     if not dry_run:
         await rows.put(desk.store, action, now_ms())

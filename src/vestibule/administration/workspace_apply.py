@@ -127,7 +127,7 @@ def _wanted(before: Tree, declared: Declared, *, prune: bool) -> tuple[Tree, lis
     if declared.retention is not None:
         after["retention"] = trees.retention(declared.retention)
     if declared.widget is not None:
-        after["widget"] = trees.widget(declared.widget)
+        after["widget"] = trees.plain(declared.widget)
     if declared.visitor_sessions is not None:
         addresses = declared.visitor_sessions
         after["visitor_sessions"] = {"allowed_addresses": list(addresses)} if addresses else {}

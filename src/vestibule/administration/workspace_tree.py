@@ -30,12 +30,10 @@ from vestibule.model.action import ActionDeclaration
 from vestibule.model.auth_endpoint import AuthEndpointSettings, Enforcement
 from vestibule.model.identity_provider import ProviderSettings
 from vestibule.model.queue import QueueSettings
-from vestibule.model.responder import WidgetSettings
 from vestibule.model.staff import Staff
 from vestibule.model.webhook import EventKind, EventNames, WebhookEndpoint
 from vestibule.model.workspace import Retention, Workspace
 from vestibule.responder import action_desk
-from vestibule.storage.json_columns import to_json
 from vestibule.times import span_text
 
 Tree = dict[str, Any]
@@ -67,7 +65,7 @@ async def tree_of(desk: Desk, workspace: Workspace) -> Tree:
         },
         "rate_limits": plain(workspace.rate_limits),
         "retention": retention(workspace.retention),
-        "widget": widget(await responders.read_widget(desk, workspace.id)),
+        "widget": plain(await responders.read_widget(desk, workspace.id)),
         "visitor_sessions": {"allowed_addresses": list(addresses)} if addresses else {},
         "responder": plain(await responders.read(desk, workspace.id)),
         "auth_endpoint": auth_endpoint(settings),
@@ -99,19 +97,25 @@ def name_of(endpoint: WebhookEndpoint) -> str:
 
 def plain(value: msgspec.Struct) -> Tree:
     """Without what has its default, so that absent and default are one. A list and a tuple are one as well."""
-    tree: Tree = msgspec.json.decode(to_json(value))
-    return tree
+    # Compared here: `omit_defaults` leaves out a number only where it is the default's very object.
+    members = {field.name: (getattr(value, field.name), field) for field in msgspec.structs.fields(value)}
+    return {name: _plain(member) for name, (member, field) in members.items() if member != _default(field)}
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return plain(value)
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return msgspec.to_builtins(value)
 
 
 def retention(value: Retention) -> Tree:
     return {name: span_text(milliseconds) for name, milliseconds in plain(value).items()}
-
-
-def widget(settings: WidgetSettings) -> Tree:
-    tree = plain(settings)
-    if "modes" in tree:
-        tree["modes"] = [{name: value for name, value in mode.items() if value is not None} for mode in tree["modes"]]
-    return tree
 
 
 def auth_endpoint(settings: AuthEndpointSettings) -> Tree:
