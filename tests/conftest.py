@@ -141,6 +141,7 @@ _LONG_FILES = frozenset(
         "test_token_exchange_method.py",
         "test_token_kind_confusion.py",
         "test_two_verifiers.py",
+        "test_unread_answers.py",
         "test_unverified_contacts.py",
         "test_unverified_reads_verified.py",
         "test_user_info_id_replay.py",

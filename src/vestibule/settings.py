@@ -274,6 +274,7 @@ class Settings:
     max_header_bytes: int = _setting(_whole(1024, 1_048_576), "32768", "Largest request line and headers together.")
     header_timeout: int = _setting(_duration("100ms", "5m"), "10s", "Time for the request line and headers to arrive.")
     body_timeout: int = _setting(_duration("100ms", "5m"), "15s", "Time for the body to arrive.")
+    answer_timeout: int = _setting(_duration("100ms", "5m"), "30s", "Time for a client to take more of an answer.")
     shutdown_timeout: int = _setting(_duration("0s", "5m"), "10s", "Time for requests under way when told to stop.")
     max_sockets: int = _setting(
         _whole(1, 1_000_000), "512", "Open WebSockets per client address and process; the mobile app opens many."

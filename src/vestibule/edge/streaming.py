@@ -1,4 +1,7 @@
-"""Sends an answer piece by piece for as long as somebody reads it; it must not know what the pieces are."""
+"""Sends an answer piece by piece for as long as somebody reads it; it must not know what the pieces are.
+
+Whether somebody still reads is told by the server, which ends the connection otherwise (`server/protocol.py`).
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,6 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 
 from vestibule.edge.http import ClientGone, Header, Reply, Request, Send, Write
-
-# A reader that takes nothing for this long holds a connection, and perhaps an open file, for no use.
-_READER_SECONDS = 30.0
 
 
 class StreamedReply(Reply):
@@ -68,13 +68,5 @@ class StreamedReply(Reply):
     async def _send_pieces(self, send: Send) -> None:
         async with contextlib.aclosing(self._pieces):
             async for piece in self._pieces:
-                await _within(send, {"type": "http.response.body", "body": piece, "more_body": True})
-        await _within(send, {"type": "http.response.body", "body": b""})
-
-
-async def _within(send: Send, message: dict[str, object]) -> None:
-    try:
-        async with asyncio.timeout(_READER_SECONDS):
-            await send(message)
-    except TimeoutError:
-        raise ClientGone from None
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})

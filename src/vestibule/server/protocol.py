@@ -1,14 +1,19 @@
-"""Bounds what a client can do before its request is complete, and refuses framing that two readers could understand
-differently; it must not read a request's meaning.
+"""Bounds what a client can do before its request is complete and while it is answered, and refuses framing that two
+readers could understand differently; it must not read a request's meaning.
 
 uvicorn has no limit on the size of headers or on the time they take when httptools parses them, so a client could
-hold memory and connections for ever (slow-header attack). Bodies are bounded where they are read (`edge/http.py`).
+hold memory and connections for ever (slow-header attack); nor on the time in which an answer is taken. Bodies are
+bounded where they are read (`edge/http.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import functools
+import sys
+import termios
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +21,8 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 Header = tuple[bytes, bytes]
+# Below this an answer is taken to hold memory and a connection, not to be read.
+_SLOWEST_BYTES_PER_SECOND = 1_024
 _PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
 
 
@@ -31,11 +38,13 @@ _TRAILERS = _Trailers()
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """uvicorn's protocol with a limit on the bytes and on the time of the request line and headers."""
+    """uvicorn's protocol with a limit on the bytes and on the time of the request line and headers, and on the time for
+    which an answer may be left unread."""
 
     # Set once per process, before the server starts: uvicorn makes one instance per connection, without arguments.
     max_header_bytes = 32_768
     header_timeout = 10.0
+    answer_timeout = 30.0
     # Where a connection may become a WebSocket. Everywhere else the wish to upgrade is ignored (RFC 9110 section 7.8).
     socket_path = b""
 
@@ -45,9 +54,14 @@ class BoundedHttp(HttpToolsProtocol):
         self._reading_head = True
         self._begun = False
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread = 0
+        self._unread_until: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # Paused means from here on: the client has not taken everything. Of what is left when a connection is closed,
+        # nothing else would tell.
+        transport.set_write_buffer_limits(0)
         self._arm()
 
     def shutdown(self) -> None:
@@ -58,7 +72,20 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._taken()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self.flow.pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        self._taken()
+        self.flow.resume_writing()
+
+    def handle_websocket_upgrade(self) -> None:
+        self.transport.set_write_buffer_limits()
+        super().handle_websocket_upgrade()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -146,7 +173,8 @@ class BoundedHttp(HttpToolsProtocol):
             return False
         # Behind a request that is still being answered, the answer would be written between the frames.
         cycle: RequestResponseCycle | None = self.cycle
-        return (cycle is None or cycle.response_complete) and super()._should_upgrade()
+        answered = (cycle is None or cycle.response_complete) and not self.flow.write_paused
+        return answered and super()._should_upgrade()
 
     def _unsupported_upgrade_warning(self) -> None:
         """Nothing: anybody may ask for it, as often as they like, and is answered in HTTP."""
@@ -188,6 +216,30 @@ class BoundedHttp(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _watch(self) -> None:
+        self._unread = self._left_unread()
+        self._unread_until = self.loop.call_later(self.answer_timeout, self._look_at_reader)
+
+    def _taken(self) -> None:
+        if self._unread_until is not None:
+            self._unread_until.cancel()
+            self._unread_until = None
+
+    def _look_at_reader(self) -> None:
+        """A slow client may go on, however large the answer; one that only holds on may not."""
+        if self._unread - self._left_unread() < self.answer_timeout * _SLOWEST_BYTES_PER_SECOND:
+            self.transport.abort()  # to close it would wait for the client
+        else:
+            self._watch()
+
+    def _left_unread(self) -> int:
+        """Also what the system holds for the client. It may be megabytes, and for as long as it takes to send a third
+        of them the system takes nothing from us."""
+        held = bytearray(4)
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, held)
+        return self.transport.get_write_buffer_size() + int.from_bytes(held, sys.byteorder)
 
     def _too_slow(self) -> None:
         self._deadline = None

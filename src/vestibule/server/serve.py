@@ -41,6 +41,7 @@ def create_app() -> Application:
     configure_logging(settings.log_level, log)
     BoundedHttp.max_header_bytes = settings.max_header_bytes
     BoundedHttp.header_timeout = settings.header_timeout / 1000
+    BoundedHttp.answer_timeout = settings.answer_timeout / 1000
     BoundedHttp.socket_path = SOCKET_PATH
     # What is loaded by now lives as long as the process: the collector need not look at it again. Collecting less often
     # suits a server whose garbage is mostly freed by counting references.
