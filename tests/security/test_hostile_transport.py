@@ -180,6 +180,30 @@ class TestEndlessHeaders:
                 [answer] = answers(strict.base_url, request)
                 assert answer.status in {414, 431}
 
+    @pytest.mark.parametrize("cut", [None, 60_000], ids=["whole", "in two pieces"])
+    def test_behind_another_request_are_refused_as_well(
+        self, workspace: Workspace, strict: RunningServer, cut: int | None
+    ) -> None:
+        """They may begin in the middle of what is read at once, and end there."""
+        first = workspace.raw(workspace.authorization, body=b'{"email":"good@example.com","name":"Good"}')
+        both = first + workspace.raw(workspace.authorization, b"X: " + b"a" * 70_000)
+        pieces = [both] if cut is None else [both[:cut], both[cut:]]
+        with workspace.unharmed(url=strict.base_url):
+            statuses = [answer.status for answer in answers(strict.base_url, *pieces, delay=0.1)]
+            assert statuses in ([200, 431], [431]), statuses
+
+    def test_nobody_pays_for_what_came_before(self, workspace: Workspace, strict: RunningServer) -> None:
+        """Neither a body nor other requests count for the headers behind them."""
+        first = workspace.raw(workspace.authorization, body=b'{"email":"good@example.com","name":"Good"}')
+        padded = workspace.raw(workspace.authorization, body=b'{"email":"good@example.com"}' + b" " * 40_000)
+        for front in (first * 100, padded, first * 100 + padded):
+            end = len(front) + len(first) // 2
+            whole = front + first + first
+            count = whole.count(b"POST ")
+            for pieces in ([whole], [whole[:end], whole[end:]]):
+                statuses = [answer.status for answer in answers(strict.base_url, *pieces, delay=0.1)]
+                assert statuses == [200] * count
+
     def test_headers_up_to_the_limit_are_read(self, workspace: Workspace, strict: RunningServer) -> None:
         request = workspace.raw(workspace.authorization, b"X: " + b"a" * 32_000)
         assert exchange(strict.base_url, request).status == 200

@@ -53,6 +53,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_bytes = 0
         self._reading_head = True
         self._begun = False
+        self._behind = False
         self._deadline: asyncio.TimerHandle | None = None
         self._unread = 0
         self._unread_until: asyncio.TimerHandle | None = None
@@ -98,6 +99,7 @@ class BoundedHttp(HttpToolsProtocol):
         if self._reading_head and self._head_bytes > self.max_header_bytes:
             self._refuse_large_head()
         elif self._begun and self._deadline is None:
+            self._behind = self._head_bytes == 0
             self._arm()
 
     def on_message_begin(self) -> None:
@@ -110,8 +112,10 @@ class BoundedHttp(HttpToolsProtocol):
         self._disarm()
         if self.transport.is_closing():
             return
-        if at_most > self.max_header_bytes and self._head_size() > self.max_header_bytes:
-            self._refuse_large_head()  # the whole head came in one piece
+        # Most come in one small piece. What began in the middle of one, behind another request, was not counted.
+        small = 0 < at_most <= self.max_header_bytes and not self._behind
+        if not small and self._head_size() > self.max_header_bytes:
+            self._refuse_large_head()
             return
         problem = self._framing_problem()
         if problem:
