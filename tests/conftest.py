@@ -117,6 +117,7 @@ _LONG_FILES = frozenset(
         "test_proof_leak.py",
         "test_provider_changes.py",
         "test_provider_dry_run.py",
+        "test_purging.py",
         "test_puzzel_authenticate.py",
         "test_puzzel_connect.py",
         "test_puzzel_endings.py",

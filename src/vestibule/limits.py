@@ -37,7 +37,8 @@ class Totals(Protocol):
 
     async def read(self, workspace_id: str, bucket: str, minute: int) -> int: ...
 
-    async def purge(self, before_minute: int) -> None: ...
+    async def purge(self, before_minute: int) -> bool:
+        """Deletes some of the minutes before; whether there may be more."""
 
 
 class Allowance(msgspec.Struct, frozen=True):
@@ -75,6 +76,7 @@ class RateLimiter:
         self._buckets: dict[tuple[str, str], _Bucket] = {}
         self._here: dict[tuple[str, str], _Bucket] = {}
         self._swept = self._purged = 0
+        self._more_to_purge = False
 
     async def take(self, workspace_id: str, name: str, limit: int) -> Allowance:
         """Counts one request. Raises RateLimited, and StorageUnavailable where the others cannot be asked."""
@@ -132,9 +134,10 @@ class RateLimiter:
                 await self._meet(bucket, None)
             elif 0 <= bucket.minute < minute - 1 and bucket.syncing is None:  # else somebody is about to count on it
                 del self._buckets[key]
-        if abs(minute - self._purged) >= _PURGE_EVERY_MINUTES:
+        if self._more_to_purge or abs(minute - self._purged) >= _PURGE_EVERY_MINUTES:
             self._purged = minute
-            await self._totals.purge(minute - 2)
+            # Some at each meeting, for the next meeting does not wait.
+            self._more_to_purge = await self._totals.purge(minute - 2)
 
     async def _meet(self, bucket: _Bucket, limit: int | None) -> None:
         """Exchanges counts with the other processes; requests that need it at the same time share one exchange, and its

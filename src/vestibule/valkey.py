@@ -50,7 +50,7 @@ class Totals(Protocol):
 
     async def read(self, workspace_id: str, bucket: str, minute: int) -> int: ...
 
-    async def purge(self, before_minute: int) -> None: ...
+    async def purge(self, before_minute: int) -> bool: ...
 
 
 def _connect(url: str, ca_file: str, *, connections: int) -> Redis:
@@ -100,8 +100,8 @@ class ValkeyTotals:
             return await self._otherwise.read(workspace_id, bucket, minute)
         return total
 
-    async def purge(self, before_minute: int) -> None:
-        await self._otherwise.purge(before_minute)  # here they end by themselves
+    async def purge(self, before_minute: int) -> bool:
+        return await self._otherwise.purge(before_minute)  # here they end by themselves
 
     async def check(self) -> str:
         """What is wrong with the server, or nothing. Without the library's words, which may quote the address."""

@@ -60,6 +60,15 @@ def _explain(url: str) -> dict[str, str]:
     return failures
 
 
+def test_what_deletes_by_age_deletes_a_batch() -> None:
+    """Else a backlog takes longer than a statement may, for ever."""
+    # The audit's goes by its own numbers, piece by piece (administration/audit.py).
+    purges = {name: made for name, made in REGISTRY.items() if made.sqlite.startswith("DELETE") and "purge" in name}
+    assert len(purges) > 10
+    unbounded = {name for name, made in purges.items() if " LIMIT " not in made.sqlite}
+    assert unbounded == {"attached_identities.purge", "audit_entries.purge"}
+
+
 def test_the_hot_look_ups_go_by_their_whole_key_before_anything_was_analysed(database_url: str, engine: str) -> None:
     found = plans.measure(engine, database_url, rows=500)
     assert [plan for plan in (*found.new_plans, *found.plans) if not plan.indexed] == []

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from vestibule.administration import workspaces
+from vestibule.administration.attempts import attempt
 from vestibule.administration.desk import Desk
 from vestibule.audit.chain import PURGED, Break, Verifier
 from vestibule.audit.log import append_work
@@ -27,6 +28,9 @@ from vestibule.times import rfc3339
 
 LARGEST_PAGE = 500
 _PIECE = 1_000
+_DELETED_TOGETHER = 5_000
+# Between two deletions, so that others' writes find their turn.
+_BREATH_SECONDS = 0.05
 # What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection), tab and line ends among them.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 # Where commas are for decimals, spreadsheets cut at semicolons, quoted or not: there a value's middle begins a cell.
@@ -163,14 +167,8 @@ async def purge(desk: Desk) -> int:
     kept |= {each.id: kept_for(desk.settings, each.retention).audit for each in await workspaces.list_all(desk)}
     total = 0
     for workspace_id, retention in kept.items():
-        before = now_ms() - retention
         await _breathe()
-        # Seldom, for each purge is an entry itself.
-        if not await _has_older(desk, workspace_id, before - min(DAY_MS, retention // 10)):
-            continue
-        total += await _purge_one(desk, workspace_id, before)
-        await counts.purge(desk.store, workspace_id, before // HOUR_MS)
-        await unverified_counts.purge(desk.store, workspace_id, before // HOUR_MS)
+        total += await attempt("a workspace's old audit entries", _purge_one(desk, workspace_id, retention)) or 0
     return total
 
 
@@ -203,11 +201,27 @@ def _harmless(value: object) -> object:
     return f"'{inside}" if inside.startswith(_FORMULA) else inside
 
 
-async def _purge_one(desk: Desk, workspace_id: str, before: int) -> int:
+async def _purge_one(desk: Desk, workspace_id: str, retention: int) -> int:
+    before = now_ms() - retention
+    # Seldom, for each purge is an entry itself.
+    if not await _has_older(desk, workspace_id, before - min(DAY_MS, retention // 10)):
+        return 0
+    total = 0
+    while end := await _end_of_old(desk, workspace_id, before):
+        total += await _purge_to(desk, workspace_id, end)
+        await asyncio.sleep(_BREATH_SECONDS)
+    await counts.purge(desk.store, workspace_id, before // HOUR_MS)
+    await unverified_counts.purge(desk.store, workspace_id, before // HOUR_MS)
+    return total
+
+
+async def _end_of_old(desk: Desk, workspace_id: str, before: int) -> StoredEntry | None:
+    """The last entry that is too old, or of the first ones if they are many: what is deleted at once must be little
+    enough for a transaction that may last as long as a statement."""
     head = await rows.head(desk.store, workspace_id)
-    last: StoredEntry | None = None
-    after = head.purged_seq
-    while piece := await rows.chain(desk.store, workspace_id, after=after, to=head.seq, most=_PIECE):
+    last, after = None, head.purged_seq
+    most = after + _DELETED_TOGETHER
+    while piece := await rows.chain(desk.store, workspace_id, after=after, to=min(head.seq, most), most=_PIECE):
         # Up to the first that is young enough: clocks of two nodes differ a little, and no gap may come about.
         old = piece[: _first_young(piece, before)]
         last = old[-1] if old else last
@@ -215,9 +229,10 @@ async def _purge_one(desk: Desk, workspace_id: str, before: int) -> int:
             break
         after = piece[-1].seq
         await _breathe()
-    if last is None:
-        return 0
-    end = last
+    return last
+
+
+async def _purge_to(desk: Desk, workspace_id: str, end: StoredEntry) -> int:
     entry = AuditEntry(
         workspace_id=workspace_id,
         kind=AuditKind.ADMINISTRATION,

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 
+from vestibule.administration.attempts import attempt
 from vestibule.administration.staff_sessions import LONGEST_MS
 from vestibule.clock import DAY_MS, SECOND_MS, SteadyClock, now_ms
-from vestibule.errors import VestibuleError
 from vestibule.runtime import Runtime
 from vestibule.storage import attached_identities, socket_rooms, spent_tokens, staff
 
 _JITTER = 0.3
 # A verified contact's token, by its setting's bounds, with a day for clocks that differ.
 LONGEST_TOKEN_MS = 31 * DAY_MS
-_log = logging.getLogger(__name__)
 
 
 async def run(runtime: Runtime) -> None:
@@ -28,21 +26,18 @@ async def run(runtime: Runtime) -> None:
         now = now_ms()  # before the clock is looked at: it may jump while the sweep is under way
         if not clock.is_steady():
             continue  # retention.py says so
-        try:
-            await sweep(runtime, now)
-        except VestibuleError as error:
-            _log.warning("what has run out cannot be deleted: %s", error.code)
-        except Exception:
-            _log.exception("sweeping failed unexpectedly")
+        await sweep(runtime, now)
 
 
 async def sweep(runtime: Runtime, now: int) -> None:
-    """Once. Raises StorageUnavailable."""
-    await runtime.pending_identities.purge()
-    await runtime.visitor_sessions.purge()
-    await runtime.token_endings.purge(now - LONGEST_TOKEN_MS)
+    """Once, each by itself."""
+    store = runtime.store
+    await attempt("proofs that ran out", runtime.pending_identities.purge())
+    await attempt("visitor sessions that ran out", runtime.visitor_sessions.purge())
+    await attempt("endings of tokens that are over", runtime.token_endings.purge(now - LONGEST_TOKEN_MS))
     # For as long as their visitors may come back they say whose a conversation is.
-    await attached_identities.purge(runtime.store, now - runtime.settings.visitor_session_lifetime)
-    await spent_tokens.purge(runtime.store, now)
-    await socket_rooms.purge(runtime.store, now)
-    await staff.purge(runtime.store, sessions_before=now - LONGEST_MS, now=now)
+    before = now - runtime.settings.visitor_session_lifetime
+    await attempt("attached identities that ran out", attached_identities.purge(store, before))
+    await attempt("spent tokens that are over", spent_tokens.purge(store, now))
+    await attempt("rooms that ran out", socket_rooms.purge(store, now))
+    await attempt("staff's sessions that are over", staff.purge(store, sessions_before=now - LONGEST_MS, now=now))

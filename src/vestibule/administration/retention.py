@@ -14,10 +14,10 @@ import random
 import msgspec
 
 from vestibule.administration import audit, workspaces
+from vestibule.administration.attempts import attempt
 from vestibule.administration.desk import Desk
 from vestibule.clock import SECOND_MS, SteadyClock, now_ms
 from vestibule.conversations.files import delete_attached, delete_files_of
-from vestibule.errors import VestibuleError
 from vestibule.model.audit import INSTALLATION
 from vestibule.model.workspace import Retention
 from vestibule.storage import conversations, erasure
@@ -76,18 +76,16 @@ async def run(desk: Desk) -> None:
         if not clock.is_steady():
             _log.warning("the clock has jumped: for a day nothing is purged")
             continue
-        try:
-            purged = await purge(desk)
-            await audit.purge(desk)
-        except VestibuleError as error:
-            _log.warning("expired contacts cannot be purged: %s", error.code)
-        except Exception:
-            _log.exception("purging failed unexpectedly")
-        else:
-            if purged.contacts or purged.conversations:
-                detail = f"{purged.contacts} contacts, {purged.conversations} conversations"
-                await desk.record("retention.purge", INSTALLATION, detail=detail)
-                _log.info("purged %s contacts with %s conversations", purged.contacts, purged.conversations)
+        await attempt("expired contacts", _purge_and_tell(desk))
+        await attempt("old audit entries", audit.purge(desk))
+
+
+async def _purge_and_tell(desk: Desk) -> None:
+    purged = await purge(desk)
+    if purged.contacts or purged.conversations:
+        detail = f"{purged.contacts} contacts, {purged.conversations} conversations"
+        _log.info("purged %s contacts with %s conversations", purged.contacts, purged.conversations)
+        await desk.record("retention.purge", INSTALLATION, detail=detail)
 
 
 async def _purge_closed(desk: Desk, workspace_id: str, before: int, *, dry_run: bool) -> Purged:

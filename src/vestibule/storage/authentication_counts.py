@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from vestibule.storage.purging import delete_in_batches, purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Store, Work, query
 
@@ -77,11 +78,15 @@ SERIES_OF_DAYS = {
     )
     for column in DIMENSIONS
 }
-PURGE_DAYS = statement(
-    "authentication_days.purge", "DELETE FROM authentication_days WHERE workspace_id = $1 AND day < $2"
+PURGE_DAYS = purging(
+    "authentication_days",
+    "workspace_id, day, method, outcome, code, origin, key_id",
+    "workspace_id = $1 AND day < $2 ORDER BY day",
 )
-PURGE = statement(
-    "authentication_counts.purge", "DELETE FROM authentication_counts WHERE workspace_id = $1 AND hour < $2"
+PURGE = purging(
+    "authentication_counts",
+    "workspace_id, hour, method, outcome, code, origin, key_id",
+    "workspace_id = $1 AND hour < $2 ORDER BY hour",
 )
 
 
@@ -148,5 +153,5 @@ async def series(
 
 
 async def purge(store: Store, workspace_id: str, before_hour: int) -> None:
-    await store.write(PURGE, workspace_id, before_hour)
-    await store.write(PURGE_DAYS, workspace_id, before_hour // DAY_HOURS)
+    await delete_in_batches(store, PURGE, workspace_id, before_hour)
+    await delete_in_batches(store, PURGE_DAYS, workspace_id, before_hour // DAY_HOURS)

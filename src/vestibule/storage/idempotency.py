@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from vestibule.storage.purging import purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Store
 
@@ -34,7 +35,7 @@ FORGET = statement(
     WHERE workspace_id = $1 AND admin_key_id = $2 AND name_hash = $3 AND sealed_answer IS NULL AND created_at < $4
     """,
 )
-PURGE = statement("idempotency_keys.purge", "DELETE FROM idempotency_keys WHERE created_at < $1")
+PURGE = purging("idempotency_keys", "workspace_id, admin_key_id, name_hash", "created_at < $1 ORDER BY created_at")
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -70,4 +71,5 @@ async def forget(store: Store, place: Place, before: int) -> None:
 
 
 async def purge(store: Store, before: int) -> None:
+    """A batch of what is older: a request waits for it, and with each comes the next."""
     await store.write(PURGE, before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from vestibule.storage.purging import delete_in_batches, purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Query, Row, Store, query
 
@@ -40,9 +41,7 @@ END = statement(
     DELETE FROM pending_identities WHERE workspace_id = $1 AND bound_conversation = $2 AND bound_visitor = $3
     """,
 )
-PURGE = statement(
-    "pending_identities.purge", "DELETE FROM pending_identities WHERE expires_at < $1 RETURNING workspace_id"
-)
+PURGE = purging("pending_identities", "workspace_id, user_info_id_hash", "expires_at < $1 ORDER BY expires_at")
 
 
 class PendingRow(msgspec.Struct, frozen=True):
@@ -107,7 +106,7 @@ def end(workspace_id: str, conversation: str, visitor: str) -> Query:
 
 async def purge(store: Store, before: int) -> int:
     """Deletes what expired before a moment; how many."""
-    return len(await store.write(PURGE, before))
+    return await delete_in_batches(store, PURGE, before)
 
 
 def _from_row(row: Row) -> Claimed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vestibule.storage.purging import BATCH, purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Store
 
@@ -18,7 +19,7 @@ READ = statement(
     "rate_totals.read",
     "SELECT $slot, used FROM rate_totals WHERE workspace_id = $1 AND bucket = $2 AND minute = $3",
 )
-PURGE = statement("rate_totals.purge", "DELETE FROM rate_totals WHERE minute < $1")
+PURGE = purging("rate_totals", "workspace_id, bucket, minute", "minute < $1")
 
 
 class DatabaseTotals:
@@ -37,5 +38,5 @@ class DatabaseTotals:
         rows = await self._store.read(READ, workspace_id, bucket, minute)
         return int(rows[0][0]) if rows else 0
 
-    async def purge(self, before_minute: int) -> None:
-        await self._store.write(PURGE, before_minute)
+    async def purge(self, before_minute: int) -> bool:
+        return len(await self._store.write(PURGE, before_minute)) == BATCH

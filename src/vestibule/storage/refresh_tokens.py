@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from vestibule.storage.purging import delete_in_batches, purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Query, Store, Work, query
 
@@ -24,7 +25,7 @@ USE = statement(
     """,
 )
 END = statement("refresh_tokens.end", "DELETE FROM refresh_tokens WHERE workspace_id = $1 AND visitor_id = $2")
-PURGE = statement("refresh_tokens.purge", "DELETE FROM refresh_tokens WHERE expires_at < $1 RETURNING workspace_id")
+PURGE = purging("refresh_tokens", "workspace_id, token_hash", "expires_at < $1 ORDER BY expires_at")
 
 
 class RefreshRow(msgspec.Struct, frozen=True):
@@ -84,4 +85,4 @@ async def end_now(store: Store, workspace_id: str, visitor_id: str) -> None:
 
 async def purge(store: Store, before: int) -> int:
     """Deletes what ran out before a moment; how many."""
-    return len(await store.write(PURGE, before))
+    return await delete_in_batches(store, PURGE, before)

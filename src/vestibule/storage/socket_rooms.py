@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vestibule.storage.purging import delete_in_batches, purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Store
 
@@ -18,7 +19,7 @@ FIND = statement(
     "socket_rooms.find",
     "SELECT sealed_token FROM socket_rooms WHERE workspace_id = $1 AND room_hash = $2 AND expires_at > $3",
 )
-PURGE = statement("socket_rooms.purge", "DELETE FROM socket_rooms WHERE expires_at < $1 RETURNING workspace_id")
+PURGE = purging("socket_rooms", "workspace_id, room_hash", "expires_at < $1 ORDER BY expires_at")
 
 
 def sealing_context(workspace_id: str, room_hash: str) -> str:
@@ -48,4 +49,4 @@ async def find(store: Store, workspace_id: str, room_hash: str, now: int) -> str
 
 async def purge(store: Store, before: int) -> int:
     """Deletes what was over before a moment; how many."""
-    return len(await store.write(PURGE, before))
+    return await delete_in_batches(store, PURGE, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vestibule.clock import DAY_MS, HOUR_MS, now_ms
+from vestibule.storage.purging import delete_in_batches, purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Store
 
@@ -14,7 +15,7 @@ SPEND = statement(
     ON CONFLICT (workspace_id, fingerprint) DO NOTHING RETURNING fingerprint
     """,
 )
-PURGE = statement("spent_tokens.purge", "DELETE FROM spent_tokens WHERE expires_at < $1 RETURNING workspace_id")
+PURGE = purging("spent_tokens", "workspace_id, fingerprint", "expires_at < $1 ORDER BY expires_at")
 # Beyond a token's own end: what leeway and other clocks might make of it.
 _GRACE_MS = HOUR_MS
 # Longer than any provider may let a token live here; what does not say when it ends is remembered for so long.
@@ -33,4 +34,4 @@ async def spend(store: Store, workspace_id: str, fingerprint: str, expires_at: i
 
 async def purge(store: Store, now: int) -> int:
     """Deletes what could not be used any more anyway; how many."""
-    return len(await store.write(PURGE, now))
+    return await delete_in_batches(store, PURGE, now)

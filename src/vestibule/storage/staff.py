@@ -9,6 +9,7 @@ from vestibule.model.staff import Role, Staff, StaffSession
 from vestibule.model.workspace import Workspace
 from vestibule.storage import workspaces
 from vestibule.storage.conditional import TAKE_TURN
+from vestibule.storage.purging import delete_in_batches, purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Row, Store, Value, Work, query
 
@@ -81,7 +82,7 @@ END_SESSION = statement(
 END_SESSIONS_OF = statement(
     "staff_sessions.end_all", "DELETE FROM staff_sessions WHERE workspace_id = $1 AND staff_id = $2"
 )
-PURGE_SESSIONS = statement("staff_sessions.purge", "DELETE FROM staff_sessions WHERE created_at < $1")
+PURGE_SESSIONS = purging("staff_sessions", "workspace_id, secret_hash", "created_at < $1 ORDER BY created_at")
 INSERT_LINK = statement(
     "staff_links.insert",
     "INSERT INTO staff_links (workspace_id, secret_hash, staff_id, expires_at) VALUES ($1, $2, $3, $4)",
@@ -138,7 +139,7 @@ BOUND = statement(
 DELETE_SUBJECTS_OF = statement(
     "staff_subjects.delete", "DELETE FROM staff_subjects WHERE workspace_id = $1 AND home_id = $2 AND staff_id = $3"
 )
-PURGE_LINKS = statement("staff_links.purge", "DELETE FROM staff_links WHERE expires_at < $1")
+PURGE_LINKS = purging("staff_links", "workspace_id, secret_hash", "expires_at < $1 ORDER BY expires_at")
 
 
 async def insert(store: Store, staff: Staff, email_key: str) -> None:
@@ -331,8 +332,8 @@ async def use_link(store: Store, workspace_id: str, secret_hash: str, password_h
 
 async def purge(store: Store, *, sessions_before: int, now: int) -> None:
     """Deletes sessions that began before a moment, and links that have run out."""
-    await store.write(PURGE_SESSIONS, sessions_before)
-    await store.write(PURGE_LINKS, now)
+    await delete_in_batches(store, PURGE_SESSIONS, sessions_before)
+    await delete_in_batches(store, PURGE_LINKS, now)
 
 
 def _end(workspace_id: str, staff_id: str) -> Work[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from vestibule.storage.purging import delete_in_batches, purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Query, Store, query
 
@@ -29,11 +30,10 @@ OF_CONTACT = statement(
 )
 # A token that had an end of its own is over by it, so it needs no other. A contact's ending stays: an unverified
 # visitor's token has none. So does that of one such token.
-PURGE = statement(
-    "token_endings.purge",
-    """
-    DELETE FROM token_endings WHERE created_at < $1 AND token_id <> '' AND issued_before <> $2 RETURNING workspace_id
-    """,
+PURGE = purging(
+    "token_endings",
+    "workspace_id, contact_id, token_id",
+    "created_at < $1 AND token_id <> '' AND issued_before <> $2 ORDER BY created_at",
 )
 # In place of a token's id, where no id that is made here can be: every token of a contact who is verified, each of
 # which has an end of its own; those of them that came of no known session of a provider; and what stands before a
@@ -73,4 +73,4 @@ async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[E
 
 async def purge(store: Store, before: int) -> int:
     """Deletes the endings of tokens with an end of their own that were noted before a moment; how many."""
-    return len(await store.write(PURGE, before, FOR_EVER))
+    return await delete_in_batches(store, PURGE, before, FOR_EVER)

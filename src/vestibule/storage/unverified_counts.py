@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from vestibule.storage.purging import delete_in_batches, purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Store, Work, query
 
@@ -26,7 +27,11 @@ SUM = statement(
     GROUP BY workspace_id, surface, step, reason, origin ORDER BY surface, step, reason, origin
     """,
 )
-PURGE = statement("unverified_counts.purge", "DELETE FROM unverified_counts WHERE workspace_id = $1 AND hour < $2")
+PURGE = purging(
+    "unverified_counts",
+    "workspace_id, hour, surface, step, reason, origin",
+    "workspace_id = $1 AND hour < $2 ORDER BY hour",
+)
 
 
 class UnverifiedKey(NamedTuple):
@@ -55,4 +60,4 @@ async def totals(
 
 
 async def purge(store: Store, workspace_id: str, before_hour: int) -> None:
-    await store.write(PURGE, workspace_id, before_hour)
+    await delete_in_batches(store, PURGE, workspace_id, before_hour)

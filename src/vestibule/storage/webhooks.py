@@ -12,6 +12,7 @@ from vestibule.model.conversation import Document
 from vestibule.model.webhook import EventKind, EventNames, WebhookEndpoint, WebhookEvent
 from vestibule.sealing import Sealer
 from vestibule.storage.json_columns import from_json, to_json
+from vestibule.storage.purging import delete_in_batches, purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Query, Row, Store, Work, query
 
@@ -102,7 +103,7 @@ REPLAY = statement(
     WHERE workspace_id = $1 AND endpoint_id = $2 AND died_at IS NOT NULL AND (id = $4 OR $4 = '') RETURNING id
     """,
 )
-PURGE = statement("webhooks.purge", "DELETE FROM webhook_deliveries WHERE died_at < $1")
+PURGE = purging("webhook_deliveries", "workspace_id, endpoint_id, id", "died_at < $1 ORDER BY died_at")
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -228,7 +229,7 @@ async def replay(store: Store, workspace_id: str, endpoint_id: str, now: int, ev
 
 async def purge(store: Store, before: int) -> None:
     """Forgets letters that died before then."""
-    await store.write(PURGE, before)
+    await delete_in_batches(store, PURGE, before)
 
 
 def _key(delivery: Delivery) -> tuple[str, str, str, str]:
