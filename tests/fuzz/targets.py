@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import random
 import re
@@ -19,11 +20,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tests.fixtures import sample_files
 from tests.fuzz.mutation import json_mutants, mutants
 from vestibule.auth_endpoint.question import Question
 from vestibule.auth_endpoint.reply import LONGEST_LIFE
 from vestibule.auth_endpoint.reply import read as read_reply
 from vestibule.auth_endpoint.user_token import ends_at, usable
+from vestibule.conversations.file_types import EXTENSIONS, media_type_of
 from vestibule.errors import (
     AuthBadResponse,
     AuthIdentityMissing,
@@ -254,6 +257,11 @@ def check_credential(octets: bytes) -> None:
         assert not pkce.is_challenge(text) or re.fullmatch(r"[A-Za-z0-9_-]{43}", text)
 
 
+def check_file(octets: bytes) -> None:
+    """An upload is of a type that is accepted, or of none."""
+    assert media_type_of(io.BytesIO(octets), len(octets), "a.csv") in {None, *EXTENSIONS}
+
+
 def _load(name: str) -> Any:
     return json.loads((VECTORS / name).read_text(encoding="utf-8"))
 
@@ -294,6 +302,11 @@ def _of_attacks() -> list[bytes]:
 
 def _of_suite() -> list[bytes]:
     return [base64.b64decode(item["base64"]) for item in _load("json/JSONTestSuite.json")["items"] if "base64" in item]
+
+
+def _of_files() -> tuple[bytes, ...]:
+    accepted = [content for content, _, _ in sample_files.ACCEPTED.values()]
+    return _short([*accepted, *sample_files.REFUSED.values()])
 
 
 def targets() -> dict[str, Target]:
@@ -358,4 +371,5 @@ def targets() -> dict[str, Target]:
         "credential": Target(
             check_credential, (b"vst_key_" + b"0" * 71, b"A" * 43, b"dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"), ()
         ),
+        "file": Target(check_file, _of_files(), (b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"\xff\xff\xff\xff")),
     }

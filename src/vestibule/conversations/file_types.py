@@ -73,6 +73,8 @@ _OFFICE = {
 _MOST_ZIP_DIRECTORY = 524_288  # bytes, some ten thousand entries
 _ZIP_TAIL = 65_557  # the end record with its longest comment
 _CONTENT_TYPES_BYTES = 262_144
+# ISO/IEC 29500-2 knows no others. LZMA's sender would choose how much memory it is read with, up to 4 GiB.
+_ZIP_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
 _NUL = re.compile(r"\0")
 _CONTROL = re.compile(r"[\0-\x08\x0e-\x1f\x7f]")
@@ -184,9 +186,12 @@ def _office(content: IO[bytes], size: int, head: bytes) -> str | None:
     try:
         with zipfile.ZipFile(content) as archive:
             names = set(archive.namelist())
-            with archive.open("[Content_Types].xml") as part:
+            found = archive.getinfo("[Content_Types].xml")
+            if found.compress_type not in _ZIP_METHODS:
+                return None
+            with archive.open(found) as part:
                 types = part.read(_CONTENT_TYPES_BYTES)
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, NotImplementedError, RuntimeError, OSError):
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError, OSError):
         return None
     if b"macroEnabled" in types or any(name.endswith("vbaProject.bin") for name in names):
         return None
