@@ -8,12 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from tests.fixtures import sample_files as samples
+from tests.fixtures.admin import Admin
 from tests.fixtures.fake_auth_endpoint import configure
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.native import CONVERSATIONS, Client
 from tests.fixtures.responding import eventually
-from tests.fixtures.widget import claiming, new_uuid, unverified_token
-from vestibule.administration import contacts
+from tests.fixtures.uploads import stored
+from tests.fixtures.widget import claiming, claims_of, new_uuid, unverified_token
+from vestibule.administration import contacts, retention
 
 ADA, BOB = "ada@example.com", "bob@example.com"
 
@@ -108,6 +111,52 @@ class TestThePerson:
         eventually(lambda: chat.guest.send(chat.id).status_code == 401)
         assert identify(chat.guest, chat.id, ada.token).status_code == 200
         assert said(ada, chat.id)[0] == ("unverified", "as a guest")
+
+
+class TestWhatWasAttachedBefore:
+    """A guest's upload, in a chat that is Ada's by now."""
+
+    @pytest.fixture
+    def link(self, chat: Chat, workspace: Workspace) -> str:
+        made = chat.guest.upload(samples.PDF, "passport.pdf")
+        assert made.status_code == 201, made.text
+        chat.guest.say(chat.id, "my passport", attachments=[{"url": made.json()["url"]}])
+        assert identify(chat.guest, chat.id, known(workspace).token).status_code == 200
+        return str(made.json()["url"])
+
+    def test_is_erased_with_the_person(self, chat: Chat, link: str, workspace: Workspace, admin: Admin) -> None:
+        assert workspace.installation.http.get(link).status_code == 200
+        owners = workspace.installation.rows("SELECT contact_id FROM files WHERE workspace_id = $1", workspace.id)
+        assert owners == [(chat.row()[0],)], "or it is not in what is exported of them"
+        admin.do("DELETE", f"contacts/{chat.row()[0]}")
+        assert workspace.installation.http.get(link).status_code == 404
+        assert stored(workspace) == ([], [])
+
+    def test_is_not_purged_with_the_guest(self, link: str, workspace: Workspace) -> None:
+        installation = workspace.installation
+        sql = "UPDATE contacts SET expires_at = 1 WHERE workspace_id = $1 AND verified = FALSE"
+        installation.rows(sql, workspace.id)
+        assert installation.run(retention.purge(installation.desk)).contacts == 1
+        assert installation.http.get(link).content == samples.PDF
+        assert len(stored(workspace)[1]) == 1
+
+    def test_is_erased_with_the_person_also_where_it_hangs_in_another_s_chat(
+        self, link: str, chat: Chat, workspace: Workspace, admin: Admin
+    ) -> None:
+        """As rows of before had it, too: it is the guest's, and Ada's chat shows it."""
+        guest = claims_of(chat.guest.token or "")["sub"]
+        workspace.installation.rows("UPDATE files SET contact_id = $2 WHERE workspace_id = $1", workspace.id, guest)
+        admin.do("DELETE", f"contacts/{chat.row()[0]}")
+        assert workspace.installation.http.get(link).status_code == 404
+        assert stored(workspace) == ([], [])
+
+    def test_stays_the_guest_s_where_it_hangs_in_no_chat_of_the_person(
+        self, chat: Chat, workspace: Workspace, admin: Admin
+    ) -> None:
+        made = chat.guest.upload(samples.PDF, "other.pdf")
+        assert identify(chat.guest, chat.id, known(workspace).token).status_code == 200
+        admin.do("DELETE", f"contacts/{chat.row()[0]}")
+        assert workspace.installation.http.get(made.json()["url"]).status_code == 200
 
 
 class TestAnotherPerson:

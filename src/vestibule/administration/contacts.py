@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from vestibule.administration import workspaces
 from vestibule.administration.desk import Desk
 from vestibule.clock import now_ms
-from vestibule.conversations.files import delete_files_of
+from vestibule.conversations.files import delete_attached, delete_files_of
 from vestibule.errors import Conflict, ContactBusy, InvalidField, NotFound
 from vestibule.identity import profile_rules
 from vestibule.identity.email import email_key
@@ -239,6 +239,9 @@ async def erase(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
     erased = await _end_tokens(desk, workspace_id, contact_id)
     for person in erased:
         await delete_files_of(desk.store, desk.files, workspace_id, person)
+        # Also another's upload that hangs in their chats: a visitor may have attached it in two, and is two people now.
+        attached = await files.attached_of_contact(desk.store, workspace_id, person)
+        await delete_attached(desk.store, desk.files, workspace_id, attached)
 
     def work() -> Work[None]:
         for person in erased:

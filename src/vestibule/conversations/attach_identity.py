@@ -11,6 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from vestibule.clock import SECOND_MS, now_ms
+from vestibule.conversations.files import give_attached
 from vestibule.conversations.opening import open_conversation
 from vestibule.conversations.visitor import Visitor, recognise
 from vestibule.errors import ConversationClosed, IdentityConflict, InvalidContactToken, InvalidGrant, NotFound
@@ -175,6 +176,7 @@ def _made_theirs(conversation: Conversation, proven: Proven, visitor: Visitor | 
     if not current.verified:
         current = msgspec.structs.replace(current, contact_id=proven.contact_id, verified=True)
         yield rows.update(current)
+        yield from give_attached(current.workspace_id, current.id, current.contact_id)
         yield webhooks.note(conversation_identified(current))
     elif current.contact_id not in proven.people:
         if visitor is None:

@@ -26,7 +26,7 @@ from vestibule.model.conversation import Attachment, StoredFile
 from vestibule.runtime import Runtime
 from vestibule.storage import files as rows
 from vestibule.storage.file_store import FileStore
-from vestibule.storage.store import Store
+from vestibule.storage.store import Store, Work
 
 PREFIX = "/files"
 LONGEST_LINK = 4096  # a name of 200 characters, percent-encoded, is up to 2,400
@@ -133,12 +133,25 @@ async def delete_files_of(store: Store, files: FileStore, workspace_id: str, con
 
 async def delete_attached(store: Store, files: FileStore, workspace_id: str, links: Sequence[str]) -> int:
     """Forgets the uploads that these links lead to; how many they were."""
-    matches = [match for link in links if (match := _LINK.search(link)) is not None and match[1] == workspace_id]
     deleted = 0
-    for file_id in {match[2] for match in matches}:
+    for file_id in _uploads(workspace_id, links):
         await files.delete(workspace_id, file_id)
         deleted += await rows.delete(store, workspace_id, file_id)
     return deleted
+
+
+def give_attached(workspace_id: str, conversation_id: str, contact_id: str) -> Work[None]:
+    """Makes what was attached in a conversation the contact's, for the unit of work that makes the conversation theirs:
+    it is forgotten with them, and not with the visitor who uploaded it before anything was proven of them."""
+    links = yield from rows.attached_in(workspace_id, conversation_id)
+    for file_id in _uploads(workspace_id, links):
+        yield rows.give(workspace_id, file_id, contact_id)
+
+
+def _uploads(workspace_id: str, links: Sequence[str]) -> list[str]:
+    """The ids of the workspace's uploads among what links lead to; in one order for all who change their rows."""
+    matches = [match for link in links if (match := _LINK.search(link)) is not None]
+    return sorted({match[2] for match in matches if match[1] == workspace_id})
 
 
 async def _own_file(runtime: Runtime, author: Visitor, link: str) -> Kept | None:

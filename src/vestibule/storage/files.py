@@ -3,9 +3,11 @@ of their link is kept as a hash."""
 
 from __future__ import annotations
 
-from vestibule.model.conversation import StoredFile
+import msgspec
+
+from vestibule.model.conversation import Attachment, StoredFile
 from vestibule.storage.statement import statement
-from vestibule.storage.store import Row, Store
+from vestibule.storage.store import Query, Row, Store, Work, query
 
 _COLUMNS = "workspace_id, id, contact_id, secret_hash, name, media_type, size, created_at"
 
@@ -19,6 +21,22 @@ OF_CONTACT = statement(
 COUNT_OF_CONTACT = statement(
     "files.count_of_contact", "SELECT COUNT(*) FROM files WHERE workspace_id = $1 AND contact_id = $2"
 )
+# What hangs on messages names its file by the link alone (conversations/files.py).
+ATTACHED_IN = statement(
+    "files.attached_in",
+    """
+    SELECT attachments FROM messages WHERE workspace_id = $1 AND conversation_id = $2 AND attachments IS NOT NULL
+    """,
+)
+ATTACHED_OF_CONTACT = statement(
+    "files.attached_of_contact",
+    """
+    SELECT m.attachments FROM conversations c
+    JOIN messages m ON m.workspace_id = c.workspace_id AND m.conversation_id = c.id AND m.attachments IS NOT NULL
+    WHERE c.workspace_id = $1 AND c.contact_id = $2
+    """,
+)
+GIVE = statement("files.give", "UPDATE files SET contact_id = $3 WHERE workspace_id = $1 AND id = $2")
 DELETE = statement("files.delete", "DELETE FROM files WHERE workspace_id = $1 AND id = $2 RETURNING id")
 
 
@@ -50,9 +68,30 @@ async def count_of_contact(store: Store, workspace_id: str, contact_id: str) -> 
     return int((await store.read(COUNT_OF_CONTACT, workspace_id, contact_id))[0][0])
 
 
+def attached_in(workspace_id: str, conversation_id: str) -> Work[list[str]]:
+    """The links of all that was attached in a conversation."""
+    return _links((yield query(ATTACHED_IN, workspace_id, conversation_id)))
+
+
+async def attached_of_contact(store: Store, workspace_id: str, contact_id: str) -> list[str]:
+    """Likewise in all conversations that are a contact's by now, whoever has uploaded it."""
+    return _links(await store.read(ATTACHED_OF_CONTACT, workspace_id, contact_id))
+
+
+def give(workspace_id: str, file_id: str, contact_id: str) -> Query:
+    return query(GIVE, workspace_id, file_id, contact_id)
+
+
 async def delete(store: Store, workspace_id: str, file_id: str) -> bool:
     return bool(await store.write(DELETE, workspace_id, file_id))
 
 
 def _from_row(row: Row) -> StoredFile:
     return StoredFile(*row)
+
+
+def _links(rows: list[Row]) -> list[str]:
+    return [attachment.url for (text,) in rows for attachment in _ATTACHMENTS.decode(text)]
+
+
+_ATTACHMENTS = msgspec.json.Decoder(tuple[Attachment, ...])
