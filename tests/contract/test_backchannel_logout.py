@@ -207,7 +207,7 @@ def test_a_session_s_name_means_something_at_its_issuer_only(
     other = FakeProvider("other-key")
     responding.run(other.start())
     try:
-        front.add_provider(other)
+        front.add_provider(other, name="other")
         mine, theirs = sign_in(front, fake.id_token(sid="s-1")), sign_in(front, other.id_token(sid="s-1"))
         signed_out(front, other.logout_token(sid="s-1"))
         ends(front, theirs)

@@ -13,7 +13,7 @@ import pytest
 from tests.fixtures.front_door import Installation, Workspace
 from vestibule.administration import identity_providers
 from vestibule.administration.desk import Desk
-from vestibule.errors import Conflict, InvalidRequest, NotFound
+from vestibule.errors import AlreadyExists, Conflict, InvalidRequest, NotFound
 from vestibule.model.identity_provider import ClientCredentials, IdentityProvider, ProviderSettings, TokenKind
 from vestibule.tenancy import Tenancy
 
@@ -88,6 +88,25 @@ def test_of_two_that_take_the_same_tokens_one_is_added(installation: Installatio
         )
         assert sum(isinstance(one, IdentityProvider) for one in found) == 1
         assert sum(isinstance(one, Conflict) for one in found) == 4
+
+    installation.run(check())
+
+
+def test_no_two_have_the_same_name(installation: Installation, workspace: Workspace) -> None:
+    """A workspace's file knows them by it."""
+    desk = installation.desk
+
+    async def check() -> None:
+        [a, b, _] = await add_three(desk, workspace.id)
+        for taken in ("a", "A"):
+            with pytest.raises(AlreadyExists):
+                await identity_providers.add(desk, workspace.id, settings(taken, client_ids=("d",)))
+            known = await identity_providers.get(desk, workspace.id, b)
+            with pytest.raises(AlreadyExists):
+                await identity_providers.replace(desk, msgspec.structs.replace(known, name=taken))
+        known = await identity_providers.get(desk, workspace.id, a)
+        assert (await identity_providers.replace(desk, msgspec.structs.replace(known, leeway=1))).leeway == 1
+        assert (await identity_providers.replace(desk, msgspec.structs.replace(known, name="A"))).name == "A"
 
     installation.run(check())
 

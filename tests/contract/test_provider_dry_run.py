@@ -165,7 +165,7 @@ async def test_two_providers_that_take_the_same_tokens_clash(desk: Desk, workspa
     first = await identity_providers.add(desk, workspace_id, settings_for(fake))
     with pytest.raises(Conflict):
         await identity_providers.add(desk, workspace_id, settings_for(fake, name="again"))
-    await identity_providers.add(desk, workspace_id, settings_for(fake, client_ids=("other",)))
+    await identity_providers.add(desk, workspace_id, settings_for(fake, name="other", client_ids=("other",)))
     assert await identity_providers.replace(desk, first) == first
 
 

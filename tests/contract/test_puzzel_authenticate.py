@@ -49,7 +49,7 @@ def test_the_provider_is_named_or_found_by_the_issuer(
     other = FakeProvider("other-key")
     responding.run(other.start())
     try:
-        provider = front.add_provider(other)
+        provider = front.add_provider(other, name="other")
         assert front.exchange(idToken=other.id_token())
         assert front.exchange(idToken=other.id_token(), provider_id=provider.id)
         problem(front.authenticate(idToken=fake.id_token(), provider_id=provider.id), 401, "invalid_token")
@@ -159,7 +159,7 @@ def test_what_this_exchange_cannot_carry_is_said(front: Front, fake: FakeProvide
     try:
         two = Front(responding.workspace())
         two.add_provider(fake)
-        two.add_provider(another)
+        two.add_provider(another, name="another")
         problem(two.authenticate(accessToken="opaque-1"), 400, "provider_required")
         assert another.asked[INTROSPECTION] == fake.asked[INTROSPECTION] == 0, "an opaque token goes to one provider"
     finally:

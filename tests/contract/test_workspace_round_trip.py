@@ -12,6 +12,7 @@ import pytest
 
 from tests.fixtures.certificates import key_pem, made, pem
 from tests.fixtures.front_door import Workspace
+from vestibule.administration import identity_providers
 from vestibule.administration.workspace_tables import (
     ApiKeyTable,
     QueueTable,
@@ -27,6 +28,7 @@ from vestibule.model.action import ActionDeclaration, ActionPolicy, Variables
 from vestibule.model.auth_endpoint import AuthEndpointSettings
 from vestibule.model.identity_provider import ProviderSettings
 from vestibule.model.workspace import RateLimits
+from vestibule.storage import identity_providers as rows
 
 # The names of the variables are those that an export makes up, so that one environment serves both.
 FILE = """\
@@ -278,3 +280,28 @@ def test_a_responder_that_has_only_an_address_is_what_its_export_says(workspace:
     _exported(workspace, tmp_path / "exported.toml")
     diff = installation.command("workspace", "diff", str(tmp_path / "exported.toml"), *own, "--json").json
     assert diff["differences"] == []
+
+
+def test_two_providers_of_one_name_are_told_before_anything_is_changed(workspace: Workspace, tmp_path: Path) -> None:
+    """As they were made when a name could be given twice."""
+    installation, own = workspace.installation, ("-w", workspace.id)
+    desk = installation.desk
+    for client in ("one", "two"):
+        settings = ProviderSettings(name="Login", issuer="https://id.example.com", client_ids=(client,))
+        installation.run(rows.insert(desk.store, desk.sealer, workspace.id, settings, lambda _: None))
+    told = installation.command("workspace", "export", workspace.id).stderr
+    assert "Two identity providers are called Login" in told
+    assert "conflict" in told
+    text = '[workspace]\nname = "Changed"\n[[identity_providers]]\nname = "Login"\nissuer = "https://id.example.com"\n'
+    (tmp_path / "a.toml").write_text(f'{text}client_ids = ["one"]\n', encoding="utf-8")
+    for command in ("diff", "apply"):
+        printed = installation.command("workspace", command, str(tmp_path / "a.toml"), *own, "--json")
+        printed.refused("conflict", names="Login")
+    assert installation.cli("workspace", "show", workspace.id)["name"] == "test"
+    (tmp_path / "a.toml").write_text('[workspace]\nname = "Changed"\n', encoding="utf-8")
+    installation.cli("workspace", "apply", str(tmp_path / "a.toml"), *own)
+    found = installation.run(identity_providers.list_all(desk, workspace.id))
+    renamed = msgspec.structs.replace(found[1], name="Other")
+    installation.run(identity_providers.replace(desk, msgspec.structs.replace(found[1], enabled=False)))
+    installation.run(identity_providers.replace(desk, renamed))
+    assert len(_exported(workspace, tmp_path / "exported.toml")["identity_providers"]) == 2

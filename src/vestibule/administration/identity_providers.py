@@ -8,7 +8,7 @@ import msgspec
 
 from vestibule.administration import provider_rules, workspaces
 from vestibule.administration.desk import Desk
-from vestibule.errors import Conflict, InvalidRequest, NotFound
+from vestibule.errors import AlreadyExists, Conflict, InvalidRequest, NotFound
 from vestibule.model.identity_provider import IdentityProvider, ProviderSettings
 from vestibule.storage import identity_providers as rows
 
@@ -18,7 +18,7 @@ Change = Callable[[IdentityProvider], IdentityProvider]
 
 
 async def add(desk: Desk, workspace_id: str, settings: ProviderSettings) -> IdentityProvider:
-    """A new provider, last in the order. Raises NotFound, InvalidRequest, Conflict."""
+    """A new provider, last in the order. Raises NotFound, InvalidRequest, Conflict, AlreadyExists."""
     _check(settings, desk)
     await workspaces.get(desk, workspace_id)
 
@@ -26,6 +26,7 @@ async def add(desk: Desk, workspace_id: str, settings: ProviderSettings) -> Iden
         if len(others) >= MOST_PROVIDERS:
             raise Conflict(f"A workspace has at most {MOST_PROVIDERS} identity providers.")
         _refuse_clash(settings, others)
+        _refuse_namesake(settings, others)
 
     made = await rows.insert(desk.store, desk.sealer, workspace_id, settings, check)
     await desk.record("identity_provider.add", workspace_id, str(made.id))
@@ -33,13 +34,13 @@ async def add(desk: Desk, workspace_id: str, settings: ProviderSettings) -> Iden
 
 
 async def replace(desk: Desk, provider: IdentityProvider) -> IdentityProvider:
-    """Writes over a provider's settings and place. Raises NotFound, InvalidRequest, Conflict."""
+    """Writes over a provider's settings and place. Raises NotFound, InvalidRequest, Conflict, AlreadyExists."""
     return await update(desk, provider.workspace_id, provider.id, lambda _: provider)
 
 
 async def update(desk: Desk, workspace_id: str, provider_id: int, change: Change) -> IdentityProvider:
     """What `change` makes of a provider as it is at that moment: of two operators, neither undoes what the other has
-    changed. Raises NotFound, InvalidRequest, Conflict."""
+    changed. Raises NotFound, InvalidRequest, Conflict, AlreadyExists."""
     made: list[IdentityProvider] = []
     known: list[IdentityProvider] = []
 
@@ -48,6 +49,8 @@ async def update(desk: Desk, workspace_id: str, provider_id: int, change: Change
         provider = change(known[0])
         _check(provider, desk)
         _refuse_clash(provider, tuple(other for other in found if other.id != provider.id))
+        if provider.name != known[0].name:
+            _refuse_namesake(provider, tuple(other for other in found if other.id != provider.id))
         made[:] = [provider]
         return made
 
@@ -149,3 +152,9 @@ def _refuse_clash(settings: ProviderSettings, others: tuple[IdentityProvider, ..
     clash = provider_rules.clash(settings, others)
     if clash is not None:
         raise Conflict(f"{clash}.", step="settings")
+
+
+def _refuse_namesake(settings: ProviderSettings, others: tuple[IdentityProvider, ...]) -> None:
+    """A workspace's file knows providers by their names, and takes those for one that differ in case only."""
+    if any(other.name.casefold() == settings.name.casefold() for other in others):
+        raise AlreadyExists("There is an identity provider of this name already.", step="settings")

@@ -67,6 +67,8 @@ async def apply(
     AlreadyExists."""
     workspace = await _find(desk, declared, workspace_id)
     before = await trees.tree_of(desk, workspace) if workspace is not None else {}
+    if declared.providers is not None:
+        _refuse_namesakes(before)
     after, kept = _wanted(before, declared, prune=prune)
     differences = [*_differences("", before, after)]
     _refuse_clashes(declared)
@@ -93,6 +95,7 @@ async def export(desk: Desk, workspace_id: str) -> str:
     CannotUnseal."""
     workspace = await workspaces.get(desk, workspace_id)
     tree = await trees.tree_of(desk, workspace)
+    _refuse_namesakes(tree)
     try:
         return toml(trees.for_a_file(tree, workspace.customer_id))
     except ValueError:
@@ -267,6 +270,14 @@ async def _refuse_what_cannot_be(desk: Desk, workspace: Workspace | None, after:
             problems.append(f"staff: {email} is staff of another workspace")
     if problems:
         raise InvalidDeclaration(problems)
+
+
+def _refuse_namesakes(tree: Tree) -> None:
+    """Of providers that are there, from when names could be given twice: a file would take them for one."""
+    names = [name.casefold() for name in tree.get("provider_order", ())]
+    for name in tree.get("provider_order", ()):
+        if names.count(name.casefold()) > 1:
+            raise Conflict(f"Two identity providers are called {name}; give one of them another name.")
 
 
 def _refuse_clashes(declared: Declared) -> None:
