@@ -341,6 +341,31 @@ url_template = "https://api.example.com/"
         problems(workspace.installation, write(tmp_path, text))
         assert workspace.installation.cli("workspace", "show", workspace.id)["name"] == "test"
 
+    def test_come_in_the_order_of_their_lines_and_each_once(self, installation: Installation, tmp_path: Path) -> None:
+        path = write(
+            tmp_path,
+            """[[webhooks]]
+name = "crm"
+url = "https://crm.example.com/"
+secrets = [{ env = "NOT_THERE" }]
+[responder]
+kind = "webhook"
+url = { env = "NOT_THERE" }
+[rate_limits]
+standard = 0
+[[webhooks]]
+name = "short"
+url = "https://crm.example.com/"
+secrets = [{ file = "instructions.md" }]
+""",
+        )
+        assert problems(installation, path) == [
+            "line 4: webhooks[0].secrets[0]: the environment has no NOT_THERE",
+            "line 7: responder.url: the environment has no NOT_THERE",
+            "line 9: rate_limits.standard: must be 1 to 1000000000",
+            "line 13: webhooks[1].secrets: must be whsec_ and base64 of at least 24 bytes",
+        ]
+
     def test_a_file_that_is_not_there(self, installation: Installation, tmp_path: Path) -> None:
         assert "cannot be read" in problems(installation, str(tmp_path / "nowhere.toml"))[0]
 

@@ -305,3 +305,25 @@ def test_two_providers_of_one_name_are_told_before_anything_is_changed(workspace
     installation.run(identity_providers.replace(desk, msgspec.structs.replace(found[1], enabled=False)))
     installation.run(identity_providers.replace(desk, renamed))
     assert len(_exported(workspace, tmp_path / "exported.toml")["identity_providers"]) == 2
+
+
+def test_the_example_of_the_document_can_be_applied(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "workspace-file.md").read_text(encoding="utf-8")
+    text = document.partition("```toml\n")[2].partition("```")[0]
+    customer_id = workspace.installation.cli("workspace", "show", workspace.id)["customer_id"]
+    text = text.replace('"acme"', f'"{customer_id}"').replace("grace@", f"grace.{customer_id}@")
+    (tmp_path / "acme.toml").write_text(text, encoding="utf-8")
+    certificate, key = made("client")
+    files = {
+        "client.pem": pem(certificate),
+        "client.key": key_pem(key),
+        "instructions.md": "Be kind.",
+        "introspection.secret": "s3cret",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    for name in _references(tomllib.loads(text)):
+        monkeypatch.setenv(name, "whsec_Y2FuYXJ5LWNybS1zZWNyZXQtY2FuYXJ5LWNybS1zZWNyZXQ=")
+    workspace.installation.cli("workspace", "apply", str(tmp_path / "acme.toml"))

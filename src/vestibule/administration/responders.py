@@ -143,8 +143,8 @@ def problems_of(desk: Desk, settings: ResponderSettings) -> list[InvalidField]:
     for secret in settings.secrets:
         try:
             secret_bytes(secret)
-        except ValueError:
-            problems.append(InvalidField("secrets", "must be whsec_ and base64"))
+        except ValueError as error:
+            problems.append(InvalidField("secrets", str(error)))
     return problems
 
 

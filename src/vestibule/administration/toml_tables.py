@@ -19,12 +19,23 @@ _LISTED = "[]"
 
 
 class Tables:
-    """Of one document; `problems` gathers what is wrong with it, each beginning with its place, none with a value."""
+    """Of one document; `problems` gathers what is wrong with it, each beginning with its place, none with a value.
+    `unresolved` are the places where a reference leads to nothing."""
 
     def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
         self._directory = directory
         self._environ = environ
         self.problems: list[str] = []
+        self.unresolved: dict[str, str] = {}
+
+    def told(self) -> list[str]:
+        """The problems, without what is wrong with a value only because its reference leads to nothing."""
+
+        def follows(problem: str) -> bool:
+            place = problem.partition(":")[0]
+            return any(each == place or each.startswith(f"{place}[") for each in self.unresolved)
+
+        return [problem for problem in self.problems if not follows(problem)] + [*self.unresolved.values()]
 
     def section(self, document: dict[str, Any], name: str, type_: type[S]) -> S | None:
         return self.table(name, document[name], type_) if name in document else None
@@ -110,14 +121,14 @@ class Tables:
             return ""
         if kind == "env":
             if not self._environ.get(where):
-                self.problems.append(f"{place}: the environment has no {where}")
+                self.unresolved[place] = f"{place}: the environment has no {where}"
             return self._environ.get(where, "")
         try:
             # An editor ends a file with a new line, which no secret does.
             return (self._directory / where).read_text(encoding="utf-8").rstrip("\r\n")
         except (ValueError, OSError) as error:
             problem = error.strerror if isinstance(error, OSError) else "is not text in UTF-8"
-            self.problems.append(f"{place}: {where}: {problem}")
+            self.unresolved[place] = f"{place}: {where}: {problem}"
             return ""
 
 

@@ -177,8 +177,8 @@ def problems_of(desk: Desk, *, url: str, name: str, secrets: tuple[str, ...]) ->
     for secret in secrets:
         try:
             secret_bytes(secret)
-        except ValueError:
-            problems.append(InvalidField("secrets", "must be whsec_ and base64"))
+        except ValueError as error:
+            problems.append(InvalidField("secrets", str(error)))
     return problems
 
 

@@ -125,9 +125,10 @@ def read_workspace_file(desk: Desk, path: Path, environ: Mapping[str, str]) -> D
         raise InvalidDeclaration([f"{path} cannot be read: {error}"]) from None
     reader = _Reader(desk, path.parent, environ)
     declared = reader.read(document)
-    if reader.problems:
+    if problems := reader.told():
         places = Places(text)
-        raise InvalidDeclaration([_with_line(places, problem) for problem in reader.problems])
+        lines = sorted(((_line_of(places, problem), problem) for problem in problems), key=lambda found: found[0])
+        raise InvalidDeclaration([f"line {line}: {problem}" if line else problem for line, problem in lines])
     return declared
 
 
@@ -267,6 +268,6 @@ class _Reader(Tables):
                     table[name] = f"text:{value}" if isinstance(value, str) else value
 
 
-def _with_line(places: Places, problem: str) -> str:
-    line = places.line_of(problem.partition(":")[0])
-    return f"line {line}: {problem}" if line is not None else problem
+def _line_of(places: Places, problem: str) -> int:
+    """0 where it is about none."""
+    return places.line_of(problem.partition(":")[0]) or 0
