@@ -4,6 +4,7 @@ and effects that a running server shows. Most commands run in this process, some
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -299,6 +300,17 @@ class TestProcesses:
         assert "storage_unavailable" in done.stderr
         assert "hunter2" not in done.stderr
         assert "Traceback" not in done.stderr
+
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_do_not_greet_where_they_cannot_listen(self, tmp_path: Path, workers: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            done = self.serve(tmp_path, VESTIBULE_PORT=port, VESTIBULE_WORKERS=workers)
+        told = f"vestibule: port {port} is taken by another program; choose another with --port (cannot_listen)\n"
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+        elsewhere = self.serve(tmp_path, VESTIBULE_PORT=port, VESTIBULE_HOST="192.0.2.1", VESTIBULE_WORKERS=workers)
+        assert (elsewhere.returncode, elsewhere.stdout) == (1, "")
+        assert elsewhere.stderr.startswith("vestibule: host 192.0.2.1 is no address of this machine")
 
     def test_of_the_installed_command_are_as_many_as_one_wants(self, tmp_path: Path) -> None:
         """Worker processes read the command's own file again, and must not run it again."""

@@ -12,6 +12,7 @@ from vestibule.cli.opening import Json, fail, plainly
 from vestibule.cli.output import print_result
 from vestibule.demo import preparation as demo
 from vestibule.demo.sample_request import curl
+from vestibule.server.listening import CannotListen, require_address
 from vestibule.server.serve import serve
 from vestibule.settings import read_settings
 from vestibule.storage.opening import SCHEMA_VERSION, ensure_schema
@@ -36,7 +37,10 @@ def serve_command(
     """Serve until told to stop."""
     flags: dict[str, object] = {"host": host, "port": port, "workers": workers}
     with plainly(as_json=False):
-        serve(read_settings(flags), flags)
+        try:
+            serve(read_settings(flags), flags)
+        except CannotListen as error:
+            fail("cannot_listen", str(error), as_json=False)
 
 
 def migrate_command(as_json: Json = False) -> None:
@@ -53,13 +57,13 @@ def demo_command(
     """Serve a workspace with a page that shows the flow, on this machine only."""
     with plainly(as_json=False):
         try:
-            demo.require_port(port)
+            require_address(demo.HOST, port)
             demo.make_directory(directory)
             demo.leave_configuration(os.environ)
             flags = demo.flags_of(directory, port)
             settings = read_settings(flags)
             api_key = demo.make_installation(settings)
-        except demo.CannotPrepare as error:
+        except (demo.CannotPrepare, CannotListen) as error:
             fail("no_demo", str(error), as_json=False)
         typer.echo(_DEMO_GREETING.format(url=settings.public_url, directory=directory))
         typer.echo(curl(settings.public_url, api_key) + "\n")

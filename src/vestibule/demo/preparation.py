@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
-import socket
 from collections.abc import MutableMapping
 from pathlib import Path
 
@@ -53,19 +51,6 @@ def flags_of(directory: Path, port: int) -> dict[str, object]:
         "port": port,
         "public_url": f"http://{HOST}:{port}",
     }
-
-
-def require_port(port: int) -> None:
-    """Raises CannotPrepare where nobody could listen on the port."""
-    with socket.socket() as probe:
-        # As the server will: a port whose last connections are just ending is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise CannotPrepare(f"port {port} is taken by another program; choose another with --port") from None
-            raise CannotPrepare(f"port {port} cannot be used: {error.strerror}; choose another with --port") from None
 
 
 def make_directory(directory: Path) -> None:

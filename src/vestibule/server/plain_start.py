@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from vestibule.errors import VestibuleError
+from vestibule.server.listening import CannotListen
 from vestibule.server.serve import serve
 from vestibule.settings import InvalidSettings, read_settings
 from vestibule.storage.opening import WrongSchema
@@ -38,6 +39,8 @@ def start(flags: dict[str, object]) -> None:
         serve(read_settings(flags), flags)
     except InvalidSettings as error:
         _end("invalid_settings", "; ".join(error.problems), 2)
+    except CannotListen as error:
+        _end("cannot_listen", str(error), 1)
     except WrongSchema as error:
         _end("wrong_schema", str(error), 1)
     except VestibuleError as error:

@@ -21,6 +21,7 @@ from vestibule.edge.socket_io import SOCKET_PATH
 from vestibule.metrics import SHARED_DIRECTORY
 from vestibule.sealing import Sealer
 from vestibule.secret_key_file import load_secret_keys
+from vestibule.server.listening import require_address
 from vestibule.server.logs import configure_logging
 from vestibule.server.protocol import BoundedHttp
 from vestibule.server.upgrade import make_websocket
@@ -91,9 +92,11 @@ async def _greet(settings: Settings) -> None:
 def serve(
     settings: Settings, flags: Mapping[str, object], *, factory: str = "vestibule.server.serve:create_app"
 ) -> None:
-    """Serves what `factory` makes until told to stop, which is no failure: the exit code is 0 then."""
+    """Serves what `factory` makes until told to stop, which is no failure: the exit code is 0 then. Raises
+    CannotListen, InvalidSettings, WrongSchema, StorageUnavailable."""
     # uvicorn ends by the signal that ended it, once it has done what is to be done.
     signal.signal(signal.SIGTERM, _end)
+    require_address(settings.host, settings.port)  # before the greeting, whose link would lead nowhere
     prepare(settings)
     asyncio.run(_greet(settings))
     # Workers are processes of their own and read the environment; flags reach them through it.
