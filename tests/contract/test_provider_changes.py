@@ -134,6 +134,20 @@ def test_a_change_is_held_to_the_same_rules(installation: Installation, workspac
     installation.run(check())
 
 
+def test_what_no_longer_passes_can_be_switched_off_and_moved(installation: Installation, workspace: Workspace) -> None:
+    """As when the private network that it lies in is not allowed any more; it is not taken again before it passes."""
+    wide = {"VESTIBULE_PRIVATE_HOSTS": "10.0.0.0/8"}
+    where = ("-w", workspace.id, "--json")
+    given = ("inside", "--issuer", "https://10.0.0.5/idp", "--client-id", "a")
+    number = str(installation.command("provider", "add", *given, *where, settings=wide).json["id"])
+    for command in (("disable", number), ("move", number, "--to", "1")):
+        assert installation.command("provider", *command, *where).exit_code == 0
+    assert installation.cli("provider", "list", "-w", workspace.id)["items"][0]["enabled"] is False
+    for command in (("enable", number), ("update", number, "--set", "name=Inside")):
+        installation.command("provider", *command, *where).refused("invalid_request", names="issuer: ")
+    assert installation.command("provider", "enable", number, *where, settings=wide).json["enabled"] is True
+
+
 def test_a_running_process_sees_a_switch_within_two_seconds(installation: Installation, workspace: Workspace) -> None:
     desk = installation.desk
 

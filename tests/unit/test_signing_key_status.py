@@ -1,4 +1,4 @@
-"""`tokens.signing_keys.status_of`: where in its life a key is, by its times and those of the others; no clock is asked."""
+"""`tokens.signing_keys.status_of`: where in its life a key is, by its times and those of the others; no clock."""
 
 from __future__ import annotations
 

@@ -47,10 +47,14 @@ async def update(desk: Desk, workspace_id: str, provider_id: int, change: Change
     def decide(found: tuple[IdentityProvider, ...]) -> list[IdentityProvider]:
         known[:] = [_named(found, provider_id)]
         provider = change(known[0])
-        _check(provider, desk)
-        _refuse_clash(provider, tuple(other for other in found if other.id != provider.id))
-        if provider.name != known[0].name:
-            _refuse_namesake(provider, tuple(other for other in found if other.id != provider.id))
+        moved = msgspec.structs.replace(known[0], position=provider.position)
+        # What no longer passes, as private_hosts is narrower or a rule is new, can still be switched off and moved.
+        if provider not in (moved, msgspec.structs.replace(moved, enabled=False)):
+            others = tuple(other for other in found if other.id != provider.id)
+            _check(provider, desk)
+            _refuse_clash(provider, others)
+            if provider.name != known[0].name:
+                _refuse_namesake(provider, others)
         made[:] = [provider]
         return made
 
