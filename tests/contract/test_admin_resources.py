@@ -226,3 +226,17 @@ class TestConversations:
         assert [each["id"] for each in admin.get("conversations", status="open")["items"]] == [second]
         refused(admin.call("GET", "conversations", status="lost"), 400, "invalid_field")
         refused(admin.call("GET", f"conversations/{NOBODY}"), 404, "not_found")
+
+    def test_pages_go_on_where_the_last_one_ended(self, workspace: Workspace, admin: Admin) -> None:
+        """Whatever happens in between in the conversation that it ended with."""
+        client = Client(workspace, workspace.sign_in()[0])
+        guest_token, guest = workspace.sign_in("guest@example.com")
+        expected = [client.start(), client.start(), Client(workspace, guest_token).start(), client.start()][::-1]
+        first = admin.get("conversations", limit=1)
+        client.say(expected[0], "once more")
+        second = admin.get("conversations", limit=1, cursor=first["next"])
+        admin.do("DELETE", f"contacts/{guest}")
+        third = admin.get("conversations", limit=1, cursor=second["next"])
+        assert [page["items"][0]["id"] for page in (first, second, third)] == [expected[0], expected[1], expected[2]]
+        for bad in (expected[0], "bm90aGluZw", "ImEi", "\0", "MS4x"):
+            refused(admin.call("GET", "conversations", cursor=bad), 400, "invalid_field", names="cursor")

@@ -27,8 +27,16 @@ class TestConversations:
         assert everything[1]["last_message"] == "I was first, and am the latest now."
         is_open = cli(shop_front, "conversation", "list", "-w", shop_front.id, "--status", "open")["items"]
         assert [item["id"] for item in is_open] == [ids[0], ids[2]]
-        page = cli(shop_front, "conversation", "list", "-w", shop_front.id, "--after", ids[1], "--limit", "1")["items"]
-        assert [item["id"] for item in page] == [ids[0]]
+        page = ("conversation", "list", "-w", shop_front.id, "--status", "open", "--limit", "1")
+        first = cli(shop_front, *page)
+        device.say(ids[0], "What is written in between moves nothing.")
+        second = cli(shop_front, *page, "--after", first["next"])
+        assert [item["id"] for item in second["items"]] == [ids[2]]
+        assert cli(shop_front, *page, "--after", second["next"]) == {"items": [], "next": None}
+        told = shop_front.installation.command(*page)
+        assert first["next"] not in told.stdout + told.stderr
+        assert "--after" in told.stderr
+        cli_refuses(shop_front, *page, "--after", ids[0])
 
     def test_of_another_workspace_do_not_exist(self, shop_front: Workspace) -> None:
         session_id = anonymous(shop_front).start()

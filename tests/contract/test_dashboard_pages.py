@@ -132,11 +132,12 @@ class TestInbox:
         assert "Where is my order?" not in member.shown("/inbox")
 
     def test_pages_of_chats(self, workspace: Workspace) -> None:
-        for number in range(32):
-            verified(workspace, f"p{number}@example.com").start()
+        devices = [verified(workspace, f"p{number}@example.com") for number in range(32)]
+        chats = [device.start() for device in devices]
         member = signed_in(workspace)
         first = member.get("/inbox").text
         assert first.count("/dashboard/inbox/0") == 30
+        devices[2].say(chats[2], "The last of the page is the first one now.")
         older = first.partition("cursor=")[2].partition('"')[0]
         assert member.get(f"/inbox?show=open&cursor={older}").text.count("/dashboard/inbox/0") == 2
         for bad in ("cursor=x", "show=x", "cursor=ImEi", "show=open&show=all"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vestibule.administration import workspaces
 from vestibule.administration.desk import Desk
 from vestibule.conversations import course
+from vestibule.conversations.pages import cursor_after, read_cursor
 from vestibule.errors import InvalidField, NotFound
 from vestibule.identity import profile_rules
 from vestibule.model.conversation import Conversation, Message, Status
@@ -23,25 +24,28 @@ async def list_page(
     handed_off: bool = False,
     assignee: str = "",
     unproven: bool = False,
-    after: Conversation | None = None,
+    cursor: str | None = None,
     most: int = 50,
-) -> list[Conversation]:
-    """The latest first; `handed_off`: only those that people answer; `after`: what follows it. Instead of both filters
-    `assignee`: open ones of this member of staff, or `unproven`: those of visitors without proof. Raises NotFound."""
+) -> tuple[list[Conversation], str | None]:
+    """A page, the latest first, and the cursor of the next one; `handed_off`: only those that people answer. Instead of
+    both filters `assignee`: open ones of this member of staff, or `unproven`: those of visitors without proof. Raises
+    NotFound, InvalidField."""
+    before = read_cursor(cursor)
     await workspaces.get(desk, workspace_id)
-    before = (after.updated_at, after.id) if after is not None else None
     if assignee:
-        return await conversation_lists.of_assignee(desk.store, workspace_id, assignee, before=before, most=most)
-    if unproven:
-        return await conversation_lists.unproven(desk.store, workspace_id, before=before, most=most)
-    return await conversation_lists.list_all(
-        desk.store,
-        workspace_id,
-        status=status.value if status is not None else "",
-        handed_off=handed_off,
-        before=before,
-        most=most,
-    )
+        found = await conversation_lists.of_assignee(desk.store, workspace_id, assignee, before=before, most=most)
+    elif unproven:
+        found = await conversation_lists.unproven(desk.store, workspace_id, before=before, most=most)
+    else:
+        found = await conversation_lists.list_all(
+            desk.store,
+            workspace_id,
+            status=status.value if status is not None else "",
+            handed_off=handed_off,
+            before=before,
+            most=most,
+        )
+    return found, cursor_after(found[-1]) if len(found) == most else None
 
 
 async def get(desk: Desk, workspace_id: str, conversation_id: str) -> Conversation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import msgspec
@@ -10,7 +11,7 @@ import typer
 from vestibule.administration import conversations, retention
 from vestibule.administration.desk import Desk
 from vestibule.cli.opening import InWorkspace, Json, at_the_desk
-from vestibule.cli.output import Value, print_list, print_result, rfc3339
+from vestibule.cli.output import Value, print_json, print_list, print_result, rfc3339
 from vestibule.model.conversation import Conversation, Message, Status
 
 app = typer.Typer(help="Chats, as staff see them.", no_args_is_help=True)
@@ -25,21 +26,25 @@ def list_(
     workspace: InWorkspace,
     status: Annotated[Status | None, typer.Option(help="Only those of this status.")] = None,
     handed_off: Annotated[bool, typer.Option("--handed-off", help="Only those that people answer.")] = False,
-    after: Annotated[str | None, typer.Option(help="The id after which to go on.")] = None,
+    after: Annotated[str | None, typer.Option(help="Where to go on: the `next` of the page before.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many at the most.")] = 50,
     as_json: Json = False,
 ) -> None:
     """List a workspace's conversations, the latest first."""
-
-    async def act(desk: Desk) -> list[Conversation]:
-        last = await conversations.get(desk, workspace, after) if after is not None else None
-        return await conversations.list_page(
-            desk, workspace, status=status, handed_off=handed_off, after=last, most=limit
-        )
-
-    items = [shown(conversation) for conversation in at_the_desk(act, as_json=as_json)]
+    found, following = at_the_desk(
+        lambda desk: conversations.list_page(
+            desk, workspace, status=status, handed_off=handed_off, cursor=after, most=limit
+        ),
+        as_json=as_json,
+    )
+    items = [shown(conversation) for conversation in found]
+    if as_json:
+        print_json({"items": items, "next": following})
+        return
     columns = ("id", "ticket_number", "status", "handed_off", "assignee", "verified", "updated_at", "last_message")
-    print_list(items, columns, as_json=as_json, empty="No conversation yet.")
+    print_list(items, columns, as_json=False, empty="No conversation yet.")
+    if following is not None:
+        sys.stderr.write(f"There may be more: --after {following}\n")
 
 
 @app.command("show")

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-from contextlib import suppress
-
+from vestibule.conversations.pages import cursor_after, read_cursor
 from vestibule.conversations.visibility import Viewer, sees
 from vestibule.conversations.visitor import Visitor
-from vestibule.errors import InvalidContactToken, InvalidField, NotFound
+from vestibule.errors import InvalidContactToken, NotFound
 from vestibule.ids import is_id
 from vestibule.model.conversation import Conversation
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 
 _PAGE = 50
-_LONGEST_CURSOR = 100
-_CURSOR = re.compile(r"([0-9]{1,16})\.([0-9a-f-]{36})")
 _NOT_HERE = "There is no such conversation."
 
 
@@ -64,7 +58,7 @@ async def list_conversations(
     """A page of the visitor's conversations, newest activity first, and the cursor of the next page. An unverified
     visitor must name a scope: the caller has refused otherwise. `field`: what the wire calls the cursor. Raises
     InvalidField, InvalidContactToken."""
-    before = _read_cursor(cursor, field)
+    before = read_cursor(cursor, field)
     found = await rows.list_page(
         runtime.store,
         visitor.workspace_id,
@@ -86,7 +80,7 @@ async def list_conversations(
     if visible and not visitor.verified and scope:
         await runtime.device_scopes.bind(visitor.workspace_id, visitor.token_id, scope, visitor.contact_id)
     last = found[most - 1] if len(found) > most else None
-    return visible, _cursor(last) if last is not None else None
+    return visible, cursor_after(last) if last is not None else None
 
 
 async def _require_contact(runtime: Runtime, visitor: Visitor) -> None:
@@ -94,21 +88,3 @@ async def _require_contact(runtime: Runtime, visitor: Visitor) -> None:
     sign in again."""
     if await runtime.contacts.find_leading(visitor.workspace_id, visitor.contact_id) is None:
         raise InvalidContactToken(detail="its contact is gone", step="contact")
-
-
-def _cursor(conversation: Conversation) -> str:
-    return base64.urlsafe_b64encode(f"{conversation.updated_at}.{conversation.id}".encode()).rstrip(b"=").decode()
-
-
-def _read_cursor(cursor: str | None, field: str) -> tuple[int, str] | None:
-    if not cursor:
-        return None
-    text = ""
-    if len(cursor) <= _LONGEST_CURSOR:
-        # Strictly: what is passed over would make endless texts for one place, each remembered as another (reading.py).
-        with suppress(binascii.Error, ValueError):
-            text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-    match = _CURSOR.fullmatch(text)
-    if match is None:
-        raise InvalidField(field, "is not one that this service gave out")
-    return int(match[1]), match[2]

@@ -11,7 +11,7 @@ from msgspec import Meta
 from vestibule.administration import conversations, staff
 from vestibule.edge.http import Reply
 from vestibule.edge.operation import Operation, Parameter
-from vestibule.edge.parameters import choice, cursor, cursor_of, number
+from vestibule.edge.parameters import choice, number
 from vestibule.edge.surface import Route
 from vestibule.errors import ConversationClosed, InvalidField, NotFound
 from vestibule.ids import is_id
@@ -72,17 +72,14 @@ def routes(runtime: Runtime) -> Sequence[Route]:
 async def _list(seat: Seat) -> Reply:
     request = seat.request
     status = choice(request, "status", _STATUSES)
-    most = number(request, "limit", default=doc.PAGE, low=1, high=doc.LARGEST_PAGE)
-    last_id = cursor(request, str, lambda text: "\0" not in text)
-    found = await conversations.list_page(
+    found, following = await conversations.list_page(
         seat.desk,
         seat.workspace_id,
         status=Status(status) if status else None,
         handed_off=choice(request, "handed_off", ("true", "false")) == "true",
-        after=await conversations.get(seat.desk, seat.workspace_id, last_id) if last_id is not None else None,
-        most=most,
+        cursor=request.query("cursor"),
+        most=number(request, "limit", default=doc.PAGE, low=1, high=doc.LARGEST_PAGE),
     )
-    following = cursor_of(found[-1].id) if len(found) == most else None
     return answer(200, ConversationPage([shapes.conversation_of(each) for each in found], following))
 
 

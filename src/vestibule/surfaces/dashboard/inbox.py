@@ -10,9 +10,8 @@ import msgspec
 from vestibule.administration import conversations
 from vestibule.administration.conversations import LONGEST_REPLY
 from vestibule.edge.http import Reply
-from vestibule.edge.parameters import choice, cursor, cursor_of, number
+from vestibule.edge.parameters import choice, number
 from vestibule.edge.surface import Route
-from vestibule.ids import is_id
 from vestibule.model.contact import Contact
 from vestibule.model.conversation import Conversation, Document, Message, Sender, Status
 from vestibule.model.staff import Role
@@ -138,17 +137,15 @@ async def _resolve(seat: Seat) -> Reply:
 async def _lines(seat: Seat) -> dict[str, object]:
     filter_ = choice(seat.request, "show", tuple(_FILTERS)) or "open"
     wanted = _FILTERS[filter_]
-    last = cursor(seat.request, str, is_id)
-    desk, workspace_id = seat.desk, seat.workspace_id
-    after = await conversations.get(desk, workspace_id, last) if last is not None else None
-    found = await conversations.list_page(
-        desk,
-        workspace_id,
+    cursor = seat.request.query("cursor")
+    found, following = await conversations.list_page(
+        seat.desk,
+        seat.workspace_id,
         status=wanted.status,
         handed_off=wanted.handed_off,
         assignee=seat.member.name if wanted.mine else "",
         unproven=wanted.unproven,
-        after=after,
+        cursor=cursor,
         most=_PAGE,
     )
     people = await asyncio.gather(*(_person(seat, each) for each in found))
@@ -156,9 +153,9 @@ async def _lines(seat: Seat) -> dict[str, object]:
         "lines": [Line(each, name_of(person), mark_of(person)) for each, person in zip(found, people, strict=True)],
         "filters": _NAMES,
         "filter": filter_,
-        "following": cursor_of(found[-1].id) if len(found) == _PAGE else "",
-        "is_first": after is None,
-        "public_url": desk.settings.public_url,
+        "following": following,
+        "is_first": not cursor,
+        "public_url": seat.desk.settings.public_url,
     }
 
 

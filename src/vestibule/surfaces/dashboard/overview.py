@@ -34,7 +34,7 @@ async def _show(seat: Seat) -> Reply:
     desk, workspace_id = seat.desk, seat.workspace_id
     await desk.audit.flush()
     found = await coverage.coverage(desk, workspace_id)
-    opened = await conversations.list_page(desk, workspace_id, status=Status.OPEN, most=_MOST)
+    opened, _ = await conversations.list_page(desk, workspace_id, status=Status.OPEN, most=_MOST)
     steps = await _steps(seat, keys=bool(found.keys))
     return seat.show(
         "overview.html",
