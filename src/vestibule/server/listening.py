@@ -1,5 +1,5 @@
-"""Says beforehand why a server could not listen where it is told to, for uvicorn says it in a log line only; it must not
-listen itself."""
+"""Says beforehand why a server could not listen where it is told to, as uvicorn says it in a log line only; it must
+not listen itself."""
 
 from __future__ import annotations
 
