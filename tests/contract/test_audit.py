@@ -6,6 +6,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from tests.fixtures.auditing import decisions, proof, tail
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.responding import eventually
+from tests.fixtures.server import clean_environment
 from vestibule.administration import audit, coverage
 from vestibule.model.audit import INSTALLATION, AuditEntry, AuditKind, StoredEntry
 from vestibule.model.workspace import Scope
@@ -99,6 +102,38 @@ class TestDecisions:
         assert {entry["contact_id"] for entry in tail(workspace, "--contact", contact_id)} == {contact_id}
         assert not tail(workspace, "--method", "token_exchange")
         assert {entry["kind"] for entry in tail(workspace, "--kind", "administration")} == {"administration"}
+
+    @pytest.mark.parametrize("wanted", [("--outcome", "refused"), ("--contact", "ada")], ids=["outcome", "contact"])
+    def test_filters_hold_for_what_is_followed(
+        self, workspace: Workspace, tmp_path: Path, wanted: tuple[str, str]
+    ) -> None:
+        option, value = wanted
+        _, ada = workspace.sign_in("ada@example.com")
+        seen = tmp_path / "seen"
+
+        def found() -> list[str]:
+            workspace.authenticate(email="not-an-address")
+            for name in ("bob", "ada"):
+                workspace.sign_in(f"{name}@example.com")
+            return seen.read_text().splitlines()[2:]
+
+        tail_of = ("audit", "tail", "--follow", "-w", workspace.id, option, ada if value == "ada" else value)
+        with (
+            seen.open("w") as target,
+            subprocess.Popen(
+                [sys.executable, "-m", "vestibule", *tail_of],
+                env=clean_environment(workspace.installation.server.settings, tmp_path),
+                cwd=tmp_path,
+                stdout=target,
+            ) as following,
+        ):
+            try:
+                eventually(found)
+            finally:
+                following.kill()
+        lines = seen.read_text().splitlines()
+        shown = {(entry["outcome"] == "refused", entry["contact_id"]) for entry in map(json.loads, lines)}
+        assert shown == ({(True, None)} if value == "refused" else {(False, ada)})
 
 
 class TestChanges:

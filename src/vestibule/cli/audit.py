@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -66,7 +66,9 @@ def tail(
     )
     of = workspace or INSTALLATION
     if follow:
-        at_the_desk(lambda desk: _follow(desk, of), as_json=as_json)
+        only = {"kind": wanted.kind, "method": method, "outcome": outcome, "code": code, "request_id": request_id}
+        only = only if contact is None else {"contact_id": contact}
+        at_the_desk(lambda desk: _follow(desk, of, only), as_json=as_json)
     page = at_the_desk(lambda desk: audit.list_page(desk, of, wanted, contact_id=contact, most=limit), as_json=as_json)
     items = [_shown(stored) for stored in reversed(page.entries)]
     print_list(items, _COLUMNS, as_json=as_json, empty="Nothing is in the audit yet.")
@@ -145,13 +147,14 @@ def coverage_command(
     )
 
 
-async def _follow(desk: Desk, workspace_id: str) -> None:
+async def _follow(desk: Desk, workspace_id: str, only: Mapping[str, str]) -> None:
     page = await audit.list_page(desk, workspace_id, most=1)
     last = page.entries[0].seq if page.entries else 0
     while True:
         for stored in await audit.newer(desk, workspace_id, after=last):
-            sys.stdout.write(msgspec.json.encode(_shown(stored)).decode() + "\n")
             last = stored.seq
+            if all(value in {"", getattr(stored.entry, name)} for name, value in only.items()):
+                sys.stdout.write(_json_line(stored))
         sys.stdout.flush()
         await asyncio.sleep(_LOOK_SECONDS)
 
