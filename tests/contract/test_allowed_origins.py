@@ -7,8 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.front_door import Workspace, refused
+from tests.fixtures.puzzel import Front
 from tests.fixtures.responding import eventually
+from tests.fixtures.widget import new_uuid
 from vestibule.conversations.admission import is_allowed
 
 SHOP = "https://shop.example"
@@ -141,6 +144,49 @@ def test_both_lists_hold_wherever_a_session_begins(workspace: Workspace) -> None
     assert {path for path, code in codes.items() if code == ""} == set(beginnings.exchanges)
     allow(workspace, SHOP, "https://*.shop.example")
     eventually(lambda: set(beginnings.codes("https://a.shop.example").values()) == {""}, within=5)
+
+
+def test_both_lists_hold_where_a_proof_is_shown(front: Front, fake: FakeProvider) -> None:
+    """A proof gives a contact token: with a visitor session's bearer, and without."""
+    front.queue()
+    bearer, conversation_id, proof = front.visitor(), new_uuid(), front.proof(fake.id_token())
+    assert front.route(conversation_id, bearer=bearer).status_code == 200
+    whole = {"userInfoId": proof[0], "codeVerifier": proof[1]}
+
+    def shown(*origins: str) -> list[str]:
+        headers = {"origin": origins[0]} if origins else {}
+        route, identify = f"/api/conversation/{conversation_id}/route/support", "/api/visitor/setIdentity/"
+        answers = [
+            front.call("POST", f"{route}-not-there", whole, headers=headers),
+            front.call("POST", f"{route}-not-there", whole, headers=headers, bearer=bearer),
+            front.call("POST", f"{identify}{new_uuid()}", whole, headers=headers, bearer=bearer),
+        ]
+        return [answer.json()["code"] for answer in answers]
+
+    allow(front.workspace, SHOP)
+    in_force(front.workspace, "https://evil.example", 403)
+    assert shown("https://evil.example") == ["origin_not_allowed"] * 3
+    given = ("--restrict-domains", "--domain", "other.example")
+    front.workspace.installation.cli("auth-endpoint", "set", "-w", front.workspace.id, *given)
+    eventually(lambda: shown(SHOP) == ["domain_not_allowed"] * 3, within=5)
+    assert shown() == ["not_found"] * 3, "a server is no page"
+    answer = front.call("POST", f"/api/conversation/{new_uuid()}/route/support", whole)
+    assert answer.json()["identified"] is True, "and nothing was spent"
+
+
+def test_what_is_public_is_for_the_named_pages_as_well(front: Front) -> None:
+    front.queue()
+    workspace = front.workspace
+    paths = [f"/api/queue/info/support?customerId={front.customer_id}", f"/api/v1/bots/public/{workspace.id}"]
+
+    def statuses(**headers: str) -> list[int]:
+        return [workspace.installation.http.get(path, headers=headers).status_code for path in paths]
+
+    assert statuses(origin="https://evil.example") == [200, 200]
+    allow(workspace, SHOP)
+    in_force(workspace, "https://evil.example", 403)
+    assert statuses(origin="https://evil.example") == [403, 403]
+    assert statuses(origin=SHOP) == statuses() == [200, 200]
 
 
 def test_the_audit_tells_which_page_was_refused(workspace: Workspace) -> None:

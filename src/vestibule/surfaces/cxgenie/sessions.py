@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vestibule.auth_endpoint.user_token import usable
+from vestibule.conversations.admission import admit_call
 from vestibule.edge.arrivals import let_in
 from vestibule.edge.http import Reply, Request
 from vestibule.edge.request_limits import count_stranger
@@ -54,6 +55,7 @@ class Sessions:
 
     async def bot(self, request: Request) -> Reply:
         workspace = await self._workspace(request, request.params["bot_id"])
+        await admit_call(self._runtime, workspace.id, request.headers(b"origin"))
         settings = await self._runtime.tenancy.auth_endpoint(workspace.id)
         return data_reply(bot_of(workspace, settings))
 

@@ -9,6 +9,7 @@ import msgspec
 
 from vestibule.clock import now_ms
 from vestibule.conversations import course, queues
+from vestibule.conversations.admission import admit_call
 from vestibule.conversations.attach_identity import open_as
 from vestibule.conversations.visibility import is_internal
 from vestibule.conversations.visitor import Visitor
@@ -155,6 +156,7 @@ class Chat:
         workspace = await self._runtime.tenancy.by_customer_id(customer_id) if known else None
         if workspace is None or workspace.disabled_at is not None:
             raise NotFound("There is no such queue.", step="customer")
+        await admit_call(self._runtime, workspace.id, request.headers(b"origin"))
         return workspace.id
 
 

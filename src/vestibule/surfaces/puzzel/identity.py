@@ -10,6 +10,7 @@ import msgspec
 
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.conversations import queues
+from vestibule.conversations.admission import admit_exchange
 from vestibule.conversations.attach_identity import (
     Attached,
     Proven,
@@ -101,6 +102,8 @@ class Identity:
         visitor = await caller.visitor_if_any(runtime, request)
         proof = await caller.read_proof(runtime, request)
         workspace_id = await self._workspace(request, visitor, proof)
+        if proof is not None:  # it gives a contact token, whether or not a session was begun before
+            await admit_exchange(runtime, workspace_id, request.headers(b"origin"))
         conversation_id = caller.conversation_id(workspace_id, request)
         queue = await queues.find_queue(runtime.store, workspace_id, request.params["queue_key"])
         arrival = _Arrival(workspace_id, conversation_id, visitor, queue)
@@ -116,6 +119,7 @@ class Identity:
         proof = await caller.read_proof(runtime, request)
         if proof is None:
             raise InvalidRequest("Send userInfoId and codeVerifier.", step="proof")
+        await admit_exchange(runtime, visitor.workspace_id, request.headers(b"origin"))
         conversation_id = caller.conversation_id(visitor.workspace_id, request)
         conversation = await open_to_identify(runtime, visitor, conversation_id)
         proven = await self._prove(request, visitor.workspace_id, proof, conversation_id, visitor)
