@@ -134,6 +134,7 @@ class TestTheSession:
         configure(app.workspace, fake, restrict_domains=True, domains=["a.com"])
         for members in ({"name": "A", "email": "a@b.example"}, {"customer_auth_token": "ada-session"}):
             refused(app.try_start(**members), 403, "domain_not_allowed")
+            refused(app.try_start(origin="https://b.com"), 403, "domain_not_allowed")
             refused(app.try_start(origin="https://b.com", **members), 403, "domain_not_allowed")
             assert app.try_start(origin="https://a.com", **members).status_code == 200
 

@@ -59,7 +59,7 @@ class Visitors:
     def attempts(self) -> list[Attempt]:
         """Every call that somebody without proof can make, but for those that tell nobody's (config, hours) and those
         that prove."""
-        return [*self._widget(), *self._native(), *self._puzzel(), *self._cxgenie()]
+        return [*self._widget(), *self._native(), *self._puzzel(), *self._cxgenie(), *self._with_bad_forms()]
 
     def _widget(self) -> list[Attempt]:
         found = []
@@ -110,6 +110,17 @@ class Visitors:
             Attempt(
                 CXGENIE, "write", "POST", "/api/v1/files/guest-auth/multiple-upload", None, {"files": ("a.gif", GIF)}
             ),
+        ]
+
+    def _with_bad_forms(self) -> list[Attempt]:
+        """A client whose token was lost on the way shows nothing else, either: who may not come in is told that."""
+        no_address, begin = {"email": "x" * 400}, "/api/v1/bot-sessions/guest-auth/start-bot-session"
+        return [
+            Attempt(WIDGET, "arrive", "POST", "/backend/widget/v2/contact/create-unverified", no_address),
+            Attempt(
+                NATIVE, "arrive", "POST", "/v1/visitors", {"widget_token": bot_token(self.workspace), **no_address}
+            ),
+            Attempt(CXGENIE, "arrive", "POST", begin, {"bot_id": self.workspace.id}),
         ]
 
     def send(self, attempt: Attempt) -> httpx.Response:

@@ -3,6 +3,8 @@ was; it must not decide who may."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vestibule.authenticate import Authenticated
 from vestibule.conversations.arrival import Arrived, admit, arrive
 from vestibule.edge.client_address import address_bucket, client_address
@@ -12,11 +14,12 @@ from vestibule.runtime import Runtime
 from vestibule.tokens.contact_token import Said
 
 
-async def let_in(runtime: Runtime, request: Request, workspace_id: str, said: Said) -> Arrived:
-    """A visitor by their own word. Raises what `admit` and `arrive` do."""
+async def let_in(runtime: Runtime, request: Request, workspace_id: str, said: Callable[[], Said]) -> Arrived:
+    """A visitor by their own word, which is read once they may come in: who may not is told so, whatever their form
+    lacks. Raises what `admit`, `said` and `arrive` do."""
     address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
     await admit(runtime, workspace_id, address, request.headers(b"origin"), request.facts)
-    arrived = await arrive(runtime, workspace_id, said)
+    arrived = await arrive(runtime, workspace_id, said())
     note_unproven(request, arrived.contact_id, arrived.token_id)
     return arrived
 

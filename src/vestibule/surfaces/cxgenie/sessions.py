@@ -69,25 +69,21 @@ class Sessions:
             return await self._guest(request, workspace, payload)
         fields = PageFields(payload.user_id, payload.email, payload.name, payload.phone_number)
         done = await sign_in(self._runtime, request, workspace, payload.customer_auth_token, fields)
-        return await self._started(workspace, done)
+        return await self._started(workspace, done, Said())
 
     async def _guest(self, request: Request, workspace: Workspace, payload: StartSession) -> Reply:
         """A visitor by their own word, as in the app's form."""
         request.proves = Method.UNVERIFIED.value
-        name = _given("name", payload.name, rules.LONGEST_NAME)
-        email = _given("email", payload.email, LONGEST_EMAIL)
-        arrived = await let_in(self._runtime, request, workspace.id, Said(name=name, email=email))
-        return await self._started(workspace, SignedIn(arrived.token, None, arrived.contact_id, None), name, email)
+        arrived = await let_in(self._runtime, request, workspace.id, lambda: _said(payload))
+        return await self._started(workspace, SignedIn(arrived.token, None, arrived.contact_id, None), _said(payload))
 
-    async def _started(
-        self, workspace: Workspace, done: SignedIn, name: str | None = None, email: str | None = None
-    ) -> Reply:
-        """`name` and `email` are a guest's, by their own word."""
+    async def _started(self, workspace: Workspace, done: SignedIn, said: Said) -> Reply:
+        """`said` is a guest's own word."""
         customer_id = await keep(self._runtime, workspace.id, done.token, contact_id=done.contact_id, life=done.life)
         if done.contact is not None:
             customer = customer_of(customer_id, done.contact)
         else:
-            customer = guest_of(customer_id, done.contact_id, name, email)
+            customer = guest_of(customer_id, done.contact_id, said.name, said.email)
         return data_reply(
             {"customer": customer, "guest_token": done.token, "expires_in": done.life, "verified": done.verified}
         )
@@ -101,6 +97,10 @@ class Sessions:
         if found.disabled_at is not None:
             raise WorkspaceDisabled(step="bot_id")
         return found
+
+
+def _said(payload: StartSession) -> Said:
+    return Said(_given("name", payload.name, rules.LONGEST_NAME), _given("email", payload.email, LONGEST_EMAIL))
 
 
 def _given(field: str, value: str | None, longest: int) -> str:

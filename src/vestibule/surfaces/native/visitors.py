@@ -99,7 +99,7 @@ class Visitors:
         runtime = self._runtime
         payload = await read_body(runtime, request, self._new)
         workspace = await self._workspace(request, payload.widget_token)
-        arrived = await let_in(runtime, request, workspace.id, _said(payload))
+        arrived = await let_in(runtime, request, workspace.id, lambda: _said(payload))
         return json_reply(201, _ENCODER.encode(VisitorToken(arrived.token, VisitorContact(arrived.contact_id))))
 
     async def _workspace(self, request: Request, named: str) -> Workspace:

@@ -90,8 +90,8 @@ class Writing:
         """A token for a visitor who says who they are. It proves nothing."""
         runtime = self._runtime
         workspace = await workspace_of(runtime, request)
-        said = _said(await self._body(request, self._create_unverified))
-        arrived = await let_in(runtime, request, workspace.id, said)
+        payload = await self._body(request, self._create_unverified)
+        arrived = await let_in(runtime, request, workspace.id, lambda: _said(payload))
         return json_reply(200, _ENCODER.encode({"token": arrived.token}))
 
     async def create_session(self, request: Request) -> Reply:
