@@ -6,9 +6,10 @@ import time
 
 import pytest
 
+from tests.fixtures.admin import Admin
 from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.puzzel import Front, answer_of, problem
-from tests.fixtures.widget import new_uuid
+from tests.fixtures.widget import claims_of, new_uuid
 
 
 @pytest.fixture
@@ -48,6 +49,40 @@ def test_clear_identity_ends_a_contact_token(front: Front, fake: FakeProvider) -
     _ends(front, token)
     problem(front.route(conversation_id, proof=proof), 400, "invalid_grant")
     assert front.messages(conversation_id, bearer=other) == [], "another device of the same person stays"
+
+
+@pytest.mark.parametrize("by", ["the person", "an operator", "another chat"])
+def test_the_end_of_the_contact_token_signs_out_of_the_chat(front: Front, fake: FakeProvider, by: str) -> None:
+    """Of which it stands for the person's proof: the session goes on as nobody, and who comes back gets a good one."""
+    bearer, conversation_id, proof = front.visitor(), new_uuid(), front.proof(fake.id_token())
+    body = answer_of(front.route(conversation_id, proof=proof, bearer=bearer))
+    assert front.say(conversation_id, "private", bearer=bearer).status_code == 201
+    token = body["contactToken"]
+    if by == "the person":
+        assert front.call("POST", "/v1/me/sign-out", bearer=token).status_code == 204
+    elif by == "an operator":
+        admin = Admin(front.workspace.installation, front.workspace.id)
+        admin.do("POST", f"contacts/{body['contactId']}/devices/{claims_of(token)['jti']}/end")
+    else:
+        other = new_uuid()
+        answer_of(front.route(other, bearer=token))
+        answer_of(front.clear_identity(other, bearer=token))
+    _ends(front, token)
+    problem(front.say(conversation_id, "x", bearer=bearer), 404, "not_found")
+    problem(front.route(conversation_id, proof=proof, bearer=bearer), 400, "invalid_grant")
+    again = answer_of(front.set_identity(conversation_id, front.proof(fake.id_token()), bearer=bearer))
+    assert front.messages(conversation_id, bearer=again["contactToken"]) == [("verified", "private")]
+    assert front.messages(conversation_id, bearer=bearer) == [("verified", "private")]
+
+
+def test_the_end_of_a_token_that_opened_a_chat_ends_its_proof(front: Front, fake: FakeProvider) -> None:
+    conversation_id, proof = new_uuid(), front.proof(fake.id_token())
+    token = answer_of(front.route(conversation_id, proof=proof))["contactToken"]
+    other = front.proof(fake.id_token())
+    answer_of(front.route(conversation_id, proof=other))
+    assert front.call("POST", "/v1/me/sign-out", bearer=token).status_code == 204
+    problem(front.route(conversation_id, proof=proof), 400, "invalid_grant")
+    answer_of(front.route(conversation_id, proof=other))
 
 
 def _ends(front: Front, token: str) -> None:

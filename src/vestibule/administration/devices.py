@@ -21,6 +21,7 @@ from vestibule.storage import attached_identities, audit, refresh_tokens, token_
 from vestibule.storage.attached_identities import AttachedRow
 from vestibule.storage.store import Work
 from vestibule.storage.token_endings import EVERYWHERE, FOR_EVER, Ending
+from vestibule.tokens.endings import end_one
 
 # Of each contact that the person is; who signs in more often within a token's life is found in the audit.
 _LOOKED_AT = 200
@@ -60,11 +61,9 @@ async def end(desk: Desk, workspace_id: str, contact_id: str, token_id: str) -> 
     def work() -> Work[None]:
         # The end of a token without one must outlive the sweep of those that are over anyway.
         until = FOR_EVER if device.ends_at is None else now
-        yield token_endings.insert_query(Ending(workspace_id, device.contact_id, token_id, until), now)
+        yield from end_one(Ending(workspace_id, device.contact_id, token_id, until), now)
         if device.ends_at is None:
             yield refresh_tokens.end(workspace_id, token_id)  # a visitor session's id is its token's
-        if device.conversation_id is not None:
-            yield attached_identities.clear(workspace_id, device.conversation_id, token_id, now)
 
     await desk.store.transact(work)
     await desk.record("contact.end_token", workspace_id, token_id, contact_id=device.contact_id)

@@ -20,12 +20,13 @@ from vestibule.model.claims import Method
 from vestibule.model.conversation import Conversation
 from vestibule.model.webhook import conversation_identified
 from vestibule.runtime import Runtime
-from vestibule.storage import attached_identities, pending_identities, token_endings, webhooks
+from vestibule.storage import attached_identities, pending_identities, webhooks
 from vestibule.storage import conversations as rows
 from vestibule.storage.attached_identities import AttachedRow
 from vestibule.storage.store import Query, Work
 from vestibule.storage.token_endings import Ending
 from vestibule.tokens.contact_token import session_of
+from vestibule.tokens.endings import end_one
 from vestibule.tokens.pending_identity import fingerprint
 
 _NOT_HERE = "There is no such conversation."
@@ -271,7 +272,7 @@ async def clear_identity(runtime: Runtime, visitor: Visitor, conversation_id: st
         if visitor.verified:
             ended.add((visitor.contact_id, visitor.token_id))
         for contact_id, token_id in sorted(ended):
-            yield token_endings.insert_query(Ending(visitor.workspace_id, contact_id, token_id, 0), now)
+            yield from end_one(Ending(visitor.workspace_id, contact_id, token_id, 0), now)
         for bound in ("", visitor.token_id) if visitor.verified else (visitor.token_id,):
             yield pending_identities.end(visitor.workspace_id, conversation_id, bound)
 

@@ -40,6 +40,13 @@ CLEAR = statement(
     RETURNING {_COLUMNS}
     """,
 )
+CLEAR_TOKEN = statement(
+    "attached_identities.clear_token",
+    f"""
+    UPDATE attached_identities SET cleared_at = $4
+    WHERE workspace_id = $1 AND contact_id = $2 AND token_id = $3 AND cleared_at IS NULL RETURNING {_COLUMNS}
+    """,
+)
 OF_CONTACT = statement(
     "attached_identities.of_contact",
     f"""
@@ -87,6 +94,11 @@ async def of_contact(store: Store, workspace_id: str, contact_id: str, now: int)
 def clear(workspace_id: str, conversation_id: str, holder_or_token: str, now: int) -> Query:
     """Comes back with the rows that were cleared."""
     return query(CLEAR, workspace_id, conversation_id, holder_or_token, now)
+
+
+def clear_token(workspace_id: str, contact_id: str, token_id: str, now: int) -> Query:
+    """Likewise wherever this token of the contact was given."""
+    return query(CLEAR_TOKEN, workspace_id, contact_id, token_id, now)
 
 
 async def purge(store: Store, before: int) -> int:

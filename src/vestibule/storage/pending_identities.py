@@ -34,11 +34,12 @@ CLAIM = statement(
         expires_at, challenge, bound_conversation, bound_visitor
     """,
 )
-# What was claimed for a conversation, by a visitor or (empty) by nobody in particular.
+# What was claimed for a conversation, by a visitor or (empty) by nobody in particular; or that one, by its hash.
 END = statement(
     "pending_identities.end",
     """
-    DELETE FROM pending_identities WHERE workspace_id = $1 AND bound_conversation = $2 AND bound_visitor = $3
+    DELETE FROM pending_identities
+    WHERE workspace_id = $1 AND bound_conversation = $2 AND (bound_visitor = $3 OR user_info_id_hash = $3)
     """,
 )
 PURGE = purging("pending_identities", "workspace_id, user_info_id_hash", "expires_at < $1 ORDER BY expires_at")
@@ -99,9 +100,9 @@ async def claim(
     return _from_row(rows[0]) if rows else None
 
 
-def end(workspace_id: str, conversation: str, visitor: str) -> Query:
-    """No call is answered again with what was claimed so."""
-    return query(END, workspace_id, conversation, visitor)
+def end(workspace_id: str, conversation: str, holder: str) -> Query:
+    """No call is answered again with what was claimed so. The holder is as in AttachedRow."""
+    return query(END, workspace_id, conversation, holder)
 
 
 async def purge(store: Store, before: int) -> int:

@@ -12,8 +12,10 @@ import logging
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import InvalidContactToken, StorageUnavailable
 from vestibule.model.claims import Method
+from vestibule.storage import attached_identities, pending_identities
 from vestibule.storage import token_endings as rows
-from vestibule.storage.store import Store
+from vestibule.storage.attached_identities import AttachedRow
+from vestibule.storage.store import Store, Work
 from vestibule.storage.token_endings import EVERYWHERE, FOR_EVER, NO_SESSION, SESSION, Ending
 from vestibule.tokens.contact_token import ContactClaims
 
@@ -24,6 +26,15 @@ _log = logging.getLogger(__name__)
 # What ends all of a contact's tokens, and what of them ends as well if they name no session of their provider.
 _ALL = ("", EVERYWHERE)
 _ALL_WITHOUT_SESSION = (*_ALL, NO_SESSION)
+
+
+def end_one(ending: Ending, now: int) -> Work[None]:
+    """Ends one token, and what it stands for in a conversation that it was given for: its holder goes on as nobody
+    there, who proves themselves again gets another token, and no userInfoId that opened it does so again."""
+    cleared = yield attached_identities.clear_token(ending.workspace_id, ending.contact_id, ending.token_id, now)
+    for row in (AttachedRow(*columns) for columns in cleared):
+        yield pending_identities.end(row.workspace_id, row.conversation_id, row.holder)
+    yield rows.insert_query(ending, now)
 
 
 class TokenEndings:
@@ -70,7 +81,7 @@ class TokenEndings:
         StorageUnavailable."""
         now = now_ms()
         until = now if claims.exp is not None else FOR_EVER
-        await rows.insert(self._store, Ending(claims.org_id, claims.sub, claims.jti, until), now)
+        await self._store.transact(lambda: end_one(Ending(claims.org_id, claims.sub, claims.jti, until), now))
         self._tokens[claims.org_id, claims.jti] = until
 
     async def refresh(self) -> None:
