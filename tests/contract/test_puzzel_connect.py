@@ -13,6 +13,8 @@ import pytest
 from tests.fixtures.front_door import Installation, Workspace, beside
 from tests.fixtures.puzzel import Front
 from tests.fixtures.widget import claims_of
+from vestibule.clock import HOUR_MS, now_ms
+from vestibule.storage.refresh_tokens import RefreshRow, rotate
 
 
 @pytest.fixture
@@ -110,6 +112,31 @@ def test_a_refresh_token_that_comes_twice_ends_the_session(front: Front) -> None
         assert time.monotonic() < refused_by, "its access tokens end within 5 s"
         time.sleep(0.2)
     assert front.session()["visitor_id"] != first["visitor_id"]
+
+
+def test_the_session_is_over_in_the_unit_of_work_that_sees_a_reuse(front: Front) -> None:
+    """Afterwards nothing tells a repetition from a token that nobody knows: there is no second chance."""
+    session, store = front.session(), front.workspace.installation.desk.store
+    [(fingerprint,)] = front.workspace.installation.rows(
+        "SELECT token_hash FROM refresh_tokens WHERE workspace_id = $1", front.workspace.id
+    )
+
+    async def uses() -> list[bool]:
+        following = RefreshRow(front.workspace.id, "following", "", now_ms(), now_ms() + HOUR_MS)
+        given = (store, front.workspace.id, fingerprint, following)
+        found = [await rotate(*given, now=now_ms(), longest=HOUR_MS) for _ in range(2)]
+        return [each.again for each in found if each is not None]
+
+    assert front.workspace.installation.run(uses()) == [False, True]
+    ended = front.workspace.installation.rows(
+        "SELECT contact_id, token_id FROM token_endings WHERE workspace_id = $1", front.workspace.id
+    )
+    assert ended == [(session["visitor_id"],) * 2]
+    oauth(front.refresh(session["refresh_token"]), 400, "invalid_grant")
+    gone_by = time.monotonic() + 5
+    while front.workspace.me(session["access_token"]).status_code == 200:
+        assert time.monotonic() < gone_by
+        time.sleep(0.2)
 
 
 def test_of_twenty_uses_at_once_one_wins_and_the_session_is_over(front: Front) -> None:

@@ -61,9 +61,9 @@ async def end(desk: Desk, workspace_id: str, contact_id: str, token_id: str) -> 
     def work() -> Work[None]:
         # The end of a token without one must outlive the sweep of those that are over anyway.
         until = FOR_EVER if device.ends_at is None else now
-        yield from end_one(Ending(workspace_id, device.contact_id, token_id, until), now)
         if device.ends_at is None:
             yield refresh_tokens.end(workspace_id, token_id)  # a visitor session's id is its token's
+        yield from end_one(Ending(workspace_id, device.contact_id, token_id, until), now)
 
     await desk.store.transact(work)
     await desk.record("contact.end_token", workspace_id, token_id, contact_id=device.contact_id)

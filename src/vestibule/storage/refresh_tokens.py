@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from vestibule.storage import token_endings
 from vestibule.storage.purging import delete_in_batches, purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Query, Store, Work, query
+from vestibule.storage.token_endings import Ending
 
 INSERT = statement(
     "refresh_tokens.insert",
@@ -53,9 +55,9 @@ async def insert(store: Store, row: RefreshRow) -> None:
 async def rotate(
     store: Store, workspace_id: str, token_hash: str, following: RefreshRow, *, now: int, longest: int
 ) -> Used | None:
-    """Takes a token and puts the following one in its place, whose visitor and session are the taken one's; a token
-    that was taken before takes its whole session with it. None where it is unknown or has run out, or its session is
-    `longest` old."""
+    """Takes a token and puts the following one in its place, whose visitor and session are the taken one's. A token
+    that was taken before takes its whole session with it, and the access tokens, whose id is the session's. None where
+    it is unknown or has run out, or its session is `longest` old."""
 
     def work() -> Work[Used | None]:
         found = yield query(USE, workspace_id, token_hash, now, now - longest)
@@ -64,6 +66,8 @@ async def rotate(
         visitor_id, uses, began = str(found[0][0]), int(found[0][1]), int(found[0][2])
         if uses > 1:
             yield end(workspace_id, visitor_id)
+            # With it or not at all: once the row is gone, a repetition is not known as one, and would end nothing.
+            yield token_endings.insert_query(Ending(workspace_id, visitor_id, visitor_id, 0), now)
         else:
             until = min(following.expires_at, began + longest)
             row = msgspec.structs.replace(following, visitor_id=visitor_id, created_at=began, expires_at=until)

@@ -19,10 +19,8 @@ from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import InvalidGrant
 from vestibule.ids import long_id, new_id, random_base62, short_id
 from vestibule.storage import refresh_tokens as rows
-from vestibule.storage import token_endings
 from vestibule.storage.refresh_tokens import RefreshRow
 from vestibule.storage.store import Store
-from vestibule.storage.token_endings import Ending
 from vestibule.tokens.contact_token import ContactTokens
 
 PREFIX = "vst_ref_"
@@ -77,8 +75,6 @@ class VisitorSessions:
         if used is None:
             raise InvalidGrant(_REFUSED, detail="unknown, expired or ended", step="refresh_token")
         if used.again:
-            # The access tokens too, within 5 s on every worker.
-            await token_endings.insert(self._store, Ending(workspace_id, used.visitor_id, used.visitor_id, 0), now)
             raise InvalidGrant(_REFUSED, detail="used before: the session is over", step="reuse")
         return self._session(workspace_id, used.visitor_id, text, used.began + self._longest - now)
 
