@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.admin import Admin
 from tests.fixtures.auditing import decisions, proof, tail
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.responding import eventually
 from tests.fixtures.server import clean_environment
-from vestibule.administration import audit, coverage
+from vestibule.administration import audit, contacts, coverage
 from vestibule.model.audit import INSTALLATION, AuditEntry, AuditKind, StoredEntry
 from vestibule.model.workspace import Scope
 
@@ -248,6 +249,20 @@ class TestProof:
         assert [(entry["contact_id"], entry["address"]) for entry in erased] == [(None, None)] * 2
         sql = "SELECT COUNT(*) FROM audit_entries WHERE workspace_id = $1 AND contact_id = $2"
         assert workspace.installation.rows(sql, workspace.id, contact_id) == [(0,)]
+
+    @pytest.mark.parametrize("by", ["the server that noted it", "another process"])
+    def test_what_is_noted_of_whom_is_being_erased_does_not_come_after(
+        self, workspace: Workspace, admin: Admin, by: str
+    ) -> None:
+        """A decision is written within half a second, which is time enough to be erased in."""
+        _, contact_id = workspace.sign_in()
+        if by == "another process":
+            workspace.installation.run(contacts.erase(workspace.installation.desk, workspace.id, contact_id))
+        else:
+            admin.do("DELETE", f"contacts/{contact_id}")
+        [decision] = decisions(workspace, 1)
+        assert (decision["erased"], decision["contact_id"], decision["address"]) == (True, None, None)
+        assert proof(workspace)["whole"]
 
     def test_another_workspace_s_does_not_exist(self, installation: Installation) -> None:
         nobody = "01a1fe9a-bfae-7803-87f1-bfd5aefe77fb"

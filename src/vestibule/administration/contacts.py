@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from vestibule.administration import workspaces
 from vestibule.administration.desk import Desk
+from vestibule.audit.log import FLUSH_SECONDS
 from vestibule.clock import now_ms
 from vestibule.conversations.files import delete_attached, delete_files_of
 from vestibule.errors import Conflict, ContactBusy, InvalidField, NotFound
@@ -251,6 +253,10 @@ async def erase(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
     # The receipt: an id that leads to nothing any more, and stays when the rest of the audit forgets the person.
     for person in erased:
         await desk.record("contact.erase", workspace_id, person)
+    # What was noted of them until then is on its way to the audit, in every process.
+    await asyncio.sleep(2 * FLUSH_SECONDS)
+    for person in erased:
+        await erasure.forget_in_audit(desk.store, workspace_id, person)
     return erased
 
 

@@ -107,6 +107,11 @@ async def closed(
     return [(row[0], row[1]) for row in rows]
 
 
+async def forget_in_audit(store: Store, workspace_id: str, contact_id: str) -> None:
+    """What has come into the audit of a contact since it was erased."""
+    await store.write(AUDIT, workspace_id, contact_id)
+
+
 def erase_closed(workspace_id: str, conversation_id: str, before: int) -> Work[bool]:
     """Deletes a conversation with all that hangs on it; False, and nothing, where it has changed since `before`."""
     if not (yield query(CLOSED_CONVERSATION, workspace_id, conversation_id, before)):
