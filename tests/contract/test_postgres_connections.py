@@ -175,6 +175,25 @@ async def test_those_who_wait_behind_others_are_not_kept_waiting_again(store: Po
     assert elapsed() - began < 2 * TIMEOUT
 
 
+async def test_those_who_share_round_trips_wait_no_longer_than_others(store: PostgresStore) -> None:
+    """Each round trip is in time by itself, and there are more before theirs than fit into it."""
+    text = "SELECT CAST($1 AS INTEGER), 1 FROM pg_sleep(0.01)"
+    shared = Statement("doze", text, text, 0, shared=True, reads=True)
+    waits: list[float] = []
+
+    async def ask() -> None:
+        began = elapsed()
+        try:
+            await store.read(shared)
+        finally:
+            waits.append(elapsed() - began)
+
+    calls = await asyncio.gather(*(ask() for _ in range(800)), return_exceptions=True)
+    assert {type(call) for call in calls} == {type(None), StorageUnavailable}, "some were in time"
+    assert max(waits) < 1.5 * TIMEOUT
+    assert len(await store.read(shared)) == 1
+
+
 async def test_what_was_given_up_is_given_up_in_the_database_as_well(
     store: PostgresStore, postgres_server: PostgresServer
 ) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -143,6 +145,25 @@ async def test_a_caller_that_gives_up_leaves_the_others_alone(store: Store) -> N
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert sum(isinstance(result, BaseException) for result in results) == 1
     assert (await store.read(COUNT, "c%"))[0][0] >= 19
+
+
+async def test_what_nobody_waits_for_any_more_is_not_begun(store: Store) -> None:
+    """Whoever was told 503, or has gone, must not keep those who still wait."""
+
+    def dawdle() -> Work[None]:
+        yield query(COUNT, "g%")
+        time.sleep(0.3)  # as a large unit of work does, on SQLite's one writer; PostgreSQL's round trips are full
+
+    busy: list[asyncio.Task[Any]] = [asyncio.create_task(store.transact(dawdle))]
+    busy += [asyncio.create_task(store.read(LOOK, "g")) for _ in range(200)]
+    await asyncio.sleep(0.1)
+    gone = [asyncio.create_task(store.write(INSERT, f"g{n}", "v")) for n in range(200)]
+    await asyncio.sleep(0)
+    for task in gone:
+        task.cancel()
+    await asyncio.gather(*busy, *gone, return_exceptions=True)
+    await store.write(INSERT, "behind", "v")
+    assert (await store.read(COUNT, "g%"))[0][0] == 0
 
 
 async def test_a_closed_store_says_so(store: Store) -> None:

@@ -22,6 +22,8 @@ T = TypeVar("T")
 _BATCHES_UNDER_WAY = 2
 _BATCH = 64
 _DEADLOCK_RETRIES = 3
+# How often within a time-out somebody looks who is too late: a timer for each call would cost more than most calls do.
+_LOOKS = 8
 _RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _UNREACHABLE = (
     OSError,
@@ -43,27 +45,51 @@ _DOUBTFUL = (
     asyncpg.ReadOnlySQLTransactionError,
 )
 
-Waiting = tuple[tuple[Value, ...], "asyncio.Future[list[Row]]"]
+# What is asked, who waits for it, and until when.
+Waiting = tuple[tuple[Value, ...], "asyncio.Future[list[Row]]", float]
+
+
+class _Travel:
+    """Batch after batch over one connection; this is the one under way."""
+
+    __slots__ = ("batch",)
+
+    def __init__(self) -> None:
+        self.batch: list[Waiting] = []
 
 
 class _Lane:
-    """The callers of one statement that wait to share a round trip."""
+    """The callers of one statement that wait to share a round trip, whoever came first before the others."""
 
-    __slots__ = ("scheduled", "under_way", "waiting")
+    __slots__ = ("name", "scheduled", "travels", "waiting", "watched")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.waiting: list[Waiting] = []
-        self.under_way = 0
-        self.scheduled = False
+        self.travels: list[_Travel] = []
+        self.scheduled = self.watched = False
 
-    def take(self) -> list[Waiting]:
-        """Those who leave together now."""
-        batch, self.waiting = self.waiting[:_BATCH], self.waiting[_BATCH:]
-        return batch
+    def take(self, now: float) -> list[Waiting]:
+        """Those who leave together now, and nobody who has given up or was given up."""
+        self.fail_late(now)
+        while self.waiting:
+            batch, self.waiting = self.waiting[:_BATCH], self.waiting[_BATCH:]
+            if here := [caller for caller in batch if not caller[1].done()]:
+                return here
+        return []
 
     def take_all(self) -> list[Waiting]:
         everybody, self.waiting = self.waiting, []
         return everybody
+
+    def fail_late(self, now: float) -> None:
+        """Those whose time is over, also where their batch is under way: the others of it have theirs."""
+        for callers in (self.waiting, *(travel.batch for travel in self.travels)):
+            for _, future, until in callers:
+                if until > now:
+                    break
+                if not future.done():
+                    future.set_exception(StorageUnavailable(detail=TimeoutError.__name__, step=self.name))
 
 
 class PostgresStore:
@@ -176,48 +202,59 @@ class PostgresStore:
             raise StorageUnavailable(detail="the store is not open")
         lane = self._lanes.get(statement.name)
         if lane is None:
-            lane = self._lanes[statement.name] = _Lane()
+            lane = self._lanes[statement.name] = _Lane(statement.name)
         future: asyncio.Future[list[Row]] = loop.create_future()
-        lane.waiting.append((values, future))
-        if not lane.scheduled and lane.under_way < _BATCHES_UNDER_WAY:
+        lane.waiting.append((values, future, loop.time() + self._timeout))
+        if not lane.watched:
+            lane.watched = True
+            loop.call_later(self._timeout / _LOOKS, self._watch, loop, lane)
+        if not lane.scheduled and len(lane.travels) < _BATCHES_UNDER_WAY:
             # At the end of this tick, so that every request which the loop is handling now comes along.
             lane.scheduled = True
             loop.call_soon(self._depart, statement, lane)
         return future
 
+    def _watch(self, loop: asyncio.AbstractEventLoop, lane: _Lane) -> None:
+        """Again and again for as long as somebody waits."""
+        lane.fail_late(loop.time())
+        lane.watched = bool(lane.waiting or lane.travels)
+        if lane.watched:
+            loop.call_later(self._timeout / _LOOKS, self._watch, loop, lane)
+
     def _depart(self, statement: Statement, lane: _Lane) -> None:
         lane.scheduled = False
-        if not lane.waiting or lane.under_way >= _BATCHES_UNDER_WAY or self._loop is None:
+        if not lane.waiting or len(lane.travels) >= _BATCHES_UNDER_WAY or self._loop is None:
             return
-        lane.under_way += 1
-        task = self._loop.create_task(self._travel(statement, lane))
+        travel = _Travel()
+        lane.travels.append(travel)
+        task = self._loop.create_task(self._go(statement, lane, travel, self._loop))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _travel(self, statement: Statement, lane: _Lane) -> None:
+    async def _go(self, statement: Statement, lane: _Lane, travel: _Travel, loop: asyncio.AbstractEventLoop) -> None:
         """Takes batch after batch over one connection, for as long as somebody waits."""
-        batch: list[Waiting] = []
         connection, sound = None, False
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 connection = await self._connections.take()
-                while batch := lane.take():
+                while batch := lane.take(loop.time()):
+                    travel.batch = batch
                     self._extend(limit)
                     await _fetch_together(connection, statement, batch)
             sound = True
         except Exception as error:
             sound = _is_sound_after(error)
-            failed = batch or lane.take()
+            failed = travel.batch or lane.take(loop.time())
             if isinstance(error, TimeoutError):
                 # They have waited behind these, and would wait as long again, each batch in its turn.
                 failed += lane.take_all()
-            for _, future in failed:
+            for _, future, _until in failed:
                 if not future.done():
                     future.set_exception(_ours(error, statement.name))
         finally:
             if connection is not None:
                 self._connections.give_back(connection, sound=sound)
-            lane.under_way -= 1
+            lane.travels.remove(travel)
             self._depart(statement, lane)
 
 
@@ -229,7 +266,7 @@ async def _fetch_together(connection: Any, statement: Statement, batch: list[Wai
         # Rows are locked in one order by every process, so that two batches cannot wait for each other.
         batch = sorted(batch, key=lambda waiting: str(waiting[0][:2]))
     try:
-        values = [(*values, slot) for slot, (values, _) in enumerate(batch)]
+        values = [(*values, slot) for slot, (values, _, _) in enumerate(batch)]
         rows = await connection.fetchmany(statement.postgresql, values)
     except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, *_RETRYABLE):
         # One caller's row or value spoilt the batch, which was rolled back whole: everybody goes again, alone.
@@ -239,13 +276,13 @@ async def _fetch_together(connection: Any, statement: Statement, batch: list[Wai
     answers: list[list[Row]] = [[] for _ in batch]
     for row in rows:
         answers[row[0]].append(row[1:])
-    for (_, future), answer in zip(batch, answers, strict=True):
+    for (_, future, _), answer in zip(batch, answers, strict=True):
         if not future.done():
             future.set_result(answer)
 
 
 async def _fetch_alone(connection: Any, statement: Statement, waiting: Waiting) -> None:
-    values, future = waiting
+    values, future, _ = waiting
     try:
         rows = await connection.fetch(statement.postgresql, *values, 0)
     except asyncpg.PostgresError as error:

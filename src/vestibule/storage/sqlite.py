@@ -145,7 +145,7 @@ class SqliteStore:
             connection.close()
 
     def _next_group(self) -> list[_Job] | None:
-        """Those who share the next commit; None when there will be no more."""
+        """Those who share the next commit, and nobody who has given up; None when there will be no more."""
         first = self._jobs.get()
         if first is None:
             return None
@@ -157,7 +157,7 @@ class SqliteStore:
                     self._jobs.put(None)  # to be found again, once these are done
                     break
                 jobs.append(job)
-        return jobs
+        return [job for job in jobs if not job.future.done()]
 
     def _settle(self, outcomes: list[_Outcome]) -> None:
         if self._loop is None:
@@ -174,6 +174,8 @@ def _commit_together(connection: sqlite3.Connection, jobs: list[_Job], timeout: 
     _begin(connection, jobs[0].came_at + timeout)
     try:
         for job in jobs:
+            if job.future.done():  # nobody waits for it any more, and those behind it do
+                continue
             try:
                 outcomes.append((job.future, job.run(connection), None))
             except Exception as error:
