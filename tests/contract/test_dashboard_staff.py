@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fixtures.front_door import Installation, Workspace
+from tests.fixtures.front_door import Installation, Workspace, beside
 from tests.fixtures.staff import PASSWORD, Member, browser, refused, signed_in
 from vestibule.clock import HOUR_MS, MINUTE_MS, now_ms
 from vestibule.model.staff import Role
@@ -256,6 +256,23 @@ def test_ten_wrong_passwords_slow_down_and_lock_nobody_out(installation: Install
         "SELECT code, outcome FROM audit_entries WHERE workspace_id = $1 AND action = 'staff.sign_in'", workspace.id
     )
     assert ("wrong_password", "refused") in refusals
+
+
+def test_one_address_cannot_try_a_password_on_every_account(installation: Installation, tmp_path: Path) -> None:
+    member = Member(installation.workspace()).with_password()
+    with beside(installation, tmp_path, rate_limit_bad_keys="1") as server:
+        member.origin = server.base_url
+        member.http = browser(server.base_url, address="127.0.0.3")  # nobody else signs in from there
+        for number in range(3):
+            assert member.sign_in(email=f"nobody.{number}@example.com").status_code == 401
+        slowed = member.sign_in()
+        assert slowed.status_code == 429, "the right password, found by guessing"
+        assert "set-cookie" not in slowed.headers
+        assert 1 <= int(slowed.headers["retry-after"]) <= 120
+        assert "Too many attempts." in slowed.text
+        assert member.email in slowed.text, "the form, to try again"
+        member.http = browser(server.base_url, address="127.0.0.4")
+        assert member.sign_in().status_code == 303, "from another address"
 
 
 def test_an_unknown_account_looks_like_a_wrong_password(installation: Installation) -> None:

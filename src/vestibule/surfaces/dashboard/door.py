@@ -20,6 +20,8 @@ from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, cookie, desk
 
 # A minute, of one account from one address: whoever else signs in to it, or from there to another, is not slowed down.
 _ATTEMPTS = 10
+# So many times the wrong keys that an address may send, of all accounts; right ones count, and many may sit behind it.
+_OF_AN_ADDRESS = 3
 
 
 def routes(runtime: Runtime) -> Sequence[Route]:
@@ -55,14 +57,15 @@ async def _sign_in(runtime: Runtime, kept: Passwords, request: Request) -> Reply
     email, address = form.get("email", ""), bucket(runtime, request)
     account = hashlib.sha256(email.strip().casefold().encode()).hexdigest()[:16]
     try:
+        # Before the password is looked at: what was tried too late must let nobody in, and comparing costs much.
+        most = _OF_AN_ADDRESS * runtime.settings.rate_limit_bad_keys
+        await runtime.rate_limiter.take("", f"staff-address:{address}", most)
         await runtime.rate_limiter.take("", f"staff:{account}:{address}", _ATTEMPTS)
         member = await staff_sessions.check(desk_for(runtime, request, None), kept, email, form.get("password", ""))
     except RateLimited as error:
         wait = f"Too many attempts. Try again in {error.retry_after} seconds."
         return sign_in_page(runtime.settings, wait, 429, (b"retry-after", str(error.retry_after).encode()), email=email)
     except WrongPassword as error:
-        # One address that tries many accounts is slowed down with the guesses of other secrets.
-        await runtime.rate_limiter.take("", f"bad_keys:{address}", runtime.settings.rate_limit_bad_keys)
         request.facts["code"] = error.code
         return sign_in_page(runtime.settings, error.message, 401, email=email)
     return await let_in(runtime, request, member)
