@@ -140,6 +140,18 @@ class TestWorkspaces:
         assert changed["disabled_at"] is not None
         assert whole.do("PATCH", path, {"disabled": False})["disabled_at"] is None
 
+    def test_their_own_keys_do_not_undo_what_the_operator_has_set(self, whole: Admin, admin: Admin) -> None:
+        path = f"/workspaces/{admin.workspace_id}"
+        shown = whole.do("PATCH", path, {"rate_limits": {"standard": 7}, "disabled": True})
+        changes: list[dict[str, Any]] = [{"disabled": False}, {"rate_limits": {"standard": 8}}, {"rate_limits": {}}]
+        for change in changes:
+            refused(admin.call("PATCH", "", change), 403, "not_allowed", names="whole installation")
+        assert whole.get(path) == shown
+        said_again = {"name": "Acme", "disabled": True, "rate_limits": {"standard": 7}}
+        assert admin.do("PATCH", "", said_again)["name"] == "Acme", "what is so already"
+        whole.do("PATCH", path, {"disabled": False})
+        assert admin.do("PATCH", "", {"disabled": True})["disabled_at"] is not None, "it may close itself"
+
     def test_a_customer_id_is_taken_once(self, whole: Admin, admin: Admin) -> None:
         taken = admin.get("")["customer_id"]
         refused(whole.call("POST", "/workspaces", {"name": "x", "customer_id": taken}), 409, "already_exists")

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.fixtures.front_door import Installation, Workspace, beside
+from tests.fixtures.responding import eventually
 from tests.fixtures.staff import PASSWORD, Member, browser, refused, signed_in
 from vestibule.clock import HOUR_MS, MINUTE_MS, now_ms
 from vestibule.model.staff import Role
@@ -273,6 +274,19 @@ def test_one_address_cannot_try_a_password_on_every_account(installation: Instal
         assert member.email in slowed.text, "the form, to try again"
         member.http = browser(server.base_url, address="127.0.0.4")
         assert member.sign_in().status_code == 303, "from another address"
+
+
+def test_a_disabled_workspace_is_closed_to_its_staff(installation: Installation) -> None:
+    member = signed_in(installation.workspace())
+    installation.cli("workspace", "disable", member.workspace.id)
+    eventually(lambda: member.get().status_code == 403)
+    for path in ("", "/inbox", "/staff"):
+        refused(member.get(path), 403, "workspace_disabled")
+    refused(member.post("/sign-out"), 403, "workspace_disabled")
+    refused(member.sign_in(), 403, "workspace_disabled")
+    assert member.sign_in("wrong password again").status_code == 401, "who is not staff is told nothing"
+    installation.cli("workspace", "enable", member.workspace.id)
+    eventually(lambda: member.get().status_code == 200)
 
 
 def test_an_unknown_account_looks_like_a_wrong_password(installation: Installation) -> None:

@@ -114,7 +114,7 @@ def endpoint(
         if needed not in key.scopes:
             raise InsufficientScope(needed)
         if whole and key.workspace_id != INSTALLATION:
-            raise NotAllowed("This needs an admin key of the whole installation.", step="workspace")
+            raise installation_only()
         _require_place(request, key)
         body = await _body(runtime, request, operation)
         actor = Actor("admin_key", key.id, request.scope.get("vestibule.request_id", ""))
@@ -124,6 +124,10 @@ def endpoint(
         return await handler(seat)
 
     return Route(method, path, handle, completed(operation, method, path))
+
+
+def installation_only() -> NotAllowed:
+    return NotAllowed("This needs an admin key of the whole installation.", step="workspace")
 
 
 async def _identify(runtime: Runtime, request: Request) -> AdminKey:

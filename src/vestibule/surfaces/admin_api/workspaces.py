@@ -20,7 +20,16 @@ from vestibule.model.workspace import Scope
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
-from vestibule.surfaces.admin_api.seat import PREFIX, WORKSPACE, Seat, answer, endpoint, made, showing
+from vestibule.surfaces.admin_api.seat import (
+    PREFIX,
+    WORKSPACE,
+    Seat,
+    answer,
+    endpoint,
+    installation_only,
+    made,
+    showing,
+)
 from vestibule.tokens.api_key import NewApiKey
 
 _ALL = f"{PREFIX}/workspaces"
@@ -124,6 +133,8 @@ async def _edit(seat: Seat) -> Reply:
     wanted = seat.read(_CHANGE)
     desk = await seat.editing(_workspace)
     limits = wanted.rate_limits
+    if not seat.of_installation:
+        await _require_own(seat, wanted)
     await workspaces.change(
         desk,
         seat.workspace_id,
@@ -133,6 +144,16 @@ async def _edit(seat: Seat) -> Reply:
         retention=None if wanted.retention is UNSET else shapes.retention_from(wanted.retention),
     )
     return await seat.shown(_workspace)
+
+
+async def _require_own(seat: Seat, wanted: WorkspaceChange) -> None:
+    """What the installation's operator has set about a workspace is not the workspace's to undo: that it is disabled,
+    and its limits. Saying what is so already changes nothing. Raises NotAllowed."""
+    known = await workspaces.get(seat.desk, seat.workspace_id)
+    opens = wanted.disabled is False and known.disabled_at is not None
+    limits = known.rate_limits if wanted.rate_limits is UNSET else shapes.limits_from(wanted.rate_limits)
+    if opens or limits != known.rate_limits:
+        raise installation_only()
 
 
 async def _rotate_widget_token(seat: Seat) -> Reply:
@@ -228,7 +249,8 @@ _READ = Operation(name="getWorkspace", summary="Show a workspace", answers=doc.o
 _EDIT = Operation(
     name="changeWorkspace",
     summary="Change a workspace's name, limits or retention, or disable it",
-    about="A shorter retention counts for what is there as well.",
+    about="A shorter retention counts for what is there as well. Limits, and the end of being disabled, need a key of "
+    "the installation.",
     request=WorkspaceChange,
     answers=doc.one(shapes.Workspace, "The workspace as it is now."),
     errors=(InvalidField,),

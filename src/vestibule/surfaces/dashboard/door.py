@@ -16,7 +16,16 @@ from vestibule.runtime import Runtime
 from vestibule.settings import Settings
 from vestibule.storage import staff as rows
 from vestibule.surfaces.dashboard.rendering import go_to, page
-from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, cookie, desk_for, form_of, require_own_page
+from vestibule.surfaces.dashboard.seat import (
+    PREFIX,
+    Seat,
+    action,
+    cookie,
+    desk_for,
+    form_of,
+    require_open,
+    require_own_page,
+)
 
 # A minute, of one account from one address: whoever else signs in to it, or from there to another, is not slowed down.
 _ATTEMPTS = 10
@@ -88,6 +97,8 @@ async def _follow(runtime: Runtime, kept: Passwords, request: Request) -> Reply:
 
 
 async def let_in(runtime: Runtime, request: Request, member: Staff, *, by: str = "") -> Reply:
+    """Raises WorkspaceDisabled."""
+    await require_open(runtime, member)
     # A session of its own for each sign-in: what the browser held before is worth nothing (ASVS 7.2.4).
     session = await staff_sessions.begin(desk_for(runtime, request, member), member, by=by)
     request.facts |= {"staff": member.id, "workspace": member.workspace_id}

@@ -14,7 +14,7 @@ from vestibule.edge.editing import desk_for_editing, tag_of
 from vestibule.edge.form import read_form
 from vestibule.edge.http import Header, Reply, Request
 from vestibule.edge.surface import Route
-from vestibule.errors import ForeignPage, InvalidField, NotFound, NotSignedIn, RoleRequired
+from vestibule.errors import ForeignPage, InvalidField, NotFound, NotSignedIn, RoleRequired, WorkspaceDisabled
 from vestibule.ids import is_id
 from vestibule.model.audit import Actor
 from vestibule.model.staff import Role, Staff
@@ -135,9 +135,17 @@ async def _seat(runtime: Runtime, request: Request, role: Role, form: dict[str, 
     session = session_of(runtime.settings, request)
     member = await staff_sessions.find(desk_of(runtime), session, active=active)
     request.facts |= {"staff": member.id, "workspace": member.workspace_id}
+    await require_open(runtime, member)
     if not member.role.covers(role):
         raise RoleRequired(role.value)
     return Seat(request, runtime, desk_for(runtime, request, member), member, session, form)
+
+
+async def require_open(runtime: Runtime, member: Staff) -> None:
+    """A workspace that an operator has disabled is closed to its own staff as well. Raises WorkspaceDisabled."""
+    workspace = await runtime.tenancy.by_id(member.workspace_id)
+    if workspace is None or workspace.disabled_at is not None:
+        raise WorkspaceDisabled(step="workspace")
 
 
 def desk_for(runtime: Runtime, request: Request, member: Staff | None) -> Desk:
