@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 from tests.fixtures.admin import NOBODY, PROVIDER, Admin, refused
-from tests.fixtures.fake_auth_endpoint import FakeAuthEndpoint
+from tests.fixtures.fake_auth_endpoint import FakeAuthEndpoint, show
 from tests.fixtures.front_door import Workspace
 from tests.fixtures.native import Client
+from vestibule.outbound.circuit import FAILURES
 
 
 class TestIdentityProviders:
@@ -81,6 +82,20 @@ class TestAuthEndpoint:
         admin.do("DELETE", "auth-endpoint")
         assert admin.get("auth-endpoint")["url"] == ""
         refused(admin.call("POST", "auth-endpoint/dry-run", {"user_token": "session"}), 404, "not_found")
+
+    def test_trials_are_bounded_like_visitors_calls(self, shop_front: Workspace) -> None:
+        """An endpoint that fails is left alone by operators as well: they ask on the same circuit."""
+        admin = Admin(shop_front.installation, shop_front.id)
+        with FakeAuthEndpoint() as fake:
+            fake.always({}, status=503)
+            admin.do("PATCH", "auth-endpoint", {"url": fake.url})
+            steps = [
+                admin.do("POST", "auth-endpoint/dry-run", {"user_token": "x"})["step"] for _ in range(FAILURES + 1)
+            ]
+            assert (steps[-1], steps.count("circuit")) == ("circuit", 1)
+            asked = len(fake.received)
+            assert show(shop_front, "x").status_code == 503
+            assert len(fake.received) == asked
 
     def test_says_what_is_wrong_and_keeps_stale_edits_out(self, admin: Admin) -> None:
         refused(admin.call("PATCH", "auth-endpoint", {"url": "ftp://x"}), 400, "invalid_declaration")

@@ -136,6 +136,16 @@ class TestTrial:
         assert "seen with proof" not in stranger
         assert len(workspace.contacts()) == 1, "nothing is written"
 
+    def test_a_provider_is_asked_no_more_than_for_visitors(self, front: Front, fake: FakeProvider) -> None:
+        """Its keys are remembered once for all: who tries tokens makes no calls that a visitor's would not."""
+        assert front.authenticate(idToken=fake.id_token()).status_code == 200
+        member = signed_in(front.workspace, Role.ADMIN)
+        asked = len(fake.requests)
+        for _ in range(3):
+            page = member.post("/debugger", kind="id_token", token=fake.id_token()).text
+            assert set(checks(page, "finding").values()) == {"pass"}
+        assert len(fake.requests) == asked
+
     def test_a_key_each_check(self, workspace: Workspace) -> None:
         member = signed_in(workspace, Role.ADMIN)
         other = workspace.installation.workspace()

@@ -64,19 +64,25 @@ class AuthTrial(msgspec.Struct, frozen=True):
 
 async def try_at_desk(desk: Desk, workspace_id: str, token: str, fields: dict[str, str]) -> AuthTrial:
     """For the command line, which has nothing running. Raises NotFound, InvalidField."""
+    outbound = Outbound(desk.settings.private_hosts, desk.settings.ca_file or None)
+    try:
+        return await try_by(AuthCalls(outbound), desk, workspace_id, token, fields)
+    finally:
+        await outbound.close()
+
+
+async def try_by(calls: AuthCalls, desk: Desk, workspace_id: str, token: str, fields: dict[str, str]) -> AuthTrial:
+    """By a server's own calls: what bounds them for visitors bounds them for trials as well. Raises NotFound,
+    InvalidField."""
     settings = await auth_endpoints.read(desk, workspace_id)
     if not settings.url:
         raise NotFound("This workspace has no auth endpoint: vestibule auth-endpoint set.")
     found = usable(token)
     if found is None:
         raise InvalidField("user_token", "is none: empty, a placeholder, or over-long")
-    outbound = Outbound(desk.settings.private_hosts, desk.settings.ca_file or None)
     secret = UnverifiedSecret(desk.store, desk.sealer)
     resolver = Resolver(desk.contacts, ProviderIdentities(desk.store, desk.contacts), secret)
-    try:
-        return await try_token(AuthCalls(outbound), resolver, Question(workspace_id, settings, found, fields))
-    finally:
-        await outbound.close()
+    return await try_token(calls, resolver, Question(workspace_id, settings, found, fields))
 
 
 async def try_token(calls: AuthCalls, resolver: Resolver, question: Question) -> AuthTrial:

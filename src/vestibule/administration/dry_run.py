@@ -71,16 +71,32 @@ async def try_at_desk(
     id_token: str | None = None,
 ) -> Trial:
     """For the command line, which has nothing running. Raises NotFound for a workspace that does not exist."""
-    providers = await identity_providers.list_all(desk, workspace_id)
     outbound = Outbound(desk.settings.private_hosts, desk.settings.ca_file or None)
     exchange = TokenExchange(TokenReader(outbound, ProviderKeys(outbound)))
-    resolver = Resolver(desk.contacts, ProviderIdentities(desk.store, desk.contacts))
     try:
-        return await try_token(
-            exchange, resolver, ProviderToken(workspace_id, providers, provider_id, access_token, id_token)
+        return await try_by(
+            exchange, desk, workspace_id, provider_id=provider_id, access_token=access_token, id_token=id_token
         )
     finally:
         await outbound.close()
+
+
+async def try_by(
+    exchange: TokenExchange,
+    desk: Desk,
+    workspace_id: str,
+    *,
+    provider_id: int | None = None,
+    access_token: str | None = None,
+    id_token: str | None = None,
+) -> Trial:
+    """By a server's own exchange: what bounds calls for visitors bounds them for trials as well. Raises NotFound for a
+    workspace that does not exist."""
+    providers = await identity_providers.list_all(desk, workspace_id)
+    resolver = Resolver(desk.contacts, ProviderIdentities(desk.store, desk.contacts))
+    return await try_token(
+        exchange, resolver, ProviderToken(workspace_id, providers, provider_id, access_token, id_token)
+    )
 
 
 async def try_token(exchange: TokenExchange, resolver: Resolver, credential: ProviderToken) -> Trial:

@@ -40,6 +40,7 @@ class AuthEndpoint:
     name = Method.AUTH_ENDPOINT
 
     def __init__(self, calls: AuthCalls) -> None:
+        self.calls = calls
         self._answers = Answers(calls)
 
     async def verify(self, credential: Question) -> VerifiedClaims:

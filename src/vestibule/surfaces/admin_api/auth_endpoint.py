@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -11,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from vestibule.administration import auth_endpoint_trial, auth_endpoints
 from vestibule.administration.auth_endpoint_trial import AuthTrial
 from vestibule.administration.desk import Desk
+from vestibule.auth_endpoint.calls import AuthCalls
 from vestibule.edge.http import Reply
 from vestibule.edge.operation import Operation
 from vestibule.edge.surface import Route
@@ -103,11 +105,12 @@ _SWITCHES = frozenset({"rotate_secret", "forget_old_secret"})
 
 
 def routes(runtime: Runtime) -> Sequence[Route]:
+    try_token = partial(_try_token, runtime.auth_endpoint.calls)
     return [
         endpoint(runtime, "GET", _HERE, showing(_view), _READ),
         endpoint(runtime, "PATCH", _HERE, _change, _SET),
         endpoint(runtime, "DELETE", _HERE, _remove, _REMOVE),
-        endpoint(runtime, "POST", f"{_HERE}/dry-run", _try_token, _TRY, scope=AdminScope.READ),
+        endpoint(runtime, "POST", f"{_HERE}/dry-run", try_token, _TRY, scope=AdminScope.READ),
     ]
 
 
@@ -138,11 +141,12 @@ async def _remove(seat: Seat) -> Reply:
     return gone()
 
 
-async def _try_token(seat: Seat) -> Reply:
+async def _try_token(calls: AuthCalls, seat: Seat) -> Reply:
     wanted = seat.read(_TOKEN)
     said = msgspec.structs.asdict(wanted.fields) if wanted.fields is not None else {}
     fields = {name: value for name, value in said.items() if isinstance(value, str)}
-    return answer(200, await auth_endpoint_trial.try_at_desk(seat.desk, seat.workspace_id, wanted.user_token, fields))
+    trial = await auth_endpoint_trial.try_by(calls, seat.desk, seat.workspace_id, wanted.user_token, fields)
+    return answer(200, trial)
 
 
 async def _view(seat: Seat, desk: Desk) -> AuthEndpoint:

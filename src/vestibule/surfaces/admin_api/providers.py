@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -26,6 +27,7 @@ from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
 from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, gone, made, showing
+from vestibule.verification.token_exchange import TokenExchange
 
 _ALL = f"{WORKSPACE}/identity-providers"
 _ONE = f"{_ALL}/{{provider_id}}"
@@ -60,10 +62,11 @@ _TOKEN = msgspec.json.Decoder(TokenToTry)
 
 
 def routes(runtime: Runtime) -> Sequence[Route]:
+    try_token = partial(_try_token, runtime.token_exchange)
     return [
         endpoint(runtime, "GET", _ALL, _list, _LIST),
         endpoint(runtime, "POST", _ALL, _add, _ADD),
-        endpoint(runtime, "POST", f"{_ALL}/dry-run", _try_token, _TRY, scope=AdminScope.READ),
+        endpoint(runtime, "POST", f"{_ALL}/dry-run", try_token, _TRY, scope=AdminScope.READ),
         endpoint(runtime, "GET", _ONE, showing(_provider), _READ),
         endpoint(runtime, "PUT", _ONE, _replace, _REPLACE),
         endpoint(runtime, "DELETE", _ONE, _remove, _REMOVE),
@@ -94,11 +97,12 @@ async def _remove(seat: Seat) -> Reply:
     return gone()
 
 
-async def _try_token(seat: Seat) -> Reply:
+async def _try_token(exchange: TokenExchange, seat: Seat) -> Reply:
     wanted = seat.read(_TOKEN)
     if (wanted.id_token is None) == (wanted.access_token is None):
         raise InvalidField("id_token", "or access_token must be given, and not both")
-    trial = await dry_run.try_at_desk(
+    trial = await dry_run.try_by(
+        exchange,
         seat.desk,
         seat.workspace_id,
         provider_id=wanted.provider_id,

@@ -81,12 +81,14 @@ async def _try(seat: Seat) -> Reply:
 async def _finding(seat: Seat, kind: str, token: str, provider: int | None) -> Finding:
     desk, workspace_id = seat.desk, seat.workspace_id
     if kind == "user_token":
-        return _of_endpoint(await auth_endpoint_trial.try_at_desk(desk, workspace_id, token, {}))
+        calls = seat.runtime.auth_endpoint.calls
+        return _of_endpoint(await auth_endpoint_trial.try_by(calls, desk, workspace_id, token, {}))
     if kind == "api_key":
         return _of_trial(await key_trial.try_key(desk, workspace_id, token, seat.text("email").strip()))
     if kind == "contact_token":
         return _of_trial(await key_trial.try_contact_token(desk, workspace_id, token))
-    return _of_trial(await dry_run.try_at_desk(desk, workspace_id, provider_id=provider, **{kind: token}))
+    exchange = seat.runtime.token_exchange
+    return _of_trial(await dry_run.try_by(exchange, desk, workspace_id, provider_id=provider, **{kind: token}))
 
 
 async def _page(
