@@ -14,8 +14,9 @@ SHORT_ID = 22
 # Four times 62 of the 256 values that a byte has: the rest is thrown away, so that all characters are as likely.
 _CHARACTERS = (BASE62 * 5).encode()[:256]
 _LEFT_OVER = bytes(range(62 * 4, 256))
-# API and admin keys, staff's sessions and links, refresh tokens, userInfoIds: each of 256 bits, whatever it opens.
-_OWN_SECRET = re.compile(r"(?:vst_(?:key|admin|staff|link|ref)_|usr_)[0-9A-Za-z]{65,71}")
+# API and admin keys, staff's sessions and links, the first one's link, refresh tokens, userInfoIds: each of 256 bits,
+# whatever it opens.
+_OWN_SECRET = re.compile(r"(?:vst_(?:key|admin|staff|link|first|ref)_|usr_)[0-9A-Za-z]{65,71}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 

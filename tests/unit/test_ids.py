@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from vestibule.ids import BASE62, is_id, long_id, new_id, random_base62, short_id, to_base62
+import vestibule
+from vestibule.ids import BASE62, is_id, is_own_secret, long_id, new_id, random_base62, short_id, to_base62
 
 
 def test_ids_are_version_7_and_unique_and_grow_with_time() -> None:
@@ -42,3 +45,14 @@ def test_an_id_in_short_is_the_same_id() -> None:
         assert len(short_id(identifier)) == 22
         assert long_id(short_id(identifier)) == identifier
     assert long_id("z" * 22) is None
+
+
+def test_every_kind_of_secret_that_is_made_here_is_known_again() -> None:
+    """Whoever shows one elsewhere by mistake is refused here, and it is not sent on."""
+    sources = Path(vestibule.__file__).parent.rglob("*.py")
+    prefixes = {found for path in sources for found in re.findall(r'"(vst_[a-z]+_|usr_)"', path.read_text("utf-8"))}
+    assert len(prefixes) >= 7
+    for prefix in prefixes - {"vst_widget_"}:  # which stands in pages
+        for length in (65, 71):  # workspace and secret; a checksum with it
+            assert is_own_secret(f" {prefix}{random_base62(length)}"), prefix
+    assert not is_own_secret("vst_widget_" + random_base62(22))
