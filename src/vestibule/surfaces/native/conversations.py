@@ -11,6 +11,7 @@ from msgspec import Meta
 from vestibule.conversations import course
 from vestibule.conversations.opening import list_conversations, open_conversation
 from vestibule.conversations.start import start_conversation
+from vestibule.edge.contact_bearer import visitor
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.operation import Answer, Operation, Parameter
 from vestibule.edge.parameters import number
@@ -19,7 +20,6 @@ from vestibule.errors import InvalidField, NotFound, ScopeRequired
 from vestibule.identity import profile_rules as rules
 from vestibule.model.claims import CustomData
 from vestibule.runtime import Runtime
-from vestibule.surfaces.native.caller import visitor
 from vestibule.surfaces.native.reading import LONGEST_SCOPE, read_body, scope
 from vestibule.surfaces.native.shapes import Conversation, ConversationPage, Uuid, conversation_of
 

@@ -23,6 +23,7 @@ from vestibule.conversations.opening import open_conversation
 from vestibule.conversations.visibility import is_internal
 from vestibule.conversations.visitor import Visitor, recognise
 from vestibule.edge.bearer import bearer
+from vestibule.edge.contact_bearer import visitor
 from vestibule.edge.http import Reply, Request
 from vestibule.edge.operation import Answer, Operation, Parameter
 from vestibule.edge.parameters import number
@@ -32,7 +33,6 @@ from vestibule.errors import InvalidField, NotFound, RateLimited, Unavailable, V
 from vestibule.model.conversation import Conversation
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
-from vestibule.surfaces.native.caller import visitor
 from vestibule.surfaces.native.conversations import CONVERSATION_ID, ONE
 from vestibule.surfaces.native.shapes import conversation_of, message_of
 

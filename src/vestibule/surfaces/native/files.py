@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from vestibule.edge.contact_bearer import visitor
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.operation import Answer, Operation
 from vestibule.edge.surface import Route
 from vestibule.edge.uploads import take_upload
 from vestibule.errors import RateLimited, UnsupportedFile
 from vestibule.runtime import Runtime
-from vestibule.surfaces.native.caller import visitor
 from vestibule.surfaces.native.shapes import Attachment
 
 _ENCODER = msgspec.json.Encoder()

@@ -9,12 +9,12 @@ import msgspec
 
 from vestibule.conversations.attach_identity import attach_bearer, prove_by_token
 from vestibule.conversations.visitor import visitor_of
+from vestibule.edge.contact_bearer import claims_of
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.operation import Answer, Operation
 from vestibule.edge.surface import Route
 from vestibule.errors import ConversationClosed, IdentityConflict, InvalidGrant, NotFound
 from vestibule.runtime import Runtime
-from vestibule.surfaces.native.caller import claims_of
 from vestibule.surfaces.native.conversations import CONVERSATION_ID, ONE
 from vestibule.surfaces.native.reading import read_body
 from vestibule.surfaces.native.shapes import Conversation, conversation_of

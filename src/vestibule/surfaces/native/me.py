@@ -8,7 +8,7 @@ import msgspec
 
 from vestibule.clock import SECOND_MS
 from vestibule.conversations.visitor import unverified_contact, visitor_of
-from vestibule.edge.contact_bearer import admit
+from vestibule.edge.contact_bearer import admit, claims_of
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.operation import Answer, Operation
 from vestibule.edge.surface import Route
@@ -16,7 +16,6 @@ from vestibule.errors import InvalidContactToken
 from vestibule.model.claims import CustomData, Method
 from vestibule.model.contact import Contact
 from vestibule.runtime import Runtime
-from vestibule.surfaces.native.caller import claims_of
 from vestibule.surfaces.native.shapes import Time
 from vestibule.times import rfc3339
 from vestibule.tokens.contact_token import ContactClaims

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from vestibule.conversations.files import LONGEST_LINK, MOST_ATTACHMENTS, Reference, attachments_of
 from vestibule.conversations.opening import open_conversation
+from vestibule.edge.contact_bearer import visitor
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.message_limits import count_message
 from vestibule.edge.operation import Answer, Operation, Parameter
@@ -23,7 +24,6 @@ from vestibule.responder.question import JobInput
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
-from vestibule.surfaces.native.caller import visitor
 from vestibule.surfaces.native.conversations import CONVERSATION_ID, ONE
 from vestibule.surfaces.native.reading import document, read_body
 from vestibule.surfaces.native.shapes import Message, MessageList, Uuid, message_of, messages_of
