@@ -50,6 +50,8 @@ class TestDecisions:
         assert (email["outcome"], email["code"]) == ("refused", "invalid_field")
         assert email["reason"].startswith("email: ")
         assert "not-an-address" not in json.dumps([scope, email])
+        table = workspace.installation.command("audit", "tail", "-w", workspace.id).stdout
+        assert email["reason"] in table, "why somebody was refused is what a reader looks for"
 
     def test_a_bad_key_is_in_the_installation_s_audit(self, workspace: Workspace) -> None:
         secret = workspace.api_key[:-1] + ("x" if workspace.api_key[-1] != "x" else "y")

@@ -35,7 +35,7 @@ _COLUMNS = (
     "action",
     "code",
     "step",
-    "detail",
+    "why",
     "actor",
     "contact_id",
     "request_id",
@@ -71,6 +71,8 @@ def tail(
         at_the_desk(lambda desk: _follow(desk, of, only), as_json=as_json)
     page = at_the_desk(lambda desk: audit.list_page(desk, of, wanted, contact_id=contact, most=limit), as_json=as_json)
     items = [_shown(stored) for stored in reversed(page.entries)]
+    if not as_json:
+        items = [{**item, "why": item["detail"] or item["reason"]} for item in items]
     print_list(items, _COLUMNS, as_json=as_json, empty="Nothing is in the audit yet.")
 
 
