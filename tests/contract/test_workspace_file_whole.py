@@ -213,6 +213,12 @@ class TestApplying:
         [shown] = admin.get("webhooks")["items"]
         assert (shown["id"], shown["address"]) == (found, "https://new.example.com/")
 
+    def test_as_a_table_shows_a_certificate_s_first_words_only(self, workspace: Workspace, file: Path) -> None:
+        table = workspace.installation.command("workspace", "diff", str(file)).stdout
+        assert "-----BEGIN CERTIFICATE-----" in table
+        assert "END CERTIFICATE" not in table
+        assert {*table.partition("\n")[0].split()} == {"place", "before", "after"}
+
     def test_no_secret_is_printed_or_kept_in_the_audit(self, workspace: Workspace, file: Path) -> None:
         command = workspace.installation.command
         printed = [

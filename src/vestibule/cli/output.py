@@ -6,11 +6,18 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from vestibule import times
+
+# Columns of free text, which alone are wrapped.
+_PROSE = frozenset({"after", "before", "detail", "events", "message", "problem", "reason", "text", "why"})
+_NARROWEST_PROSE = 24
+_LONGEST_SHOWN = 80
+_ENDLESS = 1_000_000
 
 Value = str | int | float | bool | None | Sequence["Value"] | Mapping[str, "Value"]
 
@@ -45,12 +52,30 @@ def print_list(items: Sequence[Mapping[str, Value]], columns: Sequence[str], *, 
         Console(stderr=True).print(empty)
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
+    widest = _widest_prose(items, columns)
     for column in columns:
-        table.add_column(column.replace("_", " "), no_wrap=column != "message")
+        prose = column in _PROSE
+        table.add_column(column.replace("_", " "), no_wrap=not prose, max_width=widest if prose else None)
     for item in items:
         table.add_row(*(Text(_text(item.get(column))) for column in columns))
     # Ids are for copying: they are never cut or folded, on a narrow screen either.
-    Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(table, soft_wrap=True)
+    # A height as well, without which rich takes every dumb terminal for 80 columns wide.
+    Console(highlight=False, width=_ENDLESS, height=1).print(table, soft_wrap=True)
+
+
+def shortened(value: Value) -> str:
+    """For a table: a certificate there would push everything else out of sight."""
+    text = _text(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
+
+
+def _widest_prose(items: Sequence[Mapping[str, Value]], columns: Sequence[str]) -> int | None:
+    """What a screen leaves beside the other columns; in a pipe a line is as long as it is."""
+    if not sys.stdout.isatty():
+        return None
+    others = [column for column in columns if column not in _PROSE]
+    taken = sum(2 + max(cell_len(_text(item.get(column))) for item in [*items, {column: column}]) for column in others)
+    return max(_NARROWEST_PROSE, (Console().width - taken) // max(1, len(columns) - len(others)))
 
 
 def _text(value: Value) -> str:

@@ -69,6 +69,8 @@ def list_(workspace: InWorkspace, as_json: Json = False) -> None:
     """List a workspace's endpoints, and how many events wait for each or are dead letters."""
     found = at_the_desk(lambda desk: webhooks.list_all(desk, workspace), as_json=as_json)
     shown = [{**_shown(each.endpoint), "waiting": each.waiting, "dead": each.dead} for each in found]
+    if not as_json:
+        shown = [each | ({"events": "all"} if len(each["events"]) == len(EventKind) else {}) for each in shown]
     empty = "No webhook yet. Make one: vestibule webhook set --workspace ID --url URL"
     print_list(shown, ("id", "name", "url", "names", "events", "waiting", "dead"), as_json=as_json, empty=empty)
 

@@ -15,7 +15,7 @@ from vestibule.administration.desk import Desk
 from vestibule.administration.workspace_apply import Outcome
 from vestibule.administration.workspace_file import read_workspace_file
 from vestibule.cli.opening import Json, at_the_desk, duration, fail
-from vestibule.cli.output import Value, print_list, print_result, rfc3339
+from vestibule.cli.output import Value, print_list, print_result, rfc3339, shortened
 from vestibule.model.visitor_session import VisitorSessionSettings
 from vestibule.model.workspace import RateLimits, Retention, Workspace
 from vestibule.times import span_text
@@ -171,7 +171,10 @@ def _print_outcome(outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
         print_result(msgspec.to_builtins(outcome), as_json=True)
         return
-    differences = [msgspec.structs.asdict(difference) for difference in outcome.differences]
+    differences: list[dict[str, Value]] = [
+        {"place": each.place, "before": shortened(each.before), "after": shortened(each.after)}
+        for each in outcome.differences
+    ]
     print_list(differences, ("place", "before", "after"), as_json=False, empty="Nothing differs.")
     shown: dict[str, Value] = {"workspace_id": outcome.workspace_id, "created": outcome.created}
     print_result({**shown, "kept": outcome.kept, **outcome.made}, as_json=False)
