@@ -149,6 +149,44 @@ def test_a_proof_that_fails_never_becomes_an_anonymous_chat(front: Front, fake: 
     assert answer_of(front.route(new_uuid(), proof=(user_info_id, verifier), bearer=bearer))["identified"]
 
 
+def test_a_proof_that_is_misspelt_or_misplaced_is_refused_by_the_right_name(front: Front, fake: FakeProvider) -> None:
+    bearer = front.visitor()
+    user_info_id, verifier = front.proof(fake.id_token())
+    whole = {"userInfoId": user_info_id, "codeVerifier": verifier}
+    refused: list[tuple[dict[str, Any], Any]] = [
+        ({}, [whole]),
+        ({}, [[{"codeverifier": verifier}]]),
+        ({}, [{"name": "user_info_id", "value": user_info_id}]),
+        ({}, ["codeVerifier", verifier]),
+        ({}, {"proof": whole}),
+        ({}, {"user_info_id": user_info_id, "code_verifier": verifier}),
+        ({}, {"userinfoid": user_info_id, "codeverifier": verifier}),
+        ({}, {"UserInfo-ID": user_info_id}),
+        ({"userinfoid": user_info_id, "codeverifier": verifier}, None),
+        ({"user_info_id": user_info_id, "code_verifier": verifier}, []),
+        ({"CodeVerifier": verifier}, whole),
+        (whole, {"_code_verifier_": None}),
+        ({"code_verifier": verifier, "padding": "x" * 40}, None),
+    ]
+    for query, body in refused:
+        for given in (bearer, None):
+            conversation_id = new_uuid()
+            answer = front.route(conversation_id, bearer=given, method="PUT", body=body, **query)
+            shown = problem(answer, 400, "invalid_field")["detail"]
+            assert "userInfoId" in shown or "codeVerifier" in shown, (query, body)
+            assert verifier not in shown
+            assert user_info_id not in shown
+            path = f"/api/conversation/{conversation_id}/messages"
+            problem(front.call("GET", path, bearer=bearer), 404, "not_found")
+    path = f"/api/visitor/setIdentity/{new_uuid()}"
+    problem(front.call("POST", path, [whole], bearer=bearer), 400, "invalid_field", names="userInfoId")
+    others = {"variables": [{"name": "order", "value": 7}, None], "user": {"id": 1}}
+    assert answer_of(front.route(new_uuid(), bearer=bearer, body=[others]))["identified"] is False
+    assert answer_of(front.route(new_uuid(), bearer=bearer, body={**others, **whole}))["identified"], (
+        "nothing was spent"
+    )
+
+
 def test_what_does_not_fit_looks_alike(front: Front, fake: FakeProvider) -> None:
     bearer, spent = front.visitor(), front.proof(fake.id_token())
     answer_of(front.route(new_uuid(), proof=spent, bearer=bearer))

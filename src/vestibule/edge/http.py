@@ -86,18 +86,23 @@ class Request:
 
     def query(self, name: str) -> str | None:
         """A parameter of the query. Raises InvalidField where it is repeated (ASVS 15.3.7) or no text."""
-        if self._query is None:
-            raw: bytes = self.scope.get("query_string", b"")
-            if not raw:
-                return None
-            try:
-                self._query = _read_short_query(raw) if len(raw) <= _SHORT_QUERY else _read_query(raw)
-            except ValueError:
-                raise InvalidField(name, "cannot be read from the query") from None
-        found = self._query.get(name, [])
+        found = self._parameters(name).get(name, [])
         if len(found) > 1:
             raise InvalidField(name, "must be given once")
         return found[0] if found else None
+
+    def query_names(self, wanted: str) -> list[str]:
+        """All names in the query, for who looks there for `wanted`. Raises InvalidField where it is no text."""
+        return list(self._parameters(wanted))
+
+    def _parameters(self, wanted: str) -> dict[str, list[str]]:
+        if self._query is None:
+            raw: bytes = self.scope.get("query_string", b"")
+            try:
+                self._query = _read_short_query(raw) if len(raw) <= _SHORT_QUERY else _read_query(raw)
+            except ValueError:
+                raise InvalidField(wanted, "cannot be read from the query") from None
+        return self._query
 
     async def body(self, *, most: int, within: float) -> bytes:
         """The whole body: JSON by its own word, at most `most` bytes, within `within` seconds. Raises UnsupportedMedia,

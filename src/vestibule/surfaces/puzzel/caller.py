@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import re
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -19,13 +20,14 @@ from vestibule.conversations.visitor import Visitor, visitor_of
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.contact_bearer import claims_of
 from vestibule.edge.http import Request
-from vestibule.edge.strict_json import decode
+from vestibule.edge.strict_json import convert, decode
 from vestibule.errors import InvalidField, InvalidRequest
 from vestibule.ids import is_id
 from vestibule.model.claims import Method
 from vestibule.runtime import Runtime
 
 _LARGEST_BODY = 8_192
+_LONGEST_NAME = 64
 _CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 
 
@@ -50,7 +52,9 @@ class Proof(msgspec.Struct, frozen=True):
         return "Proof(…)"
 
 
-_BODY = msgspec.json.Decoder(Shown | list[Any])
+_BODY = msgspec.json.Decoder(dict[str, Any] | list[Any])
+# How each is spelt, by what is left of a name without case, `_` and `-`.
+_SPELT = {name.lower(): name for name in Shown.__struct_fields__}
 
 
 async def visitor(runtime: Runtime, request: Request) -> Visitor:
@@ -67,9 +71,10 @@ async def visitor_if_any(runtime: Runtime, request: Request) -> Visitor | None:
 async def read_proof(runtime: Runtime, request: Request) -> Proof | None:
     """What the query and the body show; None where neither shows anything. Raises InvalidRequest."""
     body = await read_body(runtime, request)
-    shown = decode(body, _BODY) if body else Shown()
-    # A list is what one client sends; of what it would hold nothing is known.
-    inside = shown if isinstance(shown, Shown) else Shown()
+    shown = decode(body, _BODY) if body else {}
+    _refuse_misplaced(shown, request.query_names("userInfoId"))
+    # A list is what one client sends; of what it would hold nothing is known, but that it shall be no proof.
+    inside = convert(shown, Shown) if isinstance(shown, dict) else Shown()
     user_info_id = _one(request.query("userInfoId"), inside.userInfoId)
     code_verifier = _one(request.query("codeVerifier"), inside.codeVerifier)
     if user_info_id is None and code_verifier is None:
@@ -110,6 +115,36 @@ async def count_refused_proof(runtime: Runtime, request: Request) -> None:
     """Raises RateLimited where too many came from there."""
     limit = runtime.settings.rate_limit_bad_keys
     await runtime.rate_limiter.take("", f"bad_proofs:{_address(runtime, request)}", limit)
+
+
+def _refuse_misplaced(body: dict[str, Any] | list[Any], in_query: list[str]) -> None:
+    """A proof that is not read as one must not end in a chat without it. Raises InvalidField."""
+    members = body if isinstance(body, dict) else {}
+    for name in (*in_query, *members):
+        right = _spelt(name)
+        if right not in {None, name}:
+            raise InvalidField(name[:_LONGEST_NAME], f"is spelt {right}")
+    inside = [value for value in members.values() if not isinstance(value, str)] if members else body
+    for text in _texts(inside):
+        right = _spelt(text)
+        if right is not None:
+            raise InvalidField(right, "must be in the query, or a member of the body itself")
+
+
+def _spelt(name: str) -> str | None:
+    return _SPELT.get(name.replace("_", "").replace("-", "").lower())
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every name and text within: clients also write `{"name": …, "value": …}`."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        yield from value
+        yield from _texts(list(value.values()))
 
 
 def _address(runtime: Runtime, request: Request) -> str:
