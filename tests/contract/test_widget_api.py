@@ -89,7 +89,8 @@ class TestEveryPath:
         """RFC 9110 section 5.5: it is no part of a value."""
         base = workspace.installation.base_url
         for padding in (" ", "\t", " \t "):
-            head = f"GET {PREFIX}/config HTTP/1.1\r\nHost: x\r\nX-Bot-Token:{padding}{bot_token(workspace)}{padding}\r\n\r\n"
+            header = f"X-Bot-Token:{padding}{bot_token(workspace)}{padding}"
+            head = f"GET {PREFIX}/config HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n"
             assert exchange(base, head.encode()).status == 200
 
     @pytest.mark.parametrize("operation", OPERATIONS)
