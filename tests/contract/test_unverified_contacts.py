@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import TEST_SETTINGS
 from tests.fixtures.front_door import Installation, Workspace, beside, refused
 from tests.fixtures.server import RunningServer
+from tests.fixtures.uploads import link_of
 from tests.fixtures.widget import Device, anonymous, claiming, claims_of, new_uuid, unverified_token, verified
 from vestibule.administration import contacts as administration
 
@@ -237,6 +238,21 @@ class TestBesideTheVerifiedContact:
             merging = administration.merge(installation.desk, workspace.id, *(one.contact_id for one in pair))
             with pytest.raises(Exception, match="cannot be merged"):
                 installation.run(merging)
+
+    def test_one_that_was_merged_into_another_finds_the_chats_it_starts(self, workspace: Workspace) -> None:
+        one, other = anonymous(workspace), anonymous(workspace)
+        before, others = one.start(), other.start()
+        installation = workspace.installation
+        merging = administration.merge(installation.desk, workspace.id, one.contact_id, other.contact_id)
+        installation.run(merging)
+        after = one.start()
+        link = link_of(one)
+        one.say(after)
+        assert one.listed() == [after, before]
+        assert other.listed() == [others]
+        installation.run(administration.unmerge(installation.desk, workspace.id, one.contact_id))
+        assert one.listed() == [after, before]
+        one.say(after, attachments=[{"id": "1", "name": "a", "size": 1, "type": "a", "url": link}])
 
     def test_messages_keep_the_trust_they_were_written_with(self, workspace: Workspace) -> None:
         claimant, owner = claiming(workspace, EMAIL), verified(workspace, EMAIL)

@@ -19,7 +19,7 @@ import msgspec
 
 from vestibule.clock import now_ms
 from vestibule.conversations.file_types import media_type_of, safe_name
-from vestibule.conversations.visitor import Visitor, ensure_contact
+from vestibule.conversations.visitor import Visitor, ensure_contact, owner_of
 from vestibule.errors import InvalidField, NotFound, UnsupportedFile
 from vestibule.ids import is_id, new_id, random_base62
 from vestibule.model.conversation import Attachment, StoredFile
@@ -62,12 +62,12 @@ async def keep_file(runtime: Runtime, author: Visitor, *, name: str, size: int, 
     media_type = await asyncio.to_thread(media_type_of, content, size, name)
     if media_type is None:
         raise UnsupportedFile(step="file_type")
-    contact = await ensure_contact(runtime, author)
+    owner = owner_of(author, await ensure_contact(runtime, author))
     secret = random_base62(_SECRET)
     file = StoredFile(
         workspace_id=author.workspace_id,
         id=new_id(),
-        contact_id=contact.id,
+        contact_id=owner,
         secret_hash=_fingerprint(secret),
         name=safe_name(name, media_type),
         media_type=media_type,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vestibule.clock import now_ms
-from vestibule.conversations.visitor import Visitor, ensure_contact
+from vestibule.conversations.visitor import Visitor, ensure_contact, owner_of
 from vestibule.errors import AlreadyExists
 from vestibule.ids import new_id
 from vestibule.model.claims import CustomData
@@ -32,13 +32,13 @@ async def start_conversation(
 ) -> Conversation:
     """A new conversation of the visitor's contact. `conversation_id`: under a client's own id, where that is free.
     `also` is written with it or not at all. Raises AlreadyExists, InvalidContactToken, StorageUnavailable."""
-    contact = await ensure_contact(runtime, visitor)
+    owner = owner_of(visitor, await ensure_contact(runtime, visitor))
     responder = await runtime.tenancy.responder(visitor.workspace_id)
     now = now_ms()
     fresh = Conversation(
         workspace_id=visitor.workspace_id,
         id=conversation_id or new_id(),
-        contact_id=contact.id,
+        contact_id=owner,
         verified=visitor.verified,
         scope=scope,
         channel=channel,
@@ -68,7 +68,7 @@ async def start_conversation(
         yield rows.insert(conversation)
         yield webhooks.note(conversation_started(conversation))
         if not visitor.verified and scope:
-            yield device_scopes.bind_query(visitor.workspace_id, visitor.token_id, scope, contact.id, now)
+            yield device_scopes.bind_query(visitor.workspace_id, visitor.token_id, scope, owner, now)
         for noted in also:  # noqa: UP028 - each is sent its rows, which a sequence cannot take
             yield noted
         return conversation

@@ -111,6 +111,12 @@ async def ensure_contact(runtime: Runtime, visitor: Visitor) -> Contact:
     return found
 
 
+def owner_of(visitor: Visitor, lead: Contact) -> str:
+    """Whose it is that a visitor makes: the person's, of whom they are known to be. Somebody unverified is nobody but
+    who their token says (visibility.py), whomever that was merged into."""
+    return lead.id if visitor.verified else visitor.contact_id
+
+
 async def _retention(runtime: Runtime, workspace_id: str) -> int:
     workspace = await runtime.tenancy.by_id(workspace_id)
     own = workspace.retention if workspace is not None else Retention()
