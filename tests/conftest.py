@@ -62,6 +62,7 @@ _LONG_FILES = frozenset(
         "test_cli_conversations.py",
         "test_cli_records.py",
         "test_contact_devices.py",
+        "test_conversation_size.py",
         "test_credential_confusion.py",
         "test_cross_device.py",
         "test_cross_workspace.py",

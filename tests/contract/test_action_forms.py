@@ -12,6 +12,7 @@ import pytest
 from tests.fixtures.fake_bot import FakeBot, says
 from tests.fixtures.fake_model import call, say
 from tests.fixtures.fake_shop import HEADER
+from tests.fixtures.filled import fill, spoil
 from tests.fixtures.front_door import refused
 from tests.fixtures.responding import answered_by_bot, logged
 from tests.fixtures.trading import UPDATE, Trade, action_calls, get, talk
@@ -83,6 +84,15 @@ class TestForm:
             answers = [answer.result() for answer in [pool.submit(self.execute, device, **given) for _ in range(4)]]
         assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
         assert len(trade.shop.received) == 1
+        refused(self.execute(device, **given), 409, "already_exists")
+
+    def test_counts_once_however_long_ago_that_was(self, trade: Trade) -> None:
+        self.show(trade)
+        device = anonymous(trade.workspace)
+        given = self.asked(device)
+        assert self.execute(device, **given).status_code == 200
+        fill(trade.workspace, given["sessionId"], upto=300)
+        spoil(trade.workspace, given["sessionId"], 100)  # nobody need read that
         refused(self.execute(device, **given), 409, "already_exists")
 
     def test_may_be_corrected_where_the_api_refused_it(self, trade: Trade) -> None:

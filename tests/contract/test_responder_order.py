@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from tests.fixtures.fake_bot import FakeBot
+from tests.fixtures.filled import fill, spoil
 from tests.fixtures.front_door import Workspace, refused
 from tests.fixtures.responding import ai_texts, answered_by_bot, eventually, text_of
 from tests.fixtures.widget import PREFIX, Device, anonymous, new_uuid
@@ -105,6 +106,29 @@ class TestOnceAndInOrder:
             "already_exists",
         )
         assert [kind for kind, _ in device.texts(session_id)] == ["ai", "user", "ai", "user", "ai"]
+
+    def test_only_the_end_of_a_long_chat_is_looked_at(self, shop_front: Workspace, bot: FakeBot) -> None:
+        answered_by_bot(shop_front, bot)
+        device = anonymous(shop_front)
+        session_id = device.start()
+        fill(shop_front, session_id, upto=300)
+        spoil(shop_front, session_id, 1)
+        assert text_of(device.send(session_id, "hi")) == "You said: hi"
+
+    def test_a_question_is_found_however_much_has_come_since(self, shop_front: Workspace, bot: FakeBot) -> None:
+        answered_by_bot(shop_front, bot)
+        device = anonymous(shop_front)
+        session_id = device.start()
+        with ThreadPoolExecutor(2) as pool, bot.held():
+            first = pool.submit(device.send, session_id, "one")
+            bot.wait_for(1)
+            second = pool.submit(device.send, session_id, "two")
+            eventually(lambda: len(device.history(session_id)) == 2)
+            fill(shop_front, session_id, upto=300)
+            bot.gate.set()
+            assert text_of(first.result()) == "You said: one"
+            assert text_of(second.result()) == "You said: two"
+        assert [line["text"] for line in bot.asked[1]["history"]] == ["one", "You said: one", "two"]
 
     def test_what_came_with_a_message_is_gone_once_it_is_answered(self, shop_front: Workspace, bot: FakeBot) -> None:
         answered_by_bot(shop_front, bot)

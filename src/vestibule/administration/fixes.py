@@ -52,6 +52,7 @@ FIXES = {
     "not_found": "Check the id.",
     "already_exists": "Read the sentence.",
     "conversation_closed": "Start another conversation.",
+    "conversation_full": "Start another conversation.",
     "queue_closed": "`GET /api/queue/info/{id}` tells when it opens.",
     "identity_conflict": "Look at both contacts; merge them if they are one.",
     "contact_busy": "Try again.",

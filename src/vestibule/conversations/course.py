@@ -70,11 +70,15 @@ async def rate(
 
 
 async def checkpoint(keeper: Keeper, conversation: Conversation, payload: Document) -> Appended:
-    """Keeps the state of a mode's canvas. Raises ConversationClosed."""
+    """Keeps the state of a mode's canvas. Raises ConversationClosed, ConversationFull."""
     row: Document = {"type": "state_checkpoint", "payload": payload}
     draft = Draft(Sender.SYSTEM, Trust.SYSTEM, type="state_checkpoint", payload=row)
     return await append(
-        keeper, conversation, [draft], change=lambda current: msgspec.structs.replace(current, checkpoint=payload)
+        keeper,
+        conversation,
+        [draft],
+        change=lambda current: msgspec.structs.replace(current, checkpoint=payload),
+        bounded=True,
     )
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from vestibule.clock import now_ms
 from vestibule.conversations.visibility import is_internal
-from vestibule.errors import AlreadyExists, ConversationClosed, NotFound
+from vestibule.errors import AlreadyExists, ConversationClosed, ConversationFull, NotFound
 from vestibule.ids import new_id
 from vestibule.live import Live
 from vestibule.model.conversation import Attachment, Authorship, Conversation, Document, Message, Sender, Trust
@@ -19,6 +19,11 @@ from vestibule.storage import responder_jobs, webhooks
 from vestibule.storage.responder_jobs import Job
 from vestibule.storage.store import Store, UniqueViolation, Work
 
+# A conversation is read whole, again and again: without an end it would be the cheapest way to keep everybody waiting.
+MOST_MESSAGES = 4_000
+MOST_CHARACTERS = 2**22
+# Up to here nobody asks how large it is.
+_SURELY_NOT_FULL = 100
 _SHOWN_OF_LAST = 200
 
 
@@ -72,27 +77,31 @@ async def append(
     change: Change | None = None,
     make_job: MakeJob | None = None,
     closed_too: bool = False,
+    bounded: bool = False,
 ) -> Appended:
     """Stores messages behind each other, a change of the conversation and a work item for the last message, all or
     nothing. If the last draft's public id is taken, the call is a duplicate: nothing is stored again. Others whose id
-    is taken were stored by an earlier call, and are left out.
+    is taken were stored by an earlier call, and are left out. `bounded`: it is a visitor who writes, of whom a
+    conversation takes so much and no more.
 
-    Raises ConversationClosed, NotFound, AlreadyExists, StorageUnavailable.
+    Raises ConversationClosed, ConversationFull, NotFound, AlreadyExists, StorageUnavailable.
     """
 
     async def store(placed: Sequence[Draft]) -> Appended:
         return await keeper.store.transact(
-            lambda: append_work(conversation, placed, change=change, make_job=make_job, closed_too=closed_too)
+            lambda: append_work(
+                conversation, placed, change=change, make_job=make_job, closed_too=closed_too, bounded=bounded
+            )
         )
 
     try:
         appended = await store(drafts)
-    except (UniqueViolation, ConversationClosed) as error:
+    except (UniqueViolation, ConversationClosed, ConversationFull) as error:
         # A client that repeats itself after the conversation was closed is told what it would have been told before.
         known = await _find(keeper, conversation, drafts[-1]) if drafts else None
         if known is not None:
             return Appended(conversation, (known,), duplicate=True)
-        if isinstance(error, ConversationClosed):
+        if not isinstance(error, UniqueViolation):
             raise
         try:
             appended = await store(await _unknown_of(keeper, conversation, drafts))
@@ -119,6 +128,7 @@ def append_work(
     change: Change | None = None,
     make_job: MakeJob | None = None,
     closed_too: bool = False,
+    bounded: bool = False,
 ) -> Work[Appended]:
     """`append` as part of a larger unit of work."""
     taken = yield rows.take_numbers(conversation.workspace_id, conversation.id, len(drafts), now_ms())
@@ -127,6 +137,8 @@ def append_work(
     current = rows.conversation_from(taken[0])
     if not current.is_open and not closed_too:
         raise ConversationClosed(step="append")
+    if bounded and current.next_seq > _SURELY_NOT_FULL:
+        yield from _require_room(current, drafts)
     first = current.next_seq - len(drafts)
     # The time that the row has now, not the one at which we began to wait for it: it never runs backwards.
     sent_at = current.updated_at
@@ -151,6 +163,15 @@ def _preview(message: Message) -> str:
     """Its text, or else its file's name: a list's card without either looks as if it were still loading."""
     files = message.attachments
     return (message.text or (files[0].name if files else ""))[:_SHOWN_OF_LAST]
+
+
+def _require_room(current: Conversation, drafts: Sequence[Draft]) -> Work[None]:
+    """Raises ConversationFull."""
+    if current.next_seq - 1 > MOST_MESSAGES:
+        raise ConversationFull(detail=f"{MOST_MESSAGES} messages", step="append")
+    found = yield rows.size(current.workspace_id, current.id)
+    if int(found[0][0] or 0) + sum(len(draft.text or "") for draft in drafts) > MOST_CHARACTERS:
+        raise ConversationFull(detail=f"{MOST_CHARACTERS} characters", step="append")
 
 
 def _is_shown(message: Message) -> bool:

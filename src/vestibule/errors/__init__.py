@@ -57,6 +57,7 @@ private, may carry a token, a key or a part of one.
     │   ├── AlreadyExists         already_exists
     │   ├── IdentityConflict      identity_conflict     the proof belongs to somebody else already
     │   ├── ConversationClosed    conversation_closed   nothing can be written into it any more
+    │   ├── ConversationFull      conversation_full     it holds as much as one may
     │   ├── QueueClosed           queue_closed          it is outside a queue's opening hours
     │   ├── ContactBusy           contact_busy          the same contact is being changed by too many at once
     │   ├── RequestUnderWay       request_under_way     the same Idempotency-Key is being answered at this moment
@@ -161,6 +162,7 @@ from vestibule.errors.state import (
     Conflict,
     ContactBusy,
     ConversationClosed,
+    ConversationFull,
     IdentityConflict,
     NotFound,
     QueueClosed,
@@ -186,6 +188,7 @@ __all__ = [
     "Conflict",
     "ContactBusy",
     "ConversationClosed",
+    "ConversationFull",
     "DomainNotAllowed",
     "EncryptedTokenNotSupported",
     "ForeignPage",

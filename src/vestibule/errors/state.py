@@ -30,6 +30,11 @@ class ConversationClosed(Conflict):
     sentence = "This conversation is closed."
 
 
+class ConversationFull(Conflict):
+    code = "conversation_full"
+    sentence = "This conversation holds as much as one may: start a new conversation."
+
+
 class QueueClosed(Conflict):
     code = "queue_closed"
     sentence = "This queue is closed at this hour."

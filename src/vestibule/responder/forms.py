@@ -27,7 +27,7 @@ from vestibule.errors import (
     VestibuleError,
 )
 from vestibule.model.action import Action, Location, MessageOverrides, Source
-from vestibule.model.conversation import Conversation, Message, Sender, Trust
+from vestibule.model.conversation import Conversation, Document, Message, Sender, Trust
 from vestibule.responder import action_desk
 from vestibule.responder.action_desk import Proof
 from vestibule.responder.actions import (
@@ -168,25 +168,25 @@ def _json(value: object) -> str:
 
 
 async def _claim_of(runtime: Runtime, author: Visitor, conversation: Conversation, form: Submitted) -> Draft:
-    """The note that this form was sent, under an id that the same try has whoever makes it. Raises AlreadyExists where
-    it was sent before."""
-    history = await rows.history(runtime.store, conversation.workspace_id, conversation.id)
+    """The note that this form was sent, under an id by the number of the try: of two at once only one has it. Raises
+    AlreadyExists where it was sent before."""
     about = {"form": form.form_message_id, "action": form.action_id}
-    claims = [line for line in history if line.type == FORM_SUBMITTED and (line.payload or {}).get("about") == about]
-    refused = {line.answers for line in history if line.type == ACTION_EXECUTED and _may_be_corrected(line)}
-    if len(claims) >= _MOST_TRIES or any(claim.seq not in refused for claim in claims):
-        raise AlreadyExists(_SENT, step="form")
-    name = f"{conversation.id}:{form.form_message_id}:{form.action_id}:{len(claims)}"
-    return Draft(
-        Sender.SYSTEM,
-        author.trust,
-        public_id=str(uuid.uuid5(_NAMESPACE, name)),
-        type=FORM_SUBMITTED,
-        payload={"type": "none", "about": about},
-    )
+    for tried in range(_MOST_TRIES):
+        name = f"{conversation.id}:{form.form_message_id}:{form.action_id}:{tried}"
+        public_id = str(uuid.uuid5(_NAMESPACE, name))
+        claim = await rows.find_message(runtime.store, conversation.workspace_id, conversation.id, public_id)
+        if claim is None:
+            payload: Document = {"type": "none", "about": about}
+            return Draft(Sender.SYSTEM, author.trust, public_id=public_id, type=FORM_SUBMITTED, payload=payload)
+        done = await rows.answer_to(runtime.store, conversation.workspace_id, conversation.id, claim.seq)
+        if done is None or not _may_be_corrected(done):
+            break
+    raise AlreadyExists(_SENT, step="form")
 
 
 def _may_be_corrected(line: Message) -> bool:
     """Whether the called API answered that it did not do what it was asked."""
+    if line.type != ACTION_EXECUTED:
+        return False
     result = line.action_calls[0]["result"] if line.action_calls else {}
     return "error" not in result and 400 <= (result.get("status") or 0) < 500

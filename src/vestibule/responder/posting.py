@@ -61,7 +61,7 @@ async def post(
     greetings: Sequence[Draft] = (),
 ) -> Appended:
     """Appends the visitor's message, and before it the greetings that their page had shown. Raises ConversationClosed,
-    InvalidContactToken, NotFound, AlreadyExists, StorageUnavailable."""
+    ConversationFull, InvalidContactToken, NotFound, AlreadyExists, StorageUnavailable."""
     responder = await runtime.tenancy.responder(author.workspace_id)
     # Who asks is what their token says, whatever the caller has put there.
     proof = {"method": author.method.value, "auth_time": author.auth_time, "said": author.said}
@@ -88,7 +88,9 @@ async def post(
         custom_data=written.custom_data,
         author=authorship,
     )
-    appended = await append(runtime, conversation, [*greetings, message], change=change, make_job=make_job)
+    appended = await append(
+        runtime, conversation, [*greetings, message], change=change, make_job=make_job, bounded=True
+    )
     if appended.job is not None:
         runner.start(appended.job)
     return appended

@@ -40,6 +40,8 @@ _MOST_ATTEMPTS = 3
 _ASK_AGAIN_SECONDS = 0.25
 # For everything together: each step has a time-out of its own, and a model may take many steps.
 _LONGEST_SECONDS = 300.0
+# More rows than any responder is told of, some of which say nothing to it.
+_LOOKED_AT = 200
 _CLOSING_SECONDS = 5.0
 NOTICE = "I cannot answer this right now. A member of our team will take over and reply here."
 HANDOFF_NOTICE = "A member of our team will take over and reply here."
@@ -202,15 +204,20 @@ class Runner:
         return conversation, answer
 
     async def _question(self, job: Job, conversation: Conversation) -> Question | None:
-        store = self._runtime.store
         contact = await self._runtime.contacts.find_leading(job.workspace_id, conversation.contact_id)
-        history = await rows.history(store, job.workspace_id, job.conversation_id)
+        history = await self._latest(job, 2**62)
+        if history and history[0].seq > job.seq:  # more has come since than is looked at
+            history = [*await self._latest(job, job.seq + 1), *history]
         message = next((line for line in history if line.seq == job.seq), None)
         if contact is None or message is None:  # erased since
             return None
         text = self._runtime.sealer.unseal(job.sealed_input, jobs.sealing_context(job.conversation_id))
         given = msgspec.json.decode(text, type=JobInput)
         return Question(conversation, contact, in_order(history, job.seq), message, given)
+
+    async def _latest(self, job: Job, before: int) -> list[Message]:
+        store = self._runtime.store
+        return await rows.latest(store, job.workspace_id, job.conversation_id, before=before, most=_LOOKED_AT)
 
     async def _store(self, job: Job, conversation: Conversation | None, answer: Answer) -> None:
         drafts = _drafts(job, answer)

@@ -137,6 +137,11 @@ ANSWER_TO = statement(
     ORDER BY seq LIMIT 1
     """,
 )
+_LENGTH = " + ".join(f"COALESCE(LENGTH({column}), 0)" for column in ("text", "payload", "custom_data", "attachments"))
+SIZE = statement(
+    "messages.size",
+    f"SELECT CAST(SUM({_LENGTH}) AS BIGINT) FROM messages WHERE workspace_id = $1 AND conversation_id = $2",
+)
 OF_TYPE = statement(
     "messages.of_type",
     "SELECT public_id FROM messages WHERE workspace_id = $1 AND conversation_id = $2 AND type = $3",
@@ -256,6 +261,11 @@ def update(conversation: Conversation) -> Query:
         conversation.verified,
         conversation.queue_key,
     )
+
+
+def size(workspace_id: str, conversation_id: str) -> Query:
+    """How many characters its messages have, in all whose length visitors choose. Nothing where there is none."""
+    return query(SIZE, workspace_id, conversation_id)
 
 
 def of_type(workspace_id: str, conversation_id: str, kind: str) -> Query:

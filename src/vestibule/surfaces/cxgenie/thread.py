@@ -3,6 +3,8 @@ not wait for an answer."""
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 
 from vestibule.conversations.files import Reference, attachments_of
@@ -12,7 +14,7 @@ from vestibule.conversations.start import start_conversation
 from vestibule.conversations.visibility import is_internal
 from vestibule.edge.http import Request
 from vestibule.edge.message_limits import count_message
-from vestibule.errors import InvalidField
+from vestibule.errors import ConversationFull, InvalidField
 from vestibule.identity import profile_rules as rules
 from vestibule.ids import is_id, new_id
 from vestibule.model.conversation import Conversation, Message
@@ -78,7 +80,8 @@ class Thread:
         await count_message(self._runtime, reader.visitor, request)
 
     async def write(self, author: Reader, new: NewMessage) -> Appended:
-        """Into the latest chat, or a new one where that is closed. Raises InvalidField, and what `post` does."""
+        """Into the latest chat, or a new one where that is closed or full: to the app all of them are one thread.
+        Raises InvalidField, and what `post` does."""
         text = rules.text("content", new.content, _LONGEST_TEXT)
         if not text.strip() and not new.media:
             raise InvalidField("content", "must not be empty without media")
@@ -88,6 +91,8 @@ class Thread:
         local_id = (new.local_id or "").lower()
         written = Written(text, local_id if is_id(local_id) else new_id(), attachments)
         chat = await self.latest(author)
-        if chat is None or not chat.is_open:
-            chat = await start_conversation(self._runtime, visitor, scope=author.scope, custom_data={}, channel=CHANNEL)
+        if chat is not None and chat.is_open:
+            with contextlib.suppress(ConversationFull):
+                return await post(self._runtime, self._runner, visitor, chat, written)
+        chat = await start_conversation(self._runtime, visitor, scope=author.scope, custom_data={}, channel=CHANNEL)
         return await post(self._runtime, self._runner, visitor, chat, written)

@@ -16,7 +16,7 @@ from vestibule.edge.message_limits import count_message
 from vestibule.edge.operation import Answer, Operation, Parameter
 from vestibule.edge.parameters import number
 from vestibule.edge.surface import Route
-from vestibule.errors import AlreadyExists, ConversationClosed, InvalidField, NotFound
+from vestibule.errors import AlreadyExists, ConversationClosed, ConversationFull, InvalidField, NotFound
 from vestibule.identity import profile_rules as rules
 from vestibule.ids import is_id
 from vestibule.responder.posting import Written, page_input, post
@@ -136,5 +136,5 @@ _SEND = Operation(
         Answer(status=201, about="The message.", type=Message),
         Answer(status=200, about="The message, which was stored before under this `id`.", type=Message),
     ),
-    errors=(NotFound, ConversationClosed, AlreadyExists),
+    errors=(NotFound, ConversationClosed, ConversationFull, AlreadyExists),
 )

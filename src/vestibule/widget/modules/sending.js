@@ -111,13 +111,13 @@ export class Sending {
       setTimeout(() => this.changed(), TYPING_MS);
     } catch (error) {
       if (turn !== this.turn || !(error instanceof Refused) || error.passes || error.status === 401) throw error;
-      const isGone = error.code === "conversation_closed" || error.code === "not_found";
+      const isGone = ["conversation_closed", "conversation_full", "not_found"].includes(error.code);
       if (!isGone || isSecond) {
         this.outbox.change(item.id, { state: "failed" });
         this.changed();
         return;
       }
-      // Closed meanwhile, or no longer this visitor's: it begins a new one.
+      // Closed or full meanwhile, or no longer this visitor's: it begins a new one.
       if (this.conversation && this.conversation.id === id) this.startFresh();
       this.outbox.change(item.id, { conversation: null, fresh: true });
       await this.deliver({ ...item, conversation: null, fresh: true }, true);

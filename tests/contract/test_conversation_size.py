@@ -1,0 +1,87 @@
+"""A conversation takes so much from its visitor and no more, on every wire; who answers in it may go on."""
+
+from __future__ import annotations
+
+import json
+
+from tests.fixtures.cxgenie import App
+from tests.fixtures.fake_bot import FakeBot
+from tests.fixtures.filled import fill
+from tests.fixtures.front_door import Workspace, refused
+from tests.fixtures.native_clients import known, problem
+from tests.fixtures.puzzel import Front
+from tests.fixtures.responding import answered_by_bot, eventually
+from tests.fixtures.widget import anonymous, new_uuid, reply
+from vestibule.conversations.messages import MOST_CHARACTERS, MOST_MESSAGES
+
+
+class TestTheEnd:
+    def test_is_reached_by_number(self, workspace: Workspace) -> None:
+        client = known(workspace)
+        conversation, last = client.start(), new_uuid()
+        fill(workspace, conversation, upto=MOST_MESSAGES - 1)
+        kept = client.say(conversation, "the last one", id=last)
+        assert kept["seq"] == MOST_MESSAGES
+        problem(client.send(conversation, "one more"), 409, "conversation_full")
+        assert client.read(conversation).json()["last_message"] == "the last one"
+        assert [message["id"] for message in client.messages(conversation, after=MOST_MESSAGES - 1)] == [last]
+        again = client.send(conversation, "the last one", id=last)
+        assert (again.status_code, again.json()) == (200, kept), "it is told what it was told before"
+        client.say(client.start(), "and here it goes on")
+
+    def test_is_reached_by_what_was_written(self, workspace: Workspace) -> None:
+        client = known(workspace)
+        conversation = client.start()
+        each = MOST_CHARACTERS // 128
+        fill(workspace, conversation, upto=127, text="€" * each)
+        client.say(conversation, "z" * each)
+        problem(client.send(conversation, "x"), 409, "conversation_full")
+
+    def test_is_the_visitor_s_alone(self, shop_front: Workspace, bot: FakeBot) -> None:
+        answered_by_bot(shop_front, bot)
+        client = known(shop_front)
+        conversation = client.start()
+        fill(shop_front, conversation, upto=MOST_MESSAGES - 1)
+        client.say(conversation, "hi")
+        told = eventually(lambda: client.messages(conversation, after=MOST_MESSAGES))
+        assert [message["text"] for message in told] == ["You said: hi"]
+        assert len(bot.asked[0]["history"]) == 50
+        reply(shop_front, conversation, "from people")
+        assert client.messages(conversation, after=MOST_MESSAGES + 1)[0]["text"] == "from people"
+        assert client.resolve(conversation).status_code == 200
+
+
+class TestOnOtherWires:
+    def test_opencx_counts_checkpoints_as_well(self, workspace: Workspace) -> None:
+        visitor = anonymous(workspace)
+        session = visitor.start()
+        fill(workspace, session, upto=MOST_MESSAGES)
+        refused(visitor.send(session), 409, "conversation_full")
+        refused(visitor.do("checkpoint", session), 409, "conversation_full")
+        large = visitor.start()
+        fill(workspace, large, upto=100)
+        payload = json.dumps({"x": "y" * (MOST_CHARACTERS - 102)})
+        sql = "UPDATE messages SET payload = $2 WHERE conversation_id = $1 AND seq = 1"
+        workspace.installation.rows(sql, large, payload)
+        refused(visitor.send(large, "more than there is room for"), 409, "conversation_full")
+
+    def test_puzzel(self, front: Front) -> None:
+        front.queue()
+        bearer, conversation_id = front.visitor(), new_uuid()
+        front.route(conversation_id, bearer=bearer)
+        fill(front.workspace, conversation_id, upto=MOST_MESSAGES)
+        problem(front.say(conversation_id, "x", bearer=bearer), 409, "conversation_full")
+        other = new_uuid()
+        front.route(other, bearer=bearer)
+        assert front.say(other, "x", bearer=bearer).status_code == 201
+
+    def test_cx_genie_s_app_whose_thread_goes_on_in_another(self, workspace: Workspace) -> None:
+        app = App(workspace)
+        app.start_as_guest()
+        app.say("first")
+        [(full,)] = workspace.installation.rows("SELECT id FROM conversations WHERE workspace_id = $1", workspace.id)
+        fill(workspace, full, upto=MOST_MESSAGES)
+        app.say("second")
+        counted = workspace.installation.rows("SELECT id FROM conversations WHERE workspace_id = $1", workspace.id)
+        assert len(counted) == 2
+        assert app.messages(limit=1)[0]["content"] == "second"
