@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import sqlite3
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,6 +167,26 @@ async def test_what_nobody_waits_for_any_more_is_not_begun(store: Store) -> None
     await asyncio.gather(*busy, *gone, return_exceptions=True)
     await store.write(INSERT, "behind", "v")
     assert (await store.read(COUNT, "g%"))[0][0] == 0
+
+
+async def test_reads_are_well_again_once_the_file_is(tmp_path: Path) -> None:
+    """As the class promises, and although nobody writes meanwhile."""
+    path = tmp_path / "v.db"
+    migrate(f"sqlite:///{path}")
+    store = await open_store(f"sqlite:///{path}")
+    await store.write(INSERT, "a", "1")
+    assert [tuple(row) for row in await store.read(LOOK, "a")] == [("1",)]
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole = path.read_bytes()
+    with path.open("r+b") as file:
+        file.write(b"\xff" * 4096)
+    with pytest.raises(StorageUnavailable):
+        await store.read(LOOK, "a")
+    with path.open("r+b") as file:
+        file.write(whole)
+    assert [tuple(row) for row in await store.read(LOOK, "a")] == [("1",)]
+    await store.close()
 
 
 async def test_a_closed_store_says_so(store: Store) -> None:

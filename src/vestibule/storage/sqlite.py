@@ -99,6 +99,9 @@ class SqliteStore:
                 self._reader = connect(self._path)
             return _run(self._reader, statement, values)
         except sqlite3.Error as error:
+            if self._reader is not None and _leaves_doubt(error):
+                self._reader.close()
+                self._reader = None
             raise StorageUnavailable(detail=str(error), step=statement.name) from error
 
     async def write(self, statement: Statement, *values: Value) -> list[Row]:
@@ -134,8 +137,7 @@ class SqliteStore:
                 connection = connection or _connect_writer(self._path)
                 outcomes = _commit_together(connection, jobs, self._timeout)
             except Exception as error:
-                # But for a lock nobody knows what this connection is still about; the next group gets a new one.
-                if connection is not None and getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY:
+                if connection is not None and _leaves_doubt(error):
                     connection.close()
                     connection = None
                 failure = StorageUnavailable(detail=str(error), step="commit")
@@ -232,6 +234,11 @@ def _run_work(connection: sqlite3.Connection, work: Work[T]) -> T:
     return result
 
 
+def _leaves_doubt(error: Exception) -> bool:
+    """But for a lock nobody knows what a connection is still about; the next call gets a new one."""
+    return getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY
+
+
 def _translate(error: Exception) -> Exception:
     if isinstance(error, sqlite3.IntegrityError) and error.sqlite_errorcode in _UNIQUE:
         return UniqueViolation()
@@ -240,7 +247,7 @@ def _translate(error: Exception) -> Exception:
     return error
 
 
-def _resolve(outcomes: list[tuple[asyncio.Future[Any], Any, Exception | None]]) -> None:
+def _resolve(outcomes: list[_Outcome]) -> None:
     for future, result, error in outcomes:
         if future.done():  # the request was cancelled while its write went through
             continue
