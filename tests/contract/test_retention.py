@@ -38,8 +38,8 @@ def let_expire(device: Device, *, quiet_for: int = 100 * DAY_MS) -> None:
     rows, then = device.workspace.installation.rows, now_ms() - quiet_for
     of_contact = "WHERE workspace_id = $1 AND contact_id = $2"
     given = (device.workspace.id, device.contact_id)
-    rows("UPDATE contacts SET expires_at = $3 WHERE workspace_id = $1 AND id = $2", *given, then + 90 * DAY_MS)
     rows(f"UPDATE conversations SET updated_at = $3 {of_contact}", *given, then)  # noqa: S608
+    rows("UPDATE contacts SET expires_at = $3 WHERE workspace_id = $1 AND id = $2", *given, then + 90 * DAY_MS)
 
 
 def upload(device: Device) -> str:
@@ -217,6 +217,20 @@ class TestAWorkspaceSOwn:
         assert shop_front.installation.http.get(url).status_code == 404
         assert counts(shop_front)["contacts"] == 1
         refused(ada.poll(closed), 404, "not_found")
+
+    def test_a_file_that_an_open_conversation_shows_stays_until_that_goes_as_well(self, shop_front: Workspace) -> None:
+        ada = verified(shop_front)
+        closed, still_open, url = chat(ada), chat(ada), upload(ada)
+        for each in (closed, still_open):
+            ada.say(each, attachments=[{"id": "a", "name": "dot.png", "size": 1, "type": "image/png", "url": url}])
+        cli(shop_front, "workspace", "retention", shop_front.id, "--closed-conversations", "30d")
+        sql = "UPDATE conversations SET updated_at = $3 WHERE workspace_id = $1 AND id = $2"
+        for each, status, files in ((closed, 200, 0), (still_open, 404, 1)):
+            assert ada.resolve(each).status_code == 200
+            shop_front.installation.rows(sql, shop_front.id, each, now_ms() - 31 * DAY_MS)
+            done = cli(shop_front, "retention", "purge")
+            assert (done["conversations"], done["files"]) == (1, files)
+            assert shop_front.installation.http.get(url).status_code == status
 
     def test_the_audit_of_one_is_cut_and_still_whole(self, shop_front: Workspace) -> None:
         other, installation = shop_front.installation.workspace(), shop_front.installation

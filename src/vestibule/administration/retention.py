@@ -103,10 +103,23 @@ async def _purge_closed(desk: Desk, workspace_id: str, before: int, *, dry_run: 
 async def _purge_chat(desk: Desk, workspace_id: str, conversation_id: str, before: int) -> Purged:
     history = await conversations.history(desk.store, workspace_id, conversation_id)
     links = [attachment.url for message in history for attachment in message.attachments]
-    # Files first, as above: what is cut short is found again.
-    files = await delete_attached(desk.store, desk.files, workspace_id, links)
-    done = await desk.store.transact(lambda: erasure.erase_closed(workspace_id, conversation_id, before))
-    return Purged(conversations=int(done), files=files)
+    contact_id = await desk.store.transact(lambda: erasure.erase_closed(workspace_id, conversation_id, before))
+    if contact_id is None:  # somebody has written meanwhile
+        return Purged()
+    # Files last: a chat that goes on keeps what it shows. What is cut short here goes with the contact.
+    files = 0
+    if links:
+        people = await _same_person(desk, workspace_id, contact_id)
+        files = await delete_attached(desk.store, desk.files, workspace_id, links, people)
+    return Purged(conversations=1, files=files)
+
+
+async def _same_person(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
+    """The ids of all whose uploads the contact may attach, and who may attach theirs."""
+    lead = await desk.contacts.find_leading(workspace_id, contact_id)
+    if lead is None:
+        return [contact_id]
+    return [lead.id, *(other.id for other in await desk.contacts.merged_into(workspace_id, lead.id))]
 
 
 async def _purge_one(desk: Desk, found: Expired, now: int, retention: int, *, dry_run: bool) -> Purged:

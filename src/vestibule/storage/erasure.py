@@ -74,7 +74,8 @@ CLOSED = statement(
 CLOSED_CONVERSATION = statement(
     "erasure.closed_conversation",
     """
-    DELETE FROM conversations WHERE workspace_id = $1 AND id = $2 AND status <> 'open' AND updated_at < $3 RETURNING id
+    DELETE FROM conversations
+    WHERE workspace_id = $1 AND id = $2 AND status <> 'open' AND updated_at < $3 RETURNING contact_id
     """,
 )
 ATTACHED_IN = statement(
@@ -112,14 +113,16 @@ async def forget_in_audit(store: Store, workspace_id: str, contact_id: str) -> N
     await store.write(AUDIT, workspace_id, contact_id)
 
 
-def erase_closed(workspace_id: str, conversation_id: str, before: int) -> Work[bool]:
-    """Deletes a conversation with all that hangs on it; False, and nothing, where it has changed since `before`."""
-    if not (yield query(CLOSED_CONVERSATION, workspace_id, conversation_id, before)):
-        return False
+def erase_closed(workspace_id: str, conversation_id: str, before: int) -> Work[str | None]:
+    """Deletes a conversation with all that hangs on it; whose it was. None, and nothing deleted, where it has changed
+    since `before`."""
+    found = yield query(CLOSED_CONVERSATION, workspace_id, conversation_id, before)
+    if not found:
+        return None
     yield query(MESSAGES, workspace_id, conversation_id)
     yield query(JOBS, workspace_id, conversation_id)
     yield query(ATTACHED_IN, workspace_id, conversation_id)
-    return True
+    return str(found[0][0])
 
 
 def erase_if_expired(workspace_id: str, contact_id: str, before: int) -> Work[int | None]:
