@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,12 @@ from tests.fixtures.front_door import Installation, Workspace, refused
 from tests.fixtures.responding import RESPONDING_SETTINGS, answered_by_bot, cli, cli_refuses, eventually
 from tests.fixtures.server import RunningServer
 from tests.fixtures.widget import Device, anonymous, claiming, reply, verified
-from vestibule.administration import audit
+from vestibule.administration import audit, retention
+from vestibule.audit.log import AuditLog
 from vestibule.cli import app
 from vestibule.clock import DAY_MS, now_ms
+from vestibule.errors import StorageUnavailable
+from vestibule.model.audit import AuditEntry
 
 TABLES = ("contacts", "conversations", "messages", "responder_jobs", "device_scopes", "files")
 
@@ -34,7 +39,7 @@ def counts(workspace: Workspace) -> dict[str, int]:
 
 
 def let_expire(device: Device, *, quiet_for: int = 100 * DAY_MS) -> None:
-    """As if nobody had written for so long, in milliseconds."""
+    """As if nobody had written for so long, in milliseconds; also where somebody purges meanwhile."""
     rows, then = device.workspace.installation.rows, now_ms() - quiet_for
     of_contact = "WHERE workspace_id = $1 AND contact_id = $2"
     given = (device.workspace.id, device.contact_id)
@@ -60,6 +65,16 @@ def chat(device: Device, content: str = "hello") -> str:
     session_id = device.start()
     device.say(session_id, content)
     return session_id
+
+
+class Unwritable(AuditLog):
+    """An audit whose database is down whenever somebody waits for an entry."""
+
+    refused = 0
+
+    async def record(self, entry: AuditEntry) -> None:
+        self.refused += 1
+        raise StorageUnavailable(detail=entry.action)
 
 
 class TestPurge:
@@ -158,6 +173,30 @@ class TestPurge:
         settings = {name: value for name, value in responding.server.settings.items() if name != "VESTIBULE_INSTANCE"}
         with RunningServer({**settings, "VESTIBULE_PURGE_INTERVAL": "1s"}, tmp_path):
             eventually(lambda: set(counts(shop_front).values()) == {0})
+
+    def test_goes_on_after_one_that_could_not_be_noted(self, shop_front: Workspace) -> None:
+        installation = shop_front.installation
+        audit_log = Unwritable(installation.desk.store, installation.desk.sealer)
+        often = replace(installation.desk.settings, purge_interval=100)
+        desk = replace(installation.desk, settings=often, audit=audit_log)
+
+        async def begin() -> asyncio.Task[None]:
+            return asyncio.create_task(retention.run(desk))
+
+        async def end(running: asyncio.Task[None]) -> None:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+        running = installation.run(begin())
+        try:
+            for times in (1, 2):
+                device = anonymous(shop_front)
+                chat(device)
+                let_expire(device)
+                eventually(lambda: audit_log.refused >= times)  # noqa: B023 - looked at before it changes
+        finally:
+            installation.run(end(running))
+        assert set(counts(shop_front).values()) == {0}
 
 
 class TestAWorkspaceSOwn:
