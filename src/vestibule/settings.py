@@ -237,6 +237,7 @@ class Settings:
     s3_secret_access_key: str = _setting(_text, "", "Goes with s3_access_key_id.", secret=True)
     s3_timeout: int = _setting(_duration("100ms", "5m"), "10s", "Time for the bucket to answer, or to go on.")
     max_file_bytes: int = _setting(_whole(1024, 104_857_600), "5242880", "Largest uploaded file.")
+    max_contact_file_bytes: int = _setting(_whole(1024, 8_589_934_592), "209715200", "All files of a contact together.")
     file_link_lifetime: int = _setting(
         _duration("0s", "3650d"), "0s", "How long a link to a file is good; 0s: as long as the file."
     )

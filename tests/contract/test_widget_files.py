@@ -346,3 +346,12 @@ class TestARefusal:
         assert upload(device, samples.png_of(2048), path=strict.base_url + UPLOAD).status_code == 200
         answer = upload(device, samples.png_of(2049), path=strict.base_url + UPLOAD)
         refused(answer, 413, "body_too_large", names="2048")
+
+    def test_meets_who_has_uploaded_as_much_as_is_kept_of_one(
+        self, installation: Installation, strict: RunningServer
+    ) -> None:
+        device = verified(installation.workspace())
+        answers = [upload(device, samples.png_of(2048), path=strict.base_url + UPLOAD) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 413]
+        refused(answers[-1], 413, "body_too_large", names="5000 bytes together")
+        assert len(stored(device.workspace)[0]) == 2

@@ -20,7 +20,7 @@ import msgspec
 from vestibule.clock import now_ms
 from vestibule.conversations.file_types import media_type_of, safe_name
 from vestibule.conversations.visitor import Visitor, ensure_contact, owner_of
-from vestibule.errors import InvalidField, NotFound, UnsupportedFile
+from vestibule.errors import BodyTooLarge, InvalidField, NotFound, UnsupportedFile
 from vestibule.ids import is_id, new_id, random_base62
 from vestibule.model.conversation import Attachment, StoredFile
 from vestibule.runtime import Runtime
@@ -56,13 +56,18 @@ class Reference(msgspec.Struct, frozen=True):
 
 async def keep_file(runtime: Runtime, author: Visitor, *, name: str, size: int, content: IO[bytes]) -> Kept:
     """Keeps an uploaded file of an accepted type. Its contact exists from then on, and with it the clock after which
-    an unverified one is purged. Raises InvalidField, UnsupportedFile, InvalidContactToken, StorageUnavailable."""
+    an unverified one is purged. Raises InvalidField, UnsupportedFile, BodyTooLarge, InvalidContactToken,
+    StorageUnavailable."""
     if size == 0:
         raise InvalidField("file", "must not be empty")
     media_type = await asyncio.to_thread(media_type_of, content, size, name)
     if media_type is None:
         raise UnsupportedFile(step="file_type")
     owner = owner_of(author, await ensure_contact(runtime, author))
+    # Files stay as long as their contact, also those that were never attached to anything.
+    most = runtime.settings.max_contact_file_bytes
+    if await rows.size_of_contact(runtime.store, author.workspace_id, owner) + size > most:
+        raise BodyTooLarge(f"Your files would be larger than {most} bytes together.", step="files")
     secret = random_base62(_SECRET)
     file = StoredFile(
         workspace_id=author.workspace_id,

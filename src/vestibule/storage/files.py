@@ -21,6 +21,9 @@ OF_CONTACT = statement(
 COUNT_OF_CONTACT = statement(
     "files.count_of_contact", "SELECT COUNT(*) FROM files WHERE workspace_id = $1 AND contact_id = $2"
 )
+SIZE_OF_CONTACT = statement(
+    "files.size_of_contact", "SELECT COALESCE(SUM(size), 0) FROM files WHERE workspace_id = $1 AND contact_id = $2"
+)
 # What hangs on messages names its file by the link alone (conversations/files.py).
 ATTACHED_IN = statement(
     "files.attached_in",
@@ -66,6 +69,11 @@ async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[S
 
 async def count_of_contact(store: Store, workspace_id: str, contact_id: str) -> int:
     return int((await store.read(COUNT_OF_CONTACT, workspace_id, contact_id))[0][0])
+
+
+async def size_of_contact(store: Store, workspace_id: str, contact_id: str) -> int:
+    """The bytes of all that they have uploaded."""
+    return int((await store.read(SIZE_OF_CONTACT, workspace_id, contact_id))[0][0])
 
 
 def attached_in(workspace_id: str, conversation_id: str) -> Work[list[str]]:
