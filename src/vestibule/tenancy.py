@@ -22,6 +22,7 @@ RESPONDER = "responder"
 WIDGET = "widget"
 VISITOR_SESSIONS = "visitor_sessions"
 AUTH_ENDPOINT = "auth_endpoint"
+LONGEST_CUSTOMER_ID = 25
 
 
 def kept_for(settings: Settings, own: Retention) -> KeptFor:
@@ -57,7 +58,10 @@ class Tenancy:
         return self._by_token.get(token) or self._remember(await rows.find_by_widget_token(self._store, token))
 
     async def by_customer_id(self, customer_id: str) -> Workspace | None:
-        """By its public short name (Puzzel's customerId)."""
+        """By its public short name (Puzzel's customerId); None as well for what can be nobody's, and no database's
+        text."""
+        if len(customer_id) > LONGEST_CUSTOMER_ID or not (customer_id.isascii() and customer_id.isprintable()):
+            return None
         known = self._by_customer.get(customer_id)
         return known or self._remember(await rows.find_by_customer_id(self._store, customer_id))
 

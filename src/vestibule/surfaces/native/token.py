@@ -44,6 +44,7 @@ from vestibule.model.workspace import Workspace
 from vestibule.oidc.strict_jws import parse
 from vestibule.oidc.token_kind import ACCESS_TOKEN_TYPES
 from vestibule.runtime import Runtime
+from vestibule.tenancy import LONGEST_CUSTOMER_ID
 from vestibule.verification.token_exchange import ProviderToken
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -54,7 +55,6 @@ ID_TOKEN, ACCESS_TOKEN, JWT = f"{_TYPE}id_token", f"{_TYPE}access_token", f"{_TY
 _CONVERSATION = "/v1/token"
 # Room for the longest provider's token that is read (16 KiB), which a form spells as it is.
 _LARGEST = 32_768
-_LONGEST_CLIENT_ID = 25
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 Form = dict[str, str]
@@ -144,8 +144,7 @@ class Token:
 
 async def workspace_of(runtime: Runtime, customer_id: str) -> Workspace:
     """Raises InvalidClient."""
-    possible = len(customer_id) <= _LONGEST_CLIENT_ID and customer_id.isascii() and customer_id.isprintable()
-    workspace = await runtime.tenancy.by_customer_id(customer_id) if possible else None
+    workspace = await runtime.tenancy.by_customer_id(customer_id)
     if workspace is None:
         raise InvalidClient(step="client")
     return workspace
@@ -195,7 +194,7 @@ _FORM = {
     "type": "object",
     "properties": {
         "grant_type": _text("Which of the two.", enum=[EXCHANGE, USER_INFO_ID]),
-        "client_id": _text("The workspace's customer id.", minLength=1, maxLength=_LONGEST_CLIENT_ID),
+        "client_id": _text("The workspace's customer id.", minLength=1, maxLength=LONGEST_CUSTOMER_ID),
         "subject_token": _text("The identity provider's token, for the exchange."),
         "subject_token_type": _text(
             "What it is. A JWT is read as an access token if its header says at+jwt, else as an ID token.",

@@ -85,19 +85,15 @@ async def _workspace(runtime: Runtime, payload: UserToken) -> Workspace:
     if (payload.customer_id is None) == (payload.widget_token is None):
         raise InvalidField("customer_id", "or widget_token must be given, and not both")
     if payload.customer_id is not None:
-        found = await runtime.tenancy.by_customer_id(payload.customer_id) if _short(payload.customer_id) else None
+        found = await runtime.tenancy.by_customer_id(payload.customer_id)
         if found is None:
             raise NotFound("There is no such customer.", step="customer_id")
         return found
     token = payload.widget_token or ""
-    found = await runtime.tenancy.by_widget_token(token) if _short(token) else None
+    found = await runtime.tenancy.by_widget_token(token) if 0 < len(token) <= 256 and "\0" not in token else None
     if found is None:
         raise InvalidWidgetToken(step="widget_token")
     return found
-
-
-def _short(name: str) -> bool:
-    return 0 < len(name) <= 256 and "\0" not in name
 
 
 _AUTHENTICATE = Operation(

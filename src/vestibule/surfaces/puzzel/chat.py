@@ -152,8 +152,7 @@ class Chat:
         if customer_id is None:
             return (await caller.visitor(self._runtime, request)).workspace_id
         count_stranger(self._runtime, request)
-        known = customer_id.isascii() and customer_id.isprintable()
-        workspace = await self._runtime.tenancy.by_customer_id(customer_id) if known else None
+        workspace = await self._runtime.tenancy.by_customer_id(customer_id)
         if workspace is None or workspace.disabled_at is not None:
             raise NotFound("There is no such queue.", step="customer")
         await admit_call(self._runtime, workspace.id, request.headers(b"origin"))

@@ -89,8 +89,7 @@ class Connect:
         return await self._runtime.visitor_sessions.refresh(token)
 
     async def _by_customer_id(self, customer_id: str) -> Workspace:
-        known = customer_id.isascii() and customer_id.isprintable()
-        workspace = await self._runtime.tenancy.by_customer_id(customer_id) if known else None
+        workspace = await self._runtime.tenancy.by_customer_id(customer_id)
         if workspace is None:
             raise InvalidClient(step="tenant_id")
         return workspace
