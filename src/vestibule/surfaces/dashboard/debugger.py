@@ -4,9 +4,6 @@ must not write anything, nor show the token again."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import msgspec
 
 from vestibule.administration import auth_endpoint_trial, auth_endpoints, dry_run, identity_providers, key_trial, replay
 from vestibule.administration.auth_endpoint_trial import AuthTrial
@@ -38,20 +35,6 @@ _LONGEST = 16_384
 _SHOWN_CHATS = 10
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """What came of a token, of whichever kind."""
-
-    passed: bool
-    steps: tuple[Step, ...]
-    error: str | None
-    subject: str | None
-    profile: dict[str, Any]
-    notes: dict[str, str]
-    outcome: str | None
-    contact_id: str | None
-    warnings: tuple[str, ...]
-
-
 def routes(runtime: Runtime) -> Sequence[Route]:
     return [
         view(runtime, "/debugger", _ask, Role.ADMIN),
@@ -78,21 +61,21 @@ async def _try(seat: Seat) -> Reply:
     return await _page(seat, await _finding(seat, kind, token, provider), kind, provider)
 
 
-async def _finding(seat: Seat, kind: str, token: str, provider: int | None) -> Finding:
+async def _finding(seat: Seat, kind: str, token: str, provider: int | None) -> Trial:
     desk, workspace_id = seat.desk, seat.workspace_id
     if kind == "user_token":
         calls = seat.runtime.auth_endpoint.calls
         return _of_endpoint(await auth_endpoint_trial.try_by(calls, desk, workspace_id, token, {}))
     if kind == "api_key":
-        return _of_trial(await key_trial.try_key(desk, workspace_id, token, seat.text("email").strip()))
+        return await key_trial.try_key(desk, workspace_id, token, seat.text("email").strip())
     if kind == "contact_token":
-        return _of_trial(await key_trial.try_contact_token(desk, workspace_id, token))
+        return await key_trial.try_contact_token(desk, workspace_id, token)
     exchange = seat.runtime.token_exchange
-    return _of_trial(await dry_run.try_by(exchange, desk, workspace_id, provider_id=provider, **{kind: token}))
+    return await dry_run.try_by(exchange, desk, workspace_id, provider_id=provider, **{kind: token})
 
 
 async def _page(
-    seat: Seat, finding: Finding | None, kind: str, provider: int | None, recorded: Replay | None = None
+    seat: Seat, finding: Trial | None, kind: str, provider: int | None, recorded: Replay | None = None
 ) -> Reply:
     match = None
     if finding is not None and finding.contact_id is not None:
@@ -121,21 +104,7 @@ async def _chats(seat: Seat, contact: Contact) -> list[Conversation]:
     return found
 
 
-def _of_trial(trial: Trial) -> Finding:
-    return Finding(
-        trial.passed,
-        trial.steps,
-        trial.error,
-        trial.subject,
-        trial.profile,
-        trial.notes,
-        trial.outcome,
-        trial.contact_id,
-        trial.warnings,
-    )
-
-
-def _of_endpoint(trial: AuthTrial) -> Finding:
+def _of_endpoint(trial: AuthTrial) -> Trial:
     """A call has three ends, and they are its steps: an answer came, it says yes, it says who."""
     steps = [
         Step(f"call {number}", passed=attempt.status == 200, detail=_attempt(attempt.status, attempt.milliseconds))
@@ -149,10 +118,16 @@ def _of_endpoint(trial: AuthTrial) -> Finding:
         steps.append(Step("contact", passed=True, detail=trial.outcome or ""))
     keys = {f"key: {name}": value for name, value in trial.keys.items() if value is not None}
     profile = {**keys, **trial.profile}
-    error, warnings = trial.error, trial.warnings
-    subject = trial.keys.get("id")
-    return Finding(
-        trial.passed, tuple(steps), error, subject, profile, trial.fields, trial.outcome, trial.contact_id, warnings
+    return Trial(
+        passed=trial.passed,
+        steps=tuple(steps),
+        error=trial.error,
+        subject=trial.keys.get("id"),
+        profile=profile,
+        notes=trial.fields,
+        outcome=trial.outcome,
+        contact_id=trial.contact_id,
+        warnings=trial.warnings,
     )
 
 
