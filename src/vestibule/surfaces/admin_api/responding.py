@@ -109,11 +109,11 @@ async def _change_responder(seat: Seat) -> Reply:
     wanted = seat.read(_CHANGE)
     desk = await seat.editing(_responder)
     _, made = await responders.change(desk, seat.workspace_id, wanted)
-    reply = await seat.shown(_responder)
-    if made is None:
-        return reply
-    shown = msgspec.json.decode(reply.body, type=Responder)
-    return answer(200, msgspec.structs.replace(shown, new_secret=made), *_tags(reply))
+
+    async def with_secret(seat: Seat, desk: Desk) -> Responder:
+        return msgspec.structs.replace(await _responder(seat, desk), new_secret=made if made is not None else UNSET)
+
+    return await seat.shown(with_secret, settings=_responder)
 
 
 async def _change_widget(seat: Seat) -> Reply:
@@ -195,10 +195,6 @@ async def _variables(seat: Seat, desk: Desk) -> VariableNames:
 def _body_of(action: Action, forms: tuple[str, ...]) -> ActionBody:
     members = {name: getattr(action, name) for name in ActionDeclaration.__struct_fields__}
     return ActionBody(**members, form=action.name in forms)
-
-
-def _tags(reply: Reply) -> tuple[tuple[bytes, bytes], ...]:
-    return tuple(header for header in reply.headers if header[0] == b"etag")
 
 
 def _reading(name: str, summary: str, type_: object) -> Operation:
