@@ -104,8 +104,7 @@ def shown(settings: AuthEndpointSettings) -> dict[str, Any]:
     members |= {"client_certificate": bool(settings.client_certificate), "ca": bool(settings.ca)}
     members |= {"secrets": len(settings.secrets)}
     for name in ("url", "domains_url"):
-        address, question_mark, _ = members[name].partition("?")
-        members[name] = f"{address}?…" if question_mark else address
+        members[name] = workspaces.shown_url(members[name])
     return {**members, "warnings": rules.warnings(settings)}
 
 

@@ -149,10 +149,9 @@ def problems_of(desk: Desk, settings: ResponderSettings) -> list[InvalidField]:
 
 
 def shown(settings: ResponderSettings) -> Shown:
-    address, question_mark, _ = settings.url.partition("?")
     return Shown(
         kind=settings.kind,
-        address=f"{address}?…" if question_mark else address,
+        address=workspaces.shown_url(settings.url),
         model=settings.model,
         has_api_key=bool(settings.api_key),
         secrets=len(settings.secrets),

@@ -155,12 +155,6 @@ async def replay(desk: Desk, workspace_id: str, endpoint_id: str, event_id: str 
     return count
 
 
-def shown_url(url: str) -> str:
-    """Without its query, which may hold a secret."""
-    address, question_mark, _ = url.partition("?")
-    return f"{address}?…" if question_mark else address
-
-
 def problems_of(desk: Desk, *, url: str, name: str, secrets: tuple[str, ...]) -> list[InvalidField]:
     """Everything that keeps an endpoint from being kept; none repeats a secret."""
     problems = []

@@ -152,6 +152,12 @@ def names_changed(before: msgspec.Struct, after: msgspec.Struct) -> str:
     return ", ".join(name for name in members if getattr(before, name, None) != getattr(after, name))
 
 
+def shown_url(url: str) -> str:
+    """Without its query, which may hold a secret."""
+    address, question_mark, _ = url.partition("?")
+    return f"{address}?…" if question_mark else address
+
+
 def _checked_name(name: str) -> str:
     name = name.strip()
     if not name or len(name) > _LONGEST_NAME or not name.isprintable():

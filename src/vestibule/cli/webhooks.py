@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vestibule.administration import webhooks
+from vestibule.administration import webhooks, workspaces
 from vestibule.administration.desk import Desk
 from vestibule.administration.webhooks import Changed
 from vestibule.cli.opening import InWorkspace, Json, at_the_desk, fail
@@ -125,7 +125,7 @@ def _shown(endpoint: WebhookEndpoint) -> dict[str, Any]:
         "id": endpoint.id,
         "workspace_id": endpoint.workspace_id,
         "name": endpoint.name,
-        "url": webhooks.shown_url(endpoint.url),
+        "url": workspaces.shown_url(endpoint.url),
         "events": list(endpoint.events),
         "names": endpoint.names.value,
         "secrets": len(endpoint.secrets),

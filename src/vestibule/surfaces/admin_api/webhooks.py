@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from vestibule.administration import webhooks
+from vestibule.administration import webhooks, workspaces
 from vestibule.administration.desk import Desk
 from vestibule.administration.webhooks import DEAD, WAITING, Listed
 from vestibule.edge.http import Reply
@@ -217,7 +217,7 @@ async def _settings(seat: Seat, desk: Desk) -> WebhookEndpoint:
 
 def _shape_of(found: Listed) -> Webhook:
     there = found.endpoint
-    address, secrets = webhooks.shown_url(there.url), len(there.secrets)
+    address, secrets = workspaces.shown_url(there.url), len(there.secrets)
     return shapes.shown(Webhook, there, address=address, secrets=secrets, waiting=found.waiting, dead=found.dead)
 
 
