@@ -290,3 +290,9 @@ def test_the_command_switches_and_moves(installation: Installation, workspace: W
     moved = installation.cli("provider", "move", str(other), *where, "--to", "1")
     assert [item["id"] for item in moved["items"]] == [other, provider]
     installation.command("provider", "disable", "99", *where, "--json").refused("not_found")
+
+
+def test_a_secret_s_file_that_is_not_there_is_told_plainly(installation: Installation, workspace: Workspace) -> None:
+    given = ("--issuer", ISSUER, "--introspection-secret-file", "/does/not/exist")
+    told = installation.command("provider", "add", "idp", "-w", workspace.id, *given, "--json")
+    told.refused("invalid_option", exit_code=2, names="/does/not/exist cannot be read")

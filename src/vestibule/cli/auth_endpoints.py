@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ import typer
 from vestibule.administration import auth_endpoint_trial, auth_endpoints
 from vestibule.administration.auth_endpoint_trial import AuthTrial
 from vestibule.administration.desk import Desk
-from vestibule.cli.opening import InWorkspace, Json, at_the_desk, duration, fail
+from vestibule.cli.opening import InWorkspace, Json, at_the_desk, duration, fail, read_document, read_file
 from vestibule.cli.output import print_json, print_list, print_result
 from vestibule.clock import SECOND_MS
 from vestibule.model.auth_endpoint import ExtraField, Fallback, HeaderForm, IdentityMethod
@@ -113,7 +112,7 @@ def set_(
         "native_apps": native_apps,
         "cache_seconds": duration(cache, as_json=as_json) // SECOND_MS if cache is not None else None,
     }
-    wanted = _document(settings_file, as_json=as_json) | {
+    wanted = read_document(settings_file, as_json=as_json) | {
         name: _plain(value) for name, value in given.items() if value is not None
     }
     _set(workspace, wanted, rotate=rotate_secret, forget=forget_old_secret, as_json=as_json)
@@ -198,22 +197,8 @@ def _plain(value: object) -> object:
     return [str(item) for item in value] if isinstance(value, list) else value
 
 
-def _document(path: Path | None, *, as_json: bool) -> dict[str, Any]:
-    text = _read(path, as_json=as_json) or ""
-    try:
-        found = msgspec.json.decode(text) if text.startswith("{") else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, msgspec.DecodeError):
-        fail("invalid_option", "the settings file cannot be read as TOML or JSON", as_json=as_json, exit_code=2)
-    return dict(found)
-
-
 def _read(path: Path | None, *, as_json: bool) -> str | None:
-    if path is None:
-        return None
-    try:
-        return (sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        fail("invalid_option", f"{path} cannot be read: {type(error).__name__}", as_json=as_json, exit_code=2)
+    return read_file(path, as_json=as_json).strip() if path is not None else None
 
 
 def _print(shown: dict[str, Any], *, as_json: bool) -> None:

@@ -7,9 +7,12 @@ import contextlib
 import getpass
 import os
 import sys
+import tomllib
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Annotated, NoReturn, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
 
+import msgspec
 import typer
 
 from vestibule.administration.desk import Desk, open_desk
@@ -69,6 +72,24 @@ def fail(code: str, message: str, *, as_json: bool, exit_code: int = 1) -> NoRet
     else:
         sys.stderr.write(f"vestibule: {message} ({code})\n")
     raise typer.Exit(exit_code)
+
+
+def read_file(path: Path, *, as_json: bool) -> str:
+    """A file that an option names; - is standard input."""
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        fail("invalid_option", f"the file {path} cannot be read: {type(error).__name__}", as_json=as_json, exit_code=2)
+
+
+def read_document(path: Path | None, *, as_json: bool) -> dict[str, Any]:
+    """The settings of a file in TOML or JSON; none where there is no file."""
+    text = read_file(path, as_json=as_json).strip() if path is not None else ""
+    try:
+        found = msgspec.json.decode(text) if text.startswith("{") else tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, msgspec.DecodeError):
+        fail("invalid_option", "the settings file cannot be read as TOML or JSON", as_json=as_json, exit_code=2)
+    return dict(found)
 
 
 def duration(text: str, *, as_json: bool) -> int:

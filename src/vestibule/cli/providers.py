@@ -13,7 +13,7 @@ import typer
 
 from vestibule.administration import dry_run, identity_providers, provider_rules
 from vestibule.administration.dry_run import Trial
-from vestibule.cli.opening import InWorkspace, Json, at_the_desk, fail
+from vestibule.cli.opening import InWorkspace, Json, at_the_desk, fail, read_document, read_file
 from vestibule.cli.output import Value, print_json, print_list, print_result
 from vestibule.model.identity_provider import (
     ClientAuth,
@@ -61,7 +61,7 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Add a provider, last in the order."""
-    secret = _read(introspection_secret_file) if introspection_secret_file is not None else None
+    secret = read_file(introspection_secret_file, as_json=as_json).strip() if introspection_secret_file else None
     given = {
         "name": name,
         "issuer": issuer,
@@ -311,19 +311,9 @@ def _unknown(document: dict[str, Any], of: type[msgspec.Struct], under: str = ""
 
 
 def _document(path: Path | None, *, as_json: bool) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        text = _read(path)
-        found = msgspec.json.decode(text) if text.lstrip().startswith("{") else tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.DecodeError):
-        fail("invalid_option", "the settings file cannot be read as TOML or JSON", as_json=as_json, exit_code=2)
+    found = read_document(path, as_json=as_json)
     _check_names(found, as_json=as_json)
-    return dict(found)
-
-
-def _read(path: Path) -> str:
-    return (sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")).strip()
+    return found
 
 
 def _warn(warnings: list[str], *, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from vestibule.administration import responders
 from vestibule.administration.desk import Desk
 from vestibule.administration.responders import Change
-from vestibule.cli.opening import InWorkspace, Json, at_the_desk, duration, fail
+from vestibule.cli.opening import InWorkspace, Json, at_the_desk, duration, fail, read_file
 from vestibule.cli.output import Value, print_result
 from vestibule.clock import SECOND_MS
 from vestibule.model.responder import ResponderKind, ResponderSettings, WidgetSettings
@@ -120,20 +120,13 @@ def _secret(variable: str | None, path: Path | None, *, as_json: bool) -> str | 
         if not os.environ.get(variable):
             fail("invalid_option", f"the environment has no {variable}", as_json=as_json, exit_code=2)
         return os.environ[variable].strip()
-    return _read(path, as_json=as_json).strip() if path is not None else None
+    return read_file(path, as_json=as_json).strip() if path is not None else None
 
 
 def _text(text: str | None, path: Path | None, *, as_json: bool) -> str | None:
     if text is not None and path is not None:
         fail("invalid_option", "give the text or the file, not both", as_json=as_json, exit_code=2)
-    return _read(path, as_json=as_json) if path is not None else text
-
-
-def _read(path: Path, *, as_json: bool) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        fail("invalid_option", f"{path} cannot be read: {type(error).__name__}", as_json=as_json, exit_code=2)
+    return read_file(path, as_json=as_json) if path is not None else text
 
 
 def _shown(settings: ResponderSettings) -> dict[str, Value]:

@@ -9,7 +9,7 @@ import typer
 
 from vestibule.administration import staff
 from vestibule.administration.desk import Desk
-from vestibule.cli.opening import InWorkspace, Json, at_the_desk, fail
+from vestibule.cli.opening import InWorkspace, Json, at_the_desk, read_file
 from vestibule.cli.output import Value, print_list, print_result, rfc3339
 from vestibule.model.staff import Role, Staff
 
@@ -102,12 +102,7 @@ async def _with_password(desk: Desk, member: Staff, password: str | None) -> tup
 
 
 def _read(path: Path | None, *, as_json: bool) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError):
-        fail("invalid_option", f"{path} cannot be read", as_json=as_json, exit_code=2)
+    return read_file(path, as_json=as_json).rstrip("\r\n") if path is not None else None
 
 
 def _print(made: tuple[Staff, str | None], *, as_json: bool) -> None:
