@@ -60,6 +60,7 @@ _LONG_FILES = frozenset(
         "test_backchannel_logout.py",
         "test_cli.py",
         "test_cli_conversations.py",
+        "test_cli_options.py",
         "test_cli_records.py",
         "test_contact_devices.py",
         "test_conversation_size.py",

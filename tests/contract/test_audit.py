@@ -63,7 +63,7 @@ class TestDecisions:
 
     def test_a_contact_token_that_is_refused(self, workspace: Workspace) -> None:
         answer = workspace.me("no.token.ofours")
-        by_id = ("audit", "tail", "--request-id", answer.headers["x-request-id"])
+        by_id = ("audit", "tail", "--method", "contact_token", "--request-id", answer.headers["x-request-id"])
         [entry] = eventually(lambda: workspace.installation.cli(*by_id)["items"] or None)
         assert (entry["method"], entry["action"], entry["outcome"]) == (
             "contact_token",

@@ -16,8 +16,20 @@ from vestibule.administration.desk import Desk
 from vestibule.audit.chain import PURGED, Break, Verifier
 from vestibule.audit.log import append_work
 from vestibule.clock import DAY_MS, HOUR_MS, now_ms
-from vestibule.errors import InvalidField
-from vestibule.model.audit import DONE, INSTALLATION, AuditEntry, AuditKind, ChainHead, StoredEntry
+from vestibule.errors import InvalidField, VestibuleError
+from vestibule.identity.matching import Outcome
+from vestibule.model.audit import (
+    DONE,
+    INSTALLATION,
+    ISSUED,
+    REFUSED,
+    WARNED,
+    AuditEntry,
+    AuditKind,
+    ChainHead,
+    StoredEntry,
+)
+from vestibule.model.claims import Method
 from vestibule.storage import audit as rows
 from vestibule.storage import authentication_counts as counts
 from vestibule.storage import unverified_counts
@@ -27,6 +39,9 @@ from vestibule.tenancy import kept_for
 from vestibule.times import rfc3339
 
 LARGEST_PAGE = 500
+# What an entry may say of what became of it, and of how somebody was proven, or of what they showed instead.
+OUTCOMES = (ISSUED, *(outcome.value for outcome in Outcome), WARNED, REFUSED, DONE)
+METHODS = (*(method.value for method in Method), "contact_token", "widget_token", "admin_key", "api_key")
 _PIECE = 1_000
 _DELETED_TOGETHER = 5_000
 # Between two deletions, so that others' writes find their turn.
@@ -177,6 +192,11 @@ def shown(stored: StoredEntry) -> Shown:
     members = {name: getattr(entry, name) for name in Shown.__struct_fields__ if hasattr(entry, name)}
     members |= {"seq": stored.seq, "time": rfc3339(entry.at), "kind": entry.kind.value, "erased": stored.erased}
     return Shown(**members)
+
+
+def codes(family: type[VestibuleError] = VestibuleError) -> set[str]:
+    """Of every refusal that there is."""
+    return {family.code}.union(*(codes(below) for below in family.__subclasses__()))
 
 
 def csv_header() -> str:

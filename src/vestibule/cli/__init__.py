@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import typer
+from typing import Annotated, Any
 
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from vestibule import __version__
 from vestibule.cli import (
     actions,
     admin_keys,
@@ -24,13 +29,30 @@ from vestibule.cli import (
     webhooks,
     workspaces,
 )
+from vestibule.cli.opening import fail
+
+
+class _Commands(TyperGroup):
+    """Commands whose scripts can read why they were not understood, too."""
+
+    def invoke(self, ctx: Any) -> Any:
+        as_json = "--json" in ctx.args
+        try:
+            return super().invoke(ctx)
+        except TyperException as error:
+            if not as_json:
+                raise
+            fail("invalid_option", error.format_message(), as_json=True, exit_code=error.exit_code)
+
 
 app = typer.Typer(
     name="vestibule",
-    help="Knows who is talking in a support chat, and proves it.",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # Rich's help cuts the names of options at 80 columns.
+    rich_markup_mode=None,
 )
 app.command("serve")(serving.serve_command)
 app.command("demo")(serving.demo_command)
@@ -56,6 +78,21 @@ app.add_typer(secret_keys.app, name="secret-key")
 app.add_typer(checking.token_app, name="token")
 app.add_typer(audit.app, name="audit")
 app.command("coverage")(audit.coverage_command)
+
+
+def _tell_version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if asked:
+        typer.echo(f"vestibule {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def of_itself(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print this release's number.")
+    ] = False,
+) -> None:
+    """Knows who is talking in a support chat, and proves it."""
 
 
 def run() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import enum
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -61,6 +62,9 @@ def tail(
     as_json: Json = False,
 ) -> None:
     """Show the latest entries, the last one last."""
+    _require("--method", method, audit.METHODS, as_json=as_json)
+    _require("--outcome", outcome, audit.OUTCOMES, as_json=as_json)
+    _require("--code", code, audit.codes(), as_json=as_json)
     wanted = AuditFilter(
         kind=kind.value if kind is not None else "", method=method, outcome=outcome, code=code, request_id=request_id
     )
@@ -147,6 +151,13 @@ def coverage_command(
         },
         as_json=as_json,
     )
+
+
+def _require(option: str, value: str, known: Collection[str], *, as_json: bool) -> None:
+    """One that is misspelt would find nothing, which looks like good news."""
+    if value and value not in known:
+        near = get_close_matches(value, known, n=3) or sorted(known)
+        fail("invalid_option", f"{option}: there is no {value}, but {', '.join(near)}", as_json=as_json, exit_code=2)
 
 
 async def _follow(desk: Desk, workspace_id: str, only: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ from vestibule.clock import now_ms
 from vestibule.conversations.admission import REASON, STEP, Reason
 from vestibule.edge.client_address import client_address, truncated
 from vestibule.edge.http import Request
-from vestibule.model.audit import INSTALLATION, ISSUED, REFUSED, AuditEntry, AuditKind
+from vestibule.model.audit import INSTALLATION, ISSUED, REFUSED, WARNED, AuditEntry, AuditKind
 from vestibule.model.auth_endpoint import Enforcement
 from vestibule.model.claims import Method
 from vestibule.settings import Network
@@ -34,8 +34,6 @@ _OF_STAFF = (
 )
 
 
-# What became of a visitor without proof who came in although that is announced to end.
-WARNED = "warned"
 _ARRIVING = frozenset({Reason.ARRIVE.value, Reason.FALLBACK.value})
 
 

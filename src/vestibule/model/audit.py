@@ -18,6 +18,7 @@ class AuditKind(enum.StrEnum):
 # What became of it. Authentications that went well have the words of `identity.matching.Outcome`.
 REFUSED = "refused"
 ISSUED = "issued"  # a token of somebody of whom nothing is proven
+WARNED = "warned"  # of a visitor without proof who came in although that is announced to end
 DONE = "done"
 
 

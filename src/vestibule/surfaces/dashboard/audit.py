@@ -20,7 +20,6 @@ from vestibule.surfaces.dashboard.seat import Seat, view
 
 _PAGE = 50
 _PIECE = 500
-_OUTCOMES = ("issued", "created", "linked", "updated", "unchanged", "claimed", "warned", "refused", "done")
 _METHODS = tuple(method.value for method in Method)
 _KINDS = tuple(kind.value for kind in AuditKind)
 _ASKED = ("kind", "method", "outcome", "code", "action", "request_id")
@@ -42,7 +41,7 @@ async def _show(seat: Seat) -> Reply:
         wanted=wanted,
         query=urlencode(asked),
         following=found.following,
-        choices={"kind": _KINDS, "method": _METHODS, "outcome": _OUTCOMES},
+        choices={"kind": _KINDS, "method": _METHODS, "outcome": audit.OUTCOMES},
     )
 
 
@@ -76,7 +75,7 @@ def _wanted(seat: Seat) -> AuditFilter:
     return AuditFilter(
         kind=choice(request, "kind", ("", *_KINDS)),
         method=choice(request, "method", ("", *_METHODS)),
-        outcome=choice(request, "outcome", ("", *_OUTCOMES)),
+        outcome=choice(request, "outcome", ("", *audit.OUTCOMES)),
         code=text(request, "code").strip(),
         action=text(request, "action").strip(),
         request_id=text(request, "request_id").strip(),
