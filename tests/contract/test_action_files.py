@@ -89,6 +89,9 @@ requird = true
         assert (ignored["name"], ignored["reason"]) == ("X-Tenant", "locked")
         assert all(secret not in json.dumps(shown) for secret in ("swordfish", "sesame"))
         assert trade.shop.received == []
+        wrong = ("update_order", "-w", trade.workspace.id, "--contact", contact_id, "--arguments", "{}", "--json")
+        refused = trade.workspace.installation.command("action", "request", *wrong)
+        assert (refused.exit_code, refused.json["refused"]) == (1, "missing_parameter")
 
     def test_by_importing_an_openapi_document(self, trade: Trade) -> None:
         parameter = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}

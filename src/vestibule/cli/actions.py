@@ -128,7 +128,8 @@ def request(
     message_body: Annotated[str, typer.Option(help="Likewise as body_properties.")] = "{}",
     as_json: Json = False,
 ) -> None:
-    """Show what a call would send, and where each value comes from. Secrets stay hidden, and nothing is sent."""
+    """Show what a call would send, and where each value comes from. Secrets stay hidden, and nothing is sent. Exit
+    code 1 if there would be no call."""
 
     async def act(desk: Desk) -> dict[str, Value]:
         message = MessageOverrides(
@@ -144,7 +145,10 @@ def request(
         shown: dict[str, Value] = _plain(redacted(made))
         return shown
 
-    print_result(at_the_desk(act, as_json=as_json), as_json=as_json)
+    found = at_the_desk(act, as_json=as_json)
+    print_result(found, as_json=as_json)
+    if "refused" in found:
+        raise typer.Exit(1)
 
 
 def _enable(workspace: str, name: str, *, enabled: bool, as_json: bool) -> None:
