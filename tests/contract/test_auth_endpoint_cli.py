@@ -142,6 +142,8 @@ class TestSettings:
         basic(workspace, fake)
         put(workspace, "--url", "https://elsewhere.example/").refused("invalid_field", names="header_token")
         put(workspace, "--domains-url", "https://elsewhere.example/").refused("invalid_field", names="header_token")
+        told = put(workspace, "--url", "nonsense").refused("invalid_declaration")
+        assert "url: may not be called" in told, "what is no URL is no other server"
         assert put(workspace, "--url", f"{fake.url}/other", "--domains-url", f"{fake.url}/domains").exit_code == 0
 
     @pytest.mark.parametrize(

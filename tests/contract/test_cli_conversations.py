@@ -128,6 +128,7 @@ class TestResponder:
         assert "swordfish" not in json.dumps(shown)
         told = cli_refuses(shop_front, "responder", "set", *own, "--url", "https://two.example.com/v1")
         assert "api_key" in told
+        assert "url: may not be called" in cli_refuses(shop_front, "responder", "set", *own, "--url", "nonsense")
         (tmp_path / "key").write_text("sk-other\n")
         moved = ["--url", "https://two.example.com/v1", "--api-key-file", str(tmp_path / "key")]
         assert cli(shop_front, "responder", "set", *own, *moved)["url"] == "https://two.example.com/v1"

@@ -49,10 +49,6 @@ async def change(
     changed = _replaced(known, given)
     if changed.required_login:
         changed = changed.at(Enforcement.ENFORCE)
-    elsewhere = rules.leads_elsewhere(known, changed, desk.settings.private_hosts)
-    if known.header_token and "header_token" not in given and elsewhere:
-        # What was meant for one server is not shown to another because its address was mistyped, or changed.
-        raise InvalidField("header_token", "must be given again, as the new URL leads to another server")
     made = None
     if new_signing_secret or not changed.secrets:
         made = new_secret()
@@ -64,6 +60,10 @@ async def change(
     problems = rules.problems(changed, desk.settings.private_hosts)
     if problems:
         raise InvalidDeclaration(problems)
+    elsewhere = rules.leads_elsewhere(known, changed, desk.settings.private_hosts)
+    if known.header_token and "header_token" not in given and elsewhere:
+        # What was meant for one server is not shown to another because its address was mistyped, or changed.
+        raise InvalidField("header_token", "must be given again, as the new URL leads to another server")
     await workspace_settings.put(desk.store, desk.sealer, workspace_id, AUTH_ENDPOINT, changed)
     await desk.record("auth_endpoint.set", workspace_id, detail=workspaces.names_changed(known, changed))
     return Changed(changed, made)

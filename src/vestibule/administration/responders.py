@@ -258,7 +258,7 @@ def _keep_key_at_home(
     if changed.kind is not ResponderKind.OPENAI:
         return msgspec.structs.replace(changed, api_key="")
     private = desk.settings.private_hosts
-    moved = server_of(known.url, private) != server_of(changed.url, private)
+    moved = server_of(known.url, private) != server_of(changed.url, private) and not _url_problems(desk, changed.url)
     if moved and known.api_key and changed.api_key and not given_key:
         raise InvalidField("api_key", "must be given again, as the new URL leads to another server")
     return changed
