@@ -240,6 +240,13 @@ class TestSettings:
             outcome.refused("storage_unavailable")
             assert "hunter2" not in outcome.stdout
 
+    def test_of_a_database_file_that_is_none_say_so(self, cli: Cli, tmp_path: Path) -> None:
+        (tmp_path / "noise.db").write_bytes(bytes(range(1, 256)) * 64)
+        for path, told in ((tmp_path, "is a directory"), (tmp_path / "noise.db", "is not a database")):
+            cli("workspace", "list", "--json", database_url=f"sqlite:///{path}").refused(
+                "storage_unavailable", names=told
+            )
+
     def test_of_another_secret_key_open_nothing(self, cli: Cli) -> None:
         cli("workspace", "list", "--json", secret_keys="A" * 43).refused("invalid_settings", exit_code=2)
 

@@ -66,7 +66,11 @@ async def schema_version(url: str) -> str | None:
     except StorageUnavailable as error:
         if error.detail in {"UndefinedTableError", "no such table: alembic_version"}:
             return None
-        raise
+        if path is None:
+            raise
+        # "Try again" helps nobody whose file is a directory, no database or not theirs to write.
+        what = "it is a directory" if Path(path).is_dir() else error.detail  # noqa: ASYNC240 - as above
+        raise StorageUnavailable(f"The database file cannot be used: {what}.", step="open") from error
     finally:
         await store.close()
 
