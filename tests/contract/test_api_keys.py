@@ -158,7 +158,7 @@ def test_it_shows_when_it_was_used_last_and_whether_since_it_was_replaced(worksp
 
 
 def test_a_refused_key_is_not_noted_as_used(workspace: Workspace) -> None:
-    key_id, key = workspace.new_key(lifetime_ms=-1)
+    key_id, key = workspace.new_key(lifetime_ms=1)
     assert status(workspace, key) == 401
     assert report(workspace, key_id).key.last_used_at is None
 

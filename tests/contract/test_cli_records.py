@@ -67,6 +67,11 @@ class TestApiKeys:
                 "invalid_field", names="scope"
             )
 
+    def test_are_not_over_before_they_begin(self, cli: Cli, workspace: Workspace) -> None:
+        for command in ("api-key", "admin-key"):
+            refused = cli(command, "create", "-w", workspace.id, "--expires-in", "0s", "--json")
+            refused.refused("invalid_field", names="lifetime")
+
     def test_of_another_workspace_are_not_there(
         self, cli: Cli, workspace: Workspace, installation: Installation
     ) -> None:

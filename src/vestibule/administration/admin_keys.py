@@ -22,6 +22,8 @@ async def create(
     ever again. Raises NotFound, InvalidField."""
     if workspace_id is not None:
         await workspaces.get(desk, workspace_id)
+    if lifetime_ms <= 0:
+        raise InvalidField("lifetime", "must be more than 0")
     if not scopes or set(scopes) - set(AdminScope):
         raise InvalidField("scope", f"must be one or more of {', '.join(AdminScope)}")
     if len(name) > _LONGEST_NAME or (name and not name.isprintable()):

@@ -45,6 +45,8 @@ async def create(
     rate_limits: RateLimits | None = None,
 ) -> tuple[ApiKey, NewApiKey]:
     """A new key; its text exists in the second part, and nowhere else ever again. Raises NotFound, InvalidField."""
+    if lifetime_ms is not None and lifetime_ms <= 0:
+        raise InvalidField("lifetime", "must be more than 0")
     made = await _make(
         desk,
         workspace_id,
