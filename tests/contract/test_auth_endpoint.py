@@ -165,7 +165,9 @@ class TestTheCall:
         for _ in range(5):
             refused(show(workspace, "ada-session"), 503, "auth_unavailable")
         fake.reply = None
-        refused(show(workspace, "ada-session"), 503, "auth_unavailable")
+        answer = show(workspace, "ada-session")
+        refused(answer, 503, "auth_unavailable")
+        assert 20 <= int(answer.headers["retry-after"]) <= 30, "as long as it is left alone"
         assert len(fake.received) == 5
 
 

@@ -95,7 +95,12 @@ class TestPatience:
         clock.now += 29
         with pytest.raises(AuthUnavailable) as failed:
             await calls.ask(asking(fake.url))
-        assert failed.value.step == "circuit"
+        assert (failed.value.step, failed.value.retry_after) == ("circuit", 1)
+        clock.now -= 28.5
+        with pytest.raises(AuthUnavailable) as failed:
+            await Answers(calls).get(asking(fake.url))
+        assert (failed.value.step, failed.value.retry_after) == ("circuit", 30), "in whole seconds, and not too early"
+        clock.now += 28.5
         await calls.ask(asking(fake.url, workspace="another"))  # by workspace: nobody shuts another's door
         clock.now += 2
         assert (await calls.ask(asking(fake.url))).data == {"id": 1}

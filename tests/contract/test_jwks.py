@@ -175,6 +175,7 @@ async def test_known_keys_serve_an_hour_while_the_provider_is_down_and_then_no_l
     bench.clock.now += 601
     refused = await bench.refusal(token, **longer)
     assert isinstance(refused, ProviderUnavailable)
+    assert 5 <= refused.retry_after <= 60, "it is not asked again before that"
     await bench.fake.start()
     bench.clock.now += 60
     assert await bench.read(token, **longer) == "u-1"

@@ -255,8 +255,9 @@ async def test_a_probe_without_an_outcome_is_followed_by_another_only_after_the_
     for _ in range(3):
         clock[0] += PROBE_SECONDS
         circuits.admit("a")
-        with pytest.raises(UpstreamFailed):
+        with pytest.raises(UpstreamFailed) as refused:
             circuits.admit("a")
+        assert refused.value.retry_after == PROBE_SECONDS
 
 
 async def test_what_a_server_did_answer_or_was_never_asked_does_not_open_its_circuit() -> None:

@@ -68,7 +68,7 @@ FIXES = {
     "auth_bad_response": "Look at that server: auth endpoint.",
     "auth_identity_missing": "Look at `data`, or at `--identity-method`.",
     "auth_timeout": "Look at that server.",
-    "auth_unavailable": "Try again; look at that server.",
+    "auth_unavailable": "Try again after `Retry-After` seconds; look at that server.",
     "storage_unavailable": "Look at the database.",
     "stopping": "Look at what was slow.",
     "out_of_memory": "Give it more, or more processes less to do.",

@@ -97,4 +97,4 @@ def _said(outcome: _Outcome) -> Reply:
     if isinstance(outcome, Reply):
         return outcome
     # A new one each time: an exception that many requests raise would gather all their tracebacks.
-    raise type(outcome)(detail=outcome.detail, step=outcome.step)
+    raise type(outcome)(detail=outcome.detail, step=outcome.step, retry_after=outcome.retry_after)

@@ -62,7 +62,7 @@ class AuthCalls:
         try:
             self._circuits.admit(circuit)
         except UpstreamFailed as error:
-            raise AuthUnavailable(detail=error.detail, step=error.step) from None
+            raise AuthUnavailable(detail=error.detail, step=error.step, retry_after=error.retry_after) from None
         try:
             answer = await self._answer(question, trace)
             reply = read(answer, now_ms(), (question.token, question.settings.header_token))

@@ -108,7 +108,8 @@ class AllowedDomains:
         try:
             return await known.get()
         except (Upstream, ProviderUnavailable) as error:
-            raise AuthUnavailable(detail=f"the list of domains: {error.detail}", step=error.step) from None
+            detail = f"the list of domains: {error.detail}"
+            raise AuthUnavailable(detail=detail, step=error.step, retry_after=error.retry_after) from None
 
     async def _fetch(self, workspace_id: str, settings: AuthEndpointSettings) -> Fresh[tuple[str, ...]]:
         answer = await self._outbound.request(

@@ -74,7 +74,7 @@ def headers_of(error: errors.VestibuleError) -> tuple[Header, ...]:  # noqa: PLR
         wait = str(error.retry_after).encode()
         return ((b"retry-after", wait), *rate_headers(error.limit, 0, error.retry_after))
     if isinstance(error, errors.Unavailable):
-        return ((b"retry-after", b"1"),)
+        return ((b"retry-after", str(error.retry_after).encode()),)
     return ()
 
 

@@ -56,12 +56,11 @@ class StaleEdit(Conflict):
 
 
 class RateLimited(VestibuleError):
-    """`limit` is in requests a minute, `retry_after` in whole seconds, at least one."""
+    """`limit` is in requests a minute."""
 
     code = "rate_limited"
     sentence = "Too many requests; try again later."
 
     def __init__(self, limit: int, retry_after: int, *, detail: str = "") -> None:
         self.limit = limit
-        self.retry_after = max(1, retry_after)
-        super().__init__(detail=detail, step="rate_limit")
+        super().__init__(detail=detail, step="rate_limit", retry_after=retry_after)

@@ -7,6 +7,7 @@ What was good is never thrown away for a failed or unusable answer (CVE-2026-485
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
@@ -96,10 +97,12 @@ class Remembered(Generic[T]):
 
     def _refusal(self) -> Upstream | ProviderUnavailable:
         detail, step = (self._failure.detail, self._failure.step) if self._failure is not None else ("", "")
+        wait = math.ceil(self._retry_at - self._clock())
         if self._value is not None and self._usable() is None:
-            return ProviderUnavailable(detail=f"out of date for too long; {detail}", step=step)
+            return ProviderUnavailable(detail=f"out of date for too long; {detail}", step=step, retry_after=wait)
         # A new one each time: an exception that many requests raise would gather all their tracebacks.
-        return type(self._failure)(detail=detail, step=step) if self._failure is not None else Upstream(step="fetch")
+        failed = type(self._failure) if self._failure is not None else None
+        return failed(detail=detail, step=step, retry_after=wait) if failed is not None else Upstream(step="fetch")
 
     async def _ask(self) -> None:
         # Shielded: one visitor who goes away does not end the call that others wait for.

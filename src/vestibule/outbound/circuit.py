@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 
 from vestibule import measures, metrics
@@ -36,13 +37,15 @@ class Circuits:
         self._circuits: dict[Hashable, _Circuit] = {}
 
     def admit(self, key: Hashable) -> None:
-        """Raises UpstreamFailed while the circuit is open, but for the probe."""
+        """Raises UpstreamFailed while the circuit is open, with how long it will be, but for the probe."""
         circuit = self._circuits.get(key)
         if circuit is None or circuit.failures < self._failures:
             return
         now = self._clock()
         if now < circuit.next_probe:
-            raise UpstreamFailed(detail=f"not asked: {circuit.failures} failures in a row", step="circuit")
+            wait = math.ceil(circuit.next_probe - now)
+            detail = f"not asked: {circuit.failures} failures in a row"
+            raise UpstreamFailed(detail=detail, step="circuit", retry_after=wait)
         # The next one in any case: a probe whose caller went away has no outcome to wait for.
         circuit.next_probe = now + self._probe_seconds
 
