@@ -21,6 +21,7 @@ from tests.fixtures.fake_provider import (
     make_key,
     running_provider,
 )
+from vestibule.administration import provider_rules
 from vestibule.errors import (
     BoundTokenNotSupported,
     EncryptedTokenNotSupported,
@@ -30,6 +31,7 @@ from vestibule.model.identity_provider import (
     ClaimMapping,
     ClientAuth,
     ClientCredentials,
+    ProviderSettings,
     UserinfoUse,
 )
 from vestibule.outbound.client import Outbound
@@ -288,6 +290,18 @@ async def test_claims_are_mapped_masked_and_held_to_the_rules(bench: Bench) -> N
     assert set(claims.notes) == {"avatar_url", "language", "email", "custom_data.odd"}
     assert claims.profile.email is not None  # absent, not cleared
     assert "123-45-6789" not in repr(claims)
+
+
+def test_a_mask_that_hides_nothing_is_warned_of() -> None:
+    """What it was meant for would be shown to everybody."""
+    settings = ProviderSettings(
+        name="p",
+        issuer="https://p.example",
+        claims=ClaimMapping(language="", custom={"deep": "address.country", "whole": "employee"}),
+        mask=("phone", "locale", "employee.salary", "sub", "phone_number", "address", "address.country", "employee"),
+    )
+    warned = [warning.split()[1] for warning in provider_rules.warnings(settings) if warning.startswith("mask:")]
+    assert warned == ["phone", "locale", "employee.salary", "sub"]
 
 
 async def test_absent_keeps_and_null_clears(bench: Bench) -> None:

@@ -6,10 +6,12 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import msgspec
 import pytest
 import typer.main
 
 from vestibule.cli import app
+from vestibule.model.identity_provider import SIGNATURES, ClientAuth, ProviderSettings, TokenKind, UserinfoUse
 from vestibule.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -39,6 +41,29 @@ def test_cli_lists_each_command_and_no_other() -> None:
     known = commands(typer.main.get_command(app), "vestibule")
     listed = re.findall(r"^#+ `(vestibule [a-z -]+)", CLI, re.MULTILINE)
     assert sorted(entry.strip() for entry in listed) == sorted(known)
+
+
+def settings_of(kind: type[msgspec.Struct], place: str = "") -> dict[str, str]:
+    """Each setting by its whole name, with its default as the document writes it."""
+    found: dict[str, str] = {}
+    for each in msgspec.structs.fields(kind):
+        name = f"{place}{each.encode_name}"
+        default = each.default if each.default_factory is msgspec.NODEFAULT else each.default_factory()
+        if isinstance(default, msgspec.Struct):
+            found |= settings_of(type(default), f"{name}.")
+        elif default is None or default is msgspec.NODEFAULT:
+            found[name] = "none" if default is None else "required"
+        else:
+            found[name] = f"`{msgspec.json.encode(default).decode().replace(',', ', ')}`"
+    return found
+
+
+def test_cli_lists_each_setting_of_an_identity_provider_with_its_default() -> None:
+    table = CLI.partition("#### Settings of an identity provider")[2].partition("\n##")[0]
+    listed = dict(re.findall(r"^\| `([a-z_.]+)` \| (.+?) \|", table, re.MULTILINE))
+    in_words = {"accepts": "as far as set up", "algorithms": "all of these"}
+    assert listed == settings_of(ProviderSettings) | in_words
+    assert all(name in table for name in (*SIGNATURES, *TokenKind, *UserinfoUse, *ClientAuth))
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")), ids=lambda p: p.name)

@@ -13,6 +13,7 @@ from vestibule.model.identity_provider import (
     ProviderSettings,
     TokenKind,
 )
+from vestibule.oidc.claim_mapping import is_hidden, mapped_paths
 from vestibule.outbound.address_guard import parse_url
 from vestibule.settings import Network
 
@@ -63,6 +64,11 @@ def warnings(settings: ProviderSettings) -> list[str]:
             "longest_life: ID tokens live minutes to hours; if this provider's access tokens have no mark of their own"
             " (Canaille), one that lives longer would pass as an ID token unless id_token_requires tells them apart"
         )
+    found += [
+        f"mask: {entry} is no claim that becomes a value here, and hides nothing"
+        for entry in settings.mask
+        if not any(is_hidden(path, (entry,)) for path in mapped_paths(settings.claims))
+    ]
     if settings.uses_shared_secret:
         found.append("algorithms: everybody who knows the shared secret can make tokens for anybody")
     if TokenKind.ID_TOKEN in settings.accepts and TokenKind.JWT_ACCESS_TOKEN in settings.accepts:

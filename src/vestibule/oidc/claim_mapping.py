@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
-from vestibule.model.identity_provider import IdentityProvider
+from vestibule.model.identity_provider import ClaimMapping, IdentityProvider
 from vestibule.oidc.claim_rules import Claims
 
 # What is shown in place of a masked value, to the agent and the visitor alike.
@@ -53,11 +54,20 @@ def find_claim(claims: Claims, path: str) -> Any:
     return found
 
 
+def mapped_paths(mapping: ClaimMapping) -> list[str]:
+    """The claims that become values."""
+    return [path for path in (*(getattr(mapping, name) for name in PROFILE_NAMES), *mapping.custom.values()) if path]
+
+
+def is_hidden(path: str, mask: Iterable[str]) -> bool:
+    """Whether a claim, or what holds it, is masked."""
+    return any(path == masked or path.startswith(f"{masked}.") for masked in mask)
+
+
 def _value(provider: IdentityProvider, claims: Claims, path: str) -> Any:
     if not path:
         return UNSET
     value = find_claim(claims, path)
     if value is UNSET or value is None:
         return value
-    hidden = any(path == masked or path.startswith(f"{masked}.") for masked in provider.mask)
-    return MASKED if hidden else value
+    return MASKED if is_hidden(path, provider.mask) else value
