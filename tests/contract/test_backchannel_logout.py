@@ -338,7 +338,9 @@ def test_the_form_and_the_customer(front: Front, fake: FakeProvider) -> None:
     refused(twice, code="invalid_field")
     assert front.call("POST", path, {"logout_token": "x"}).status_code == 415
     assert front.call("GET", path).status_code == 405
-    refused(sign_out(front, fake.logout_token(), customer_id="nobody"), "invalid_client", "invalid_client")
+    nobody = sign_out(front, fake.logout_token(), customer_id="nobody")
+    refused(nobody, "invalid_client", "invalid_client")
+    assert "tenant_id" not in nobody.text, "which this call has not"
     # In the query it would stand in logs, and so it is not looked for there.
     refused(front.call("POST", path, b"", headers=FORM, logout_token=fake.logout_token()), code="invalid_field")
 

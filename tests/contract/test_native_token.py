@@ -149,7 +149,7 @@ def test_the_requested_type_is_the_one_that_is_issued(front: Front, fake: FakePr
         ({"grant_type": ""}, ("invalid_request", "invalid_field", "grant_type: is required")),
         ({"grant_type": "password"}, ("unsupported_grant_type", "unsupported_grant_type", "")),
         ({"client_id": None}, ("invalid_request", "invalid_field", "client_id: is required")),
-        ({"client_id": "nobody"}, ("invalid_client", "invalid_client", "")),
+        ({"client_id": "nobody"}, ("invalid_client", "invalid_client", "this customer id.")),
         ({"client_id": "x" * 500}, ("invalid_client", "invalid_client", "")),
         ({"client_id": "\0"}, ("invalid_client", "invalid_client", "")),
         ({"subject_token": None}, ("invalid_request", "invalid_field", "subject_token: is required")),

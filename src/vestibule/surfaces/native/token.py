@@ -146,7 +146,7 @@ async def workspace_of(runtime: Runtime, customer_id: str) -> Workspace:
     """Raises InvalidClient."""
     workspace = await runtime.tenancy.by_customer_id(customer_id)
     if workspace is None:
-        raise InvalidClient(step="client")
+        raise InvalidClient("No workspace here has this customer id.", step="client")
     return workspace
 
 
