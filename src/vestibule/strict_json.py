@@ -41,6 +41,12 @@ def read_value(text: bytes) -> Any:
     return value
 
 
+def unmarked(text: bytes) -> bytes:
+    """Without a byte order mark, with which customers' servers begin unawares (RFC 8259 section 8.1 lets a reader
+    ignore it). For what they answer, and nothing else."""
+    return text.removeprefix(b"\xef\xbb\xbf")
+
+
 def refuse_ambiguity(text: bytes) -> None:
     """Raises NotStrict for members that readers disagree on. `text` must be JSON within the depth."""
     try:

@@ -84,7 +84,13 @@ def test_when_a_token_that_looks_like_a_jwt_ends(token: str, end: float | None) 
         ([], {"expires_in": 2**70}, 300),
         ([], {"expires_in": -1}, 0),
         ([], {"expires_in": True}, None),
-        ([], {"expires_in": "20"}, None),
+        ([], {"expires_in": "20"}, 20),
+        ([], {"expires_in": "0"}, 0),
+        ([], {"expires_in": "-1"}, 0),
+        ([], {"expires_in": 20.9}, 20),
+        ([], {"expires_in": "20s"}, None),
+        ([], {"expires_in": "\u0662"}, None),
+        ([], {"expires_in": "9" * 5000}, None),
         ([("cache-control", "max-age=10")], {"expires_in": 20}, 10),
     ],
 )
@@ -93,6 +99,12 @@ def test_how_long_an_answer_may_be_remembered(
 ) -> None:
     body = json.dumps({"status": True, "data": data}).encode()
     assert read(Answer(200, headers, body, 1.0), 0).life == life
+
+
+def test_a_byte_order_mark_before_an_answer_is_ignored() -> None:
+    """Some servers write it without their owners' knowing."""
+    body = b'\xef\xbb\xbf{"status": true, "data": {"id": "u-1"}}'
+    assert read(Answer(200, [], body, 1.0), 0).data == {"id": "u-1"}
 
 
 @pytest.mark.parametrize(
@@ -150,6 +162,7 @@ def test_a_list_of_domains() -> None:
     assert read_list(b'["A.com", "nonsense!", "*.b.com"]') == ("a.com", "*.b.com")
     assert read_list(b'{"status": true, "data": ["a.com"]}') == ("a.com",)
     assert read_list(b"[]") == ()
+    assert read_list(b'\xef\xbb\xbf["a.com", 5, null, ["b.com"], "*.b.com"]') == ("a.com", "*.b.com")
     for body in (b'{"status": 1, "data": ["a.com"]}', b'{"data": ["a.com"]}', b'"a.com"', b"[1]", b"[", b"[[]]"):
         with pytest.raises(UpstreamFailed):
             read_list(body)

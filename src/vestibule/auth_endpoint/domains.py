@@ -13,7 +13,6 @@ import re
 from collections.abc import Sequence
 
 import idna
-import msgspec
 
 from vestibule.auth_endpoint.calls import CALL_SECONDS, CONNECT_SECONDS, MOST_BYTES, client_certificate
 from vestibule.auth_endpoint.question import credentials
@@ -29,7 +28,7 @@ from vestibule.model.auth_endpoint import AuthEndpointSettings
 from vestibule.oidc.remembered import Fresh, Pace, Remembered
 from vestibule.outbound.client import Outbound
 from vestibule.outbound.standard_webhooks import signature_headers
-from vestibule.strict_json import NotStrict, read_value
+from vestibule.strict_json import NotStrict, read_value, unmarked
 
 _DAY = 86_400
 _PACE = Pace(life=300, shortest_life=300, longest_life=300, stale=_DAY - 300)
@@ -136,13 +135,12 @@ class AllowedDomains:
 def read_list(body: bytes) -> tuple[str, ...]:
     """The domains of an answer. What is no domain allows nobody, and spoils nothing else. Raises UpstreamFailed."""
     try:
-        value = read_value(body)
+        value = read_value(unmarked(body))
     except NotStrict as reason:
         raise UpstreamFailed(detail=f"the answer {reason}", step=reason.step) from None
     if isinstance(value, dict) and value.get("status") is True:
         value = value.get("data")
-    try:
-        texts = msgspec.convert(value, list[str])
-    except msgspec.ValidationError:
-        raise UpstreamFailed(detail="the answer is not a list of domains", step="shape") from None
+    texts = [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+    if not texts and value != []:
+        raise UpstreamFailed(detail="the answer is not a list of domains", step="shape")
     return tuple(domain for text in texts[:_MOST_DOMAINS] if (domain := normalised(text)) is not None)

@@ -17,10 +17,12 @@ import msgspec
 
 from vestibule.errors import AuthBadResponse, AuthRejected, AuthUnavailable
 from vestibule.outbound.messages import Answer
-from vestibule.strict_json import NotStrict, read_object
+from vestibule.strict_json import NotStrict, read_object, unmarked
 
 LONGEST_LIFE = 300
 _MAX_AGE = re.compile(r"max-age=\"?(\d{1,9})\"?")
+# As some languages write every number.
+_NUMBER = re.compile(r"-?[0-9]{1,9}")
 _LONGEST_MESSAGE = 200
 _MEMBERS = ("id", "name", "email", "phone_number", "country_code", "avatar", "label")
 
@@ -50,7 +52,7 @@ def read(answer: Answer, at: int, secrets: Sequence[str] = ()) -> Reply:
     if not 200 <= status < 300:
         raise AuthBadResponse(detail=f"answered {status}", step="status")
     try:
-        body = read_object(answer.body)
+        body = read_object(unmarked(answer.body))
     except NotStrict as reason:
         raise AuthBadResponse(detail=f"the answer {reason}", step=reason.step) from None
     verdict, data = body.get("status"), body.get("data")
@@ -86,6 +88,8 @@ def _life(answer: Answer, data: dict[str, Any]) -> int | None:
                 return 0
             said += [int(match[1]) for part in directives if (match := _MAX_AGE.fullmatch(part))]
     expires_in = data.get("expires_in")
-    if isinstance(expires_in, int) and not isinstance(expires_in, bool):
-        said.append(max(0, expires_in))
+    if isinstance(expires_in, str) and _NUMBER.fullmatch(expires_in):
+        expires_in = int(expires_in)
+    if isinstance(expires_in, int | float) and not isinstance(expires_in, bool):
+        said.append(max(0, int(expires_in)))
     return min(*said, LONGEST_LIFE) if said else None
