@@ -157,6 +157,7 @@ def test_the_requested_type_is_the_one_that_is_issued(front: Front, fake: FakePr
         ({"subject_token_type": "id_token"}, ("invalid_request", "invalid_field", "subject_token_type: must be")),
         ({"provider_id": "one"}, ("invalid_request", "invalid_field", "provider_id")),
         ({"provider_id": "99"}, ("invalid_request", "not_found", "")),
+        ({"provider_id": "9" * 20}, ("invalid_request", "not_found", "")),
         ({"requested_token_type": ID_TOKEN}, ("invalid_request", "invalid_field", "requested_token_type")),
         ({"actor_token": "x"}, ("invalid_request", "invalid_field", "actor_token")),
         ({"audience": "https://other.example"}, ("invalid_target", "invalid_field", "audience")),

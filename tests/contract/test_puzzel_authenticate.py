@@ -95,7 +95,7 @@ def test_a_provider_id_is_an_integer(front: Front, fake: FakeProvider) -> None:
         problem(
             front.authenticate(idToken=fake.id_token(), provider_id=wrong), 400, "invalid_field", names="providerId"
         )
-    for absent in (0, -1, 2, 10**17):
+    for absent in (0, -1, 2, 10**17, 10**19, -(10**40)):
         problem(front.authenticate(idToken=fake.id_token(), provider_id=absent), 404, "not_found")
     answer = front.call("POST", f"/api/authenticate/{front.customer_id}?providerId=1&providerId=2", {})
     problem(answer, 400, "invalid_field", names="providerId: must be given once")

@@ -55,7 +55,7 @@ ID_TOKEN, ACCESS_TOKEN, JWT = f"{_TYPE}id_token", f"{_TYPE}access_token", f"{_TY
 _CONVERSATION = "/v1/token"
 # Room for the longest provider's token that is read (16 KiB), which a form spells as it is.
 _LARGEST = 32_768
-_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,100}")
 
 Form = dict[str, str]
 

@@ -24,7 +24,7 @@ from vestibule.verification.token_exchange import ProviderToken
 
 # Room for the longest token that is read (16 KiB), and refused before 64 KiB are taken in.
 LARGEST_BODY = 32_768
-_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,100}")
 
 
 class Payload(msgspec.Struct, frozen=True):
