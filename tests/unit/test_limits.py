@@ -111,6 +111,30 @@ async def test_a_process_that_comes_later_knows_what_was_used(store: Store, buck
     assert await admitted(limiter_over(store), bucket, 10, 10) == 2
 
 
+async def test_many_counts_are_brought_together(store: Store, bucket: str) -> None:
+    """One after the other they would be later than the quarter of a second that is promised."""
+
+    class Watched(DatabaseTotals):
+        under_way = most = 0
+
+        async def add(self, workspace_id: str, bucket: str, minute: int, used: int, least: int) -> int:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            try:
+                return await super().add(workspace_id, bucket, minute, used, least)
+            finally:
+                self.under_way -= 1
+
+    totals = Watched(store)
+    limiter = RateLimiter(totals)
+    await asyncio.gather(*(limiter.take("w", f"{bucket}{number}", 1_000) for number in range(250)))
+    await limiter.flush()
+    assert totals.most == 100
+    minute = now_ms() // MINUTE_MS
+    used = [await totals.read("w", f"{bucket}{n}", m) for n in range(250) for m in (minute, minute - 1)]
+    assert sum(used) == 250
+
+
 async def test_a_smaller_limit_holds_at_once(store: Store, bucket: str) -> None:
     limiter = limiter_over(store)
     await admitted(limiter, bucket, 100, 20)
