@@ -42,4 +42,12 @@ def _create(path: Path) -> bool:
         return False
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(new_secret_key() + "\n")
+        file.flush()
+        os.fsync(descriptor)
+    # And its name: the database outlives a power cut, and what this key has sealed in it would be lost.
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
     return True

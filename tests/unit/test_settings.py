@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -73,6 +74,22 @@ def test_no_secret_has_a_default_and_none_shows_in_a_repr() -> None:
     settings = Settings(database_url="postgresql://me:hunter2@db/x", secret_keys=(b"hunter2" * 5,))
     assert "hunter2" not in repr(settings)
     assert Settings().secret_keys == ()
+
+
+def test_a_made_secret_key_is_on_the_disk_before_it_seals_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has sealed is lost with it, and a file that a power cut finds in the cache is lost."""
+    synced: list[str] = []
+
+    def note(descriptor: int) -> None:
+        found = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced.append(found.read_text(encoding="ascii") if found.is_file() else str(found))
+
+    monkeypatch.setattr(os, "fsync", note)
+    path = tmp_path / "v.key"
+    load_secret_keys(Settings(secret_key_file=str(path)))
+    assert synced == [path.read_text(encoding="ascii"), str(tmp_path)]
 
 
 def test_the_secret_key_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
