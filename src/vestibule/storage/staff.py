@@ -79,9 +79,6 @@ TOUCH_SESSION = statement(
 END_SESSION = statement(
     "staff_sessions.end", "DELETE FROM staff_sessions WHERE workspace_id = $1 AND secret_hash = $2 RETURNING staff_id"
 )
-END_SESSIONS_OF = statement(
-    "staff_sessions.end_all", "DELETE FROM staff_sessions WHERE workspace_id = $1 AND staff_id = $2"
-)
 PURGE_SESSIONS = purging("staff_sessions", "workspace_id, secret_hash", "created_at < $1 ORDER BY created_at")
 INSERT_LINK = statement(
     "staff_links.insert",
@@ -337,7 +334,7 @@ async def purge(store: Store, *, sessions_before: int, now: int) -> None:
 
 
 def _end(workspace_id: str, staff_id: str) -> Work[None]:
-    yield query(END_SESSIONS_OF, workspace_id, staff_id)
+    yield query(END_OTHER_SESSIONS, workspace_id, staff_id, "")  # of no hash: all of them
     yield query(END_LINKS_OF, workspace_id, staff_id)
 
 

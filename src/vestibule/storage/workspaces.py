@@ -38,7 +38,8 @@ SET_WIDGET_TOKEN = statement(
 
 async def insert(store: Store, workspace: Workspace) -> None:
     """Raises UniqueViolation where the customer id or widget token is taken."""
-    await store.transact(lambda: _insert(workspace))
+    made = insertion(workspace)
+    await store.write(made.statement, *made.values)
 
 
 def insertion(workspace: Workspace) -> Query:
@@ -54,10 +55,6 @@ def insertion(workspace: Workspace) -> Query:
         workspace.disabled_at,
         to_json(workspace.retention),
     )
-
-
-def _insert(workspace: Workspace) -> Work[None]:
-    yield insertion(workspace)
 
 
 async def find(store: Store, workspace_id: str) -> Workspace | None:
