@@ -88,6 +88,24 @@ class TestTheLog:
         found = await self._entries(store, "later")
         assert [(stored.entry.request_id, stored.entry.times) for stored in found] == [("r1", 1), ("r2", 1), ("r3", 1)]
 
+    async def test_what_is_under_way_when_a_process_stops_is_written_once(self, store: Store) -> None:
+        """Whoever flushes is cancelled then, and the last flush comes behind."""
+        log = AuditLog(store, self.SEALER)
+        for number in range(60):
+            log.note(entry("stopping", number))
+            flushing = asyncio.create_task(log.flush())
+            await asyncio.sleep(number % 6 * 0.0005)
+            flushing.cancel()
+            await asyncio.gather(flushing, return_exceptions=True)
+        await log.flush()
+        found = await self._entries(store, "stopping")
+        assert [stored.entry.request_id for stored in found] == [f"r{number}" for number in range(60)]
+        hour = now_ms() // HOUR_MS
+        counted = await authentication_counts.list_all(
+            store, "stopping", since_hour=hour - 1, until_hour=hour + 1, most=10
+        )
+        assert sum(count for _, count in counted) == 60
+
     async def test_memory_is_bounded_and_what_is_lost_is_told(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:

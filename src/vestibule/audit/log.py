@@ -67,6 +67,7 @@ class AuditLog:
         self._origins: dict[tuple[str, int], set[str]] = {}
         self._origins_of_day: dict[tuple[str, int], set[str]] = {}
         self._flushing = asyncio.Lock()
+        self._flushes: set[asyncio.Task[None]] = set()
 
     def note(self, entry: AuditEntry) -> None:
         """Takes an entry in; it is in the database within `FLUSH_SECONDS`. Never waits, never fails."""
@@ -114,6 +115,13 @@ class AuditLog:
 
     async def flush(self) -> None:
         """Raises StorageUnavailable; what was not written by then is written the next time."""
+        # By itself: of a transaction whose flush is cancelled nobody knows whether it is to be written again.
+        flush = asyncio.create_task(self._flush())
+        self._flushes.add(flush)
+        flush.add_done_callback(self._flushes.discard)
+        await asyncio.shield(flush)
+
+    async def _flush(self) -> None:
         async with self._flushing:
             self._repeated = {}  # what is on its way to the database is not added to any more
             for workspace_id in {*self._waiting, *self._lost}:
