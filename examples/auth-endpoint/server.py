@@ -1,7 +1,7 @@
 """A customer's auth endpoint, in one file and Python's standard library: says whose a session token is, to whoever
 proves to be your Vestibule.
 
-    HEADER_TOKEN=… WEBHOOK_SECRET=whsec_… python3 server.py        listens on 127.0.0.1:8400
+    HEADER_TOKEN=… WEBHOOK_SECRET=whsec_… python3 server.py        listens on 127.0.0.1:8410
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HEADER_TOKEN = os.environ.get("HEADER_TOKEN", "")
 WEBHOOK_SECRET = os.environ.get("WEBHOOK_SECRET", "")  # as `vestibule auth-endpoint set` showed it; empty: not checked
-PORT = int(os.environ.get("PORT", "8400"))
+PORT = int(os.environ.get("PORT", "8410"))
 OLDEST_SECONDS = 300
 MOST_BYTES = 65_536
 
 # In your shop these are the sessions of people who are signed in.
 SESSIONS = {
-    "session-of-ada": {"id": "4711", "name": "Ada Lovelace", "email": "ada@example.com", "label": "Gold"},
+    "session-of-grace": {"id": "4711", "name": "Grace Hopper", "email": "grace@example.com", "label": "Gold"},
     "session-of-linh": {"id": "4712", "name": "Linh", "phone_number": "0901234567", "country_code": "+84"},
 }
 
@@ -89,7 +89,10 @@ class Endpoint(BaseHTTPRequestHandler):
 if __name__ == "__main__":
     if not HEADER_TOKEN:
         sys.exit("Set HEADER_TOKEN: without it anybody may ask.")
-    server = ThreadingHTTPServer(("127.0.0.1", PORT), Endpoint)
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", PORT), Endpoint)
+    except OSError as error:
+        sys.exit(f"Port {PORT} cannot be used: {error.strerror}. Choose another with PORT.")
     sys.stdout.write(f"http://127.0.0.1:{server.server_address[1]}/whoami\n")
     sys.stdout.flush()
     try:

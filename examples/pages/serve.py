@@ -91,7 +91,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080)
     given = parser.parse_args()
     handler = partial(Shop, given.vestibule.rstrip("/"), given.widget_token)
-    with ThreadingHTTPServer(("127.0.0.1", given.port), handler) as server:
+    try:
+        shop = ThreadingHTTPServer(("127.0.0.1", given.port), handler)
+    except OSError as error:
+        sys.exit(f"Port {given.port} cannot be used: {error.strerror}. Choose another with --port.")
+    with shop as server:
         sys.stdout.write(f"http://localhost:{server.server_address[1]}/\n")
         sys.stdout.flush()
         try:

@@ -140,7 +140,10 @@ def _vestibule(*arguments: str) -> dict[str, object]:
 
 def _serve_page(stack: contextlib.ExitStack, port: int, addresses: dict[str, str]) -> None:
     Page.config = {**addresses, "client": CLIENT, "customer": CUSTOMER, "queue": QUEUE}
-    page = ThreadingHTTPServer(("127.0.0.1", port), functools.partial(Page, directory=str(HERE / "page")))
+    try:
+        page = ThreadingHTTPServer(("127.0.0.1", port), functools.partial(Page, directory=str(HERE / "page")))
+    except OSError as error:
+        sys.exit(f"Port {port} cannot be used: {error.strerror}. Choose another with --page-port.")
     threading.Thread(target=page.serve_forever, daemon=True).start()
     stack.callback(page.shutdown)
 

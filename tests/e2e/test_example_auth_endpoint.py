@@ -49,7 +49,7 @@ def test_every_form_of_the_header_is_accepted(vestibule: WorkspaceServer, form: 
     with example() as url:
         configure(vestibule, url, form)
         trial = vestibule.cli(
-            "auth-endpoint", "test", "--workspace", vestibule.workspace_id, "--user-token", "session-of-ada"
+            "auth-endpoint", "test", "--workspace", vestibule.workspace_id, "--user-token", "session-of-grace"
         )
         assert (trial["verdict"], trial["keys"]["id"]) == ("accepted", "4711")
 
@@ -61,11 +61,11 @@ def test_a_page_signs_in_and_the_signature_is_checked(vestibule: WorkspaceServer
     with example(WEBHOOK_SECRET=secret) as url:
         configure(vestibule, url, "{token} Bearer")
         time.sleep(2.1)  # until the server looks at the settings anew
-        assert tried(vestibule, "session-of-ada").json()["contact"]["verified"] is True
+        assert tried(vestibule, "session-of-grace").json()["contact"]["verified"] is True
         assert tried(vestibule, "nobody").json()["code"] == "auth_rejected"
-        plain = {"headers": {"authorization": f"{TOKEN} Bearer"}, "json": {"access_token": "session-of-ada"}}
+        plain = {"headers": {"authorization": f"{TOKEN} Bearer"}, "json": {"access_token": "session-of-grace"}}
         assert httpx.post(url, **plain, trust_env=False).status_code == 401  # type: ignore[arg-type]
-        wrong = httpx.post(url, json={"access_token": "session-of-ada"}, trust_env=False)
+        wrong = httpx.post(url, json={"access_token": "session-of-grace"}, trust_env=False)
         assert wrong.json() == {"status": False, "message": "wrong header token"}
 
 

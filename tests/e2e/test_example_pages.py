@@ -125,6 +125,6 @@ def test_user_token(guest: Guest, shop: Shop, store: Workspace) -> None:
         configure(store, url=url, header_token=example_endpoint.TOKEN)
         guest.page.goto(f"{shop.url}user-token.html")
         guest.open()
-        expect(guest.mark).to_have_text("Signed in as Ada Lovelace")
+        expect(guest.mark).to_have_text("Signed in as Grace Hopper")
         guest.say("hello")
     assert verified(store) == [True]
