@@ -294,6 +294,24 @@ class TestProcesses:
             run_cli("workspace", "show", NOBODY, env=installation.server.settings)
         assert '"not_found"' in str(caught.value)
 
+    @pytest.mark.parametrize(
+        "command", [("workspace", "list", "--json"), ("audit", "export", "--format", "csv"), ("doctor",)]
+    )
+    def test_say_that_the_disk_is_full(self, installation: Installation, command: tuple[str, ...]) -> None:
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "vestibule", *command],
+                env=clean_environment(installation.server.settings, installation.server.directory),
+                cwd=installation.server.directory,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        told = "vestibule: standard output cannot be written: No space left on device\n"
+        assert (done.returncode, done.stderr) == (1, told)
+
     def test_do_not_serve_with_bad_settings(self, tmp_path: Path) -> None:
         done = self.serve(tmp_path, VESTIBULE_PORT="x", VESTIBULE_SECRET_KEYS="short")
         assert done.returncode == 2

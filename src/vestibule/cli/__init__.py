@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -31,6 +34,8 @@ from vestibule.cli import (
 )
 from vestibule.cli.opening import fail
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
 
 class _Commands(TyperGroup):
     """Commands whose scripts can read why they were not understood, too."""
@@ -38,7 +43,17 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         as_json = "--json" in ctx.args
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()  # here, where a full disk can be told
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            # What is left would be tried once more when the interpreter ends, and fail with a traceback.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.stderr.write(f"vestibule: standard output cannot be written: {error.strerror}\n")
+            raise typer.Exit(1) from None
         except TyperException as error:
             if not as_json:
                 raise

@@ -98,6 +98,8 @@ def export(
     try:
         at_the_desk(act, as_json=False)
     except OSError as error:
+        if output is None:
+            raise
         fail("invalid_option", f"{output} cannot be written: {error.strerror}", as_json=False, exit_code=2)
 
 
