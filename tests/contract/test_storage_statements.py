@@ -66,7 +66,7 @@ def test_what_deletes_by_age_deletes_a_batch() -> None:
     purges = {name: made for name, made in REGISTRY.items() if made.sqlite.startswith("DELETE") and "purge" in name}
     assert len(purges) > 10
     unbounded = {name for name, made in purges.items() if " LIMIT " not in made.sqlite}
-    assert unbounded == {"attached_identities.purge", "audit_entries.purge"}
+    assert unbounded == {"audit_entries.purge"}
 
 
 def test_the_hot_look_ups_go_by_their_whole_key_before_anything_was_analysed(database_url: str, engine: str) -> None:

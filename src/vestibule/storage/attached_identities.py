@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from vestibule.storage.purging import delete_in_batches, purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Query, Store, query
 
@@ -54,9 +55,7 @@ OF_CONTACT = statement(
     WHERE workspace_id = $1 AND contact_id = $2 AND cleared_at IS NULL AND expires_at > $3 ORDER BY created_at
     """,
 )
-PURGE = statement(
-    "attached_identities.purge", "DELETE FROM attached_identities WHERE expires_at < $1 RETURNING workspace_id"
-)
+PURGE = purging("attached_identities", "workspace_id, conversation_id, holder", "expires_at < $1 ORDER BY expires_at")
 
 
 class AttachedRow(msgspec.Struct, frozen=True):
@@ -103,4 +102,4 @@ def clear_token(workspace_id: str, contact_id: str, token_id: str, now: int) -> 
 
 async def purge(store: Store, before: int) -> int:
     """Deletes what ran out before a moment; how many."""
-    return len(await store.write(PURGE, before))
+    return await delete_in_batches(store, PURGE, before)
