@@ -135,7 +135,7 @@ class RateLimiter:
         for key, bucket in list(self._buckets.items()):
             if bucket.pending and bucket.syncing is None:
                 counted.append(bucket)
-            elif 0 <= bucket.minute < minute - 1 and bucket.syncing is None:  # else somebody is about to count on it
+            elif bucket.minute < minute - 1 and bucket.syncing is None:  # else somebody is about to count on it
                 del self._buckets[key]
         for start in range(0, len(counted), _TOGETHER):
             await asyncio.gather(*(self._meet(bucket, None) for bucket in counted[start : start + _TOGETHER]))

@@ -165,6 +165,29 @@ async def test_nobody_passes_uncounted_while_the_database_is_away(path: Path, bu
         await limiter_over(other).take("w", bucket, 10)
 
 
+async def test_whom_nobody_counted_while_the_totals_were_away_is_forgotten(store: Store, bucket: str) -> None:
+    """Addresses are a visitor's to choose: those of an outage would stay for as long as the process does."""
+    away = Away(store)
+    limiter = RateLimiter(away)
+    for number in range(20):
+        with pytest.raises(StorageUnavailable):
+            await limiter.take("w", f"{bucket}-{number}", 10)
+    away.is_back = True
+    await limiter.flush()
+    assert not limiter._buckets
+
+
+class Away(DatabaseTotals):
+    """Totals that nobody reaches, until they are back."""
+
+    is_back = False
+
+    async def read(self, workspace_id: str, bucket: str, minute: int) -> int:
+        if not self.is_back:
+            raise StorageUnavailable
+        return await super().read(workspace_id, bucket, minute)
+
+
 async def admitted_or_raise(limiter: RateLimiter, bucket: str, limit: int, tries: int) -> None:
     for _ in range(tries):
         await limiter.take("w", bucket, limit)
