@@ -233,6 +233,10 @@ class TestTheChat:
         refused(http.post(path, files=many, headers=headers), 400, "invalid_field")
         mixed = [("files", ("a.gif", samples.GIF)), ("other", ("b.gif", samples.GIF))]
         refused(http.post(path, files=mixed, headers=headers), 400, "invalid_field")
+        named = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.gif"\r\n\r\n' + samples.GIF
+        nameless = named + b"\r\n--b\r\nContent-Type: image/gif\r\n\r\n" + samples.GIF + b"\r\n--b--\r\n"
+        form = {**headers, "content-type": "multipart/form-data; boundary=b"}  # RFC 7578 section 4.2: one for each
+        refused(http.post(path, content=nameless, headers=form), 400, "invalid_field")
         refused(http.post(path, files=[("files", ("a.html", samples.HTML))], headers=headers), 415,
                 "unsupported_file_type")  # fmt: skip
 

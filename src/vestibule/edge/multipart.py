@@ -139,6 +139,7 @@ class _Form:
 
     def _on_part(self) -> None:
         self._parts += 1
+        self._disposition = b""  # each part has its own (RFC 7578 section 4.2)
         if self._parts > self._most_files:
             raise self._only()
 
