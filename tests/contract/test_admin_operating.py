@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.fixtures.admin import Admin, refused
-from tests.fixtures.front_door import Workspace
+from tests.fixtures.admin import ROOT, Admin, refused
+from tests.fixtures.front_door import Workspace, beside
 from tests.fixtures.native import Client
 from tests.fixtures.staff import PASSWORD, signed_in
 from vestibule.clock import now_ms
@@ -174,6 +175,33 @@ class TestStaff:
         assert grace.sign_in().status_code == 401
         assert cli("staff", "enable", grace.id, "-w", workspace.id)["disabled_at"] is None
         assert grace.sign_in().status_code == 303
+
+    def test_who_signs_in_at_a_provider_only_gets_no_link(
+        self, workspace: Workspace, admin: Admin, tmp_path: Path
+    ) -> None:
+        installation = workspace.installation
+        only = {"staff_oidc_only": "true", "staff_oidc_issuer": "https://id.example.com", "staff_oidc_client_id": "v"}
+        with beside(installation, tmp_path, **only) as server:
+            root, headers = (
+                f"{server.base_url}{ROOT}/workspaces/{workspace.id}",
+                {"authorization": f"Bearer {admin.key}"},
+            )
+            email = f"ada.{workspace.id}@example.com"
+            made = httpx.post(f"{root}/staff", json={"email": email}, headers=headers)
+            assert (made.status_code, made.json()["link"]) == (201, None)
+            path = f"{root}/staff/{made.json()['member']['id']}/link"
+            refused(httpx.post(path, headers=headers), 403, "passwords_off")
+        given = {f"VESTIBULE_{name.upper()}": value for name, value in only.items()}
+        command = ("staff", "add", f"bob.{workspace.id}@example.com", "-w", workspace.id, "--json")
+        bob = installation.command(*command, settings=given).json
+        assert "link" not in bob
+        installation.command("staff", "password", bob["id"], *command[3:], settings=given).refused("passwords_off")
+        file = tmp_path / "workspace.toml"
+        file.write_text(f'[[staff]]\nemail = "eve.{workspace.id}@example.com"\nrole = "viewer"\n')
+        apply = ("workspace", "apply", str(file), "--workspace", workspace.id, "--json")
+        applied = installation.command(*apply, settings=given)
+        assert (applied.exit_code, "vst_link_" in applied.stdout) == (0, False), applied
+        assert installation.rows("SELECT staff_id FROM staff_links WHERE workspace_id = $1", workspace.id) == []
 
 
 def test_a_chat_is_given_to_a_member_of_staff(workspace: Workspace, admin: Admin) -> None:

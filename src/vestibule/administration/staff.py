@@ -6,7 +6,7 @@ from vestibule.administration import workspaces
 from vestibule.administration.desk import Desk
 from vestibule.administration.passwords import Passwords
 from vestibule.clock import DAY_MS, now_ms
-from vestibule.errors import AlreadyExists, Conflict, InvalidField, InvalidLink, NotFound
+from vestibule.errors import AlreadyExists, Conflict, InvalidField, InvalidLink, NotFound, PasswordsOff
 from vestibule.identity.email import email_key
 from vestibule.ids import new_id
 from vestibule.model.staff import Role, Staff
@@ -101,7 +101,9 @@ async def set_password(desk: Desk, workspace_id: str, staff_id: str, password: s
 
 
 async def make_link(desk: Desk, workspace_id: str, staff_id: str) -> str:
-    """The address at which they choose a password, once, within a day. Raises NotFound, Conflict."""
+    """The address at which they choose a password, once, within a day. Raises PasswordsOff, NotFound, Conflict."""
+    if desk.settings.staff_oidc_only:
+        raise PasswordsOff(step="password")
     known = await get(desk, workspace_id, staff_id)
     if known.disabled_at is not None:
         raise Conflict("This member is disabled; enable them first.")
@@ -109,6 +111,11 @@ async def make_link(desk: Desk, workspace_id: str, staff_id: str) -> str:
     await rows.insert_link(desk.store, known, secret.secret_hash, now_ms() + LINK_LIFETIME_MS)
     await desk.record("staff.link", workspace_id, staff_id)
     return f"{desk.settings.public_url.rstrip('/')}/dashboard/welcome?link={secret.text}"
+
+
+async def invite(desk: Desk, workspace_id: str, staff_id: str) -> str | None:
+    """Likewise for somebody who was let in just now; None where they need no link, for there are no passwords."""
+    return None if desk.settings.staff_oidc_only else await make_link(desk, workspace_id, staff_id)
 
 
 async def of_link(desk: Desk, link: str) -> Staff:

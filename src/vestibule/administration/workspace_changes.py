@@ -97,8 +97,9 @@ async def put_staff(desk: Desk, workspace_id: str, wanted: Sequence[StaffTable],
         found, name = known.get(table.key), table.name.strip()
         if found is None:
             found = await staff.add(desk, workspace_id, email=table.email, name=name, role=table.role)
-            if not table.disabled:
-                made[f"staff.{table.key}"] = await staff.make_link(desk, workspace_id, found.id)
+            link = None if table.disabled else await staff.invite(desk, workspace_id, found.id)
+            if link is not None:
+                made[f"staff.{table.key}"] = link
         if name and name != found.name:
             await staff.set_name(desk, workspace_id, found.id, name)
         if table.role is not found.role:

@@ -35,6 +35,8 @@ def add(
 
     async def work(desk: Desk) -> tuple[Staff, str | None]:
         made = await staff.add(desk, workspace, email=email, name=name, role=role)
+        if password is None:
+            return made, await staff.invite(desk, workspace, made.id)
         return await _with_password(desk, made, password)
 
     _print(at_the_desk(work, as_json=as_json), as_json=as_json)

@@ -13,7 +13,7 @@ from vestibule.administration.desk import Desk
 from vestibule.edge.http import Reply
 from vestibule.edge.operation import Operation
 from vestibule.edge.surface import Route
-from vestibule.errors import AlreadyExists, Conflict, InvalidField
+from vestibule.errors import AlreadyExists, Conflict, InvalidField, PasswordsOff
 from vestibule.model import staff as stored
 from vestibule.model.staff import Role
 from vestibule.runtime import Runtime
@@ -62,9 +62,10 @@ class StaffChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Invitation(msgspec.Struct, frozen=True):
-    """`link` is where the member chooses a password, once, within a day; shown now and never again."""
+    """`link` is where the member chooses a password, once, within a day; shown now and never again. It is null where
+    staff sign in at their identity provider only."""
 
-    link: str
+    link: str | None
     member: StaffMember
 
     def __repr__(self) -> str:
@@ -94,7 +95,7 @@ async def _list(seat: Seat) -> Reply:
 async def _add(seat: Seat) -> Reply:
     wanted, desk = seat.read(_NEW), seat.desk
     member = await staff.add(desk, seat.workspace_id, email=wanted.email, name=wanted.name, role=wanted.role)
-    link = await staff.make_link(desk, seat.workspace_id, member.id)
+    link = await staff.invite(desk, seat.workspace_id, member.id)
     return made(seat, Invitation(link, _shape_of(member)), f"staff/{member.id}")
 
 
@@ -167,7 +168,7 @@ _INVITE = Operation(
     summary="Make a new link at which a member chooses a password",
     about="The one before is good no more.",
     answers=doc.answer(Invitation, "The member, with their link.", 201),
-    errors=(Conflict,),
+    errors=(Conflict, PasswordsOff),
 )
 _SIGN_OUT = Operation(
     name="signOutStaff", summary="Sign a member out in every browser", answers=doc.answer(StaffMember, "The member.")

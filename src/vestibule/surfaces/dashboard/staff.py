@@ -83,9 +83,9 @@ async def _add(seat: Seat) -> Reply:
     given, problems = untyped(seat.form, _FIELDS)
     refuse(problems)
     made = await staff.add(seat.desk, seat.workspace_id, **given)
-    if seat.desk.settings.staff_oidc_only:
+    link = await staff.invite(seat.desk, seat.workspace_id, made.id)
+    if link is None:
         return go_to(f"{PREFIX}{_HERE}?done=added")
-    link = await staff.make_link(seat.desk, seat.workspace_id, made.id)
     return await _page(seat, _BLANK, link=link, whose=made.name)
 
 
