@@ -83,6 +83,7 @@ _LONG_FILES = frozenset(
         "test_email_lookalikes.py",
         "test_enforcement.py",
         "test_erased_people.py",
+        "test_erasure_races.py",
         "test_example_auth_endpoint.py",
         "test_exchange_providers.py",
         "test_expiry.py",

@@ -250,6 +250,8 @@ async def erase(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
             yield from erasure.erase(workspace_id, person)
 
     await desk.store.transact(work)
+    for person in erased:
+        await delete_files_of(desk.store, desk.files, workspace_id, person)  # what came while the others were deleted
     # The receipt: an id that leads to nothing any more, and stays when the rest of the audit forgets the person.
     for person in erased:
         await desk.record("contact.erase", workspace_id, person)

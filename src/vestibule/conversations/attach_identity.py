@@ -23,6 +23,7 @@ from vestibule.runtime import Runtime
 from vestibule.storage import attached_identities, pending_identities, webhooks
 from vestibule.storage import conversations as rows
 from vestibule.storage.attached_identities import AttachedRow
+from vestibule.storage.contacts import hold
 from vestibule.storage.store import Query, Work
 from vestibule.storage.token_endings import Ending
 from vestibule.tokens.contact_token import session_of
@@ -144,7 +145,8 @@ async def attach_identity(
     runtime: Runtime, conversation: Conversation, proven: Proven, visitor: Visitor | None
 ) -> Attached:
     """Makes the conversation the person's from now on. `visitor` has been asked whether it is theirs
-    (`open_to_identify`); without one it must be the person's already. Raises IdentityConflict, NotFound."""
+    (`open_to_identify`); without one it must be the person's already. Raises InvalidGrant where the person was erased
+    meanwhile, IdentityConflict, NotFound."""
 
     def work() -> Work[tuple[Conversation, str]]:
         current = yield from _made_theirs(conversation, proven, visitor)
@@ -165,8 +167,10 @@ async def attach_identity(
 
 
 def _made_theirs(conversation: Conversation, proven: Proven, visitor: Visitor | None) -> Work[Conversation]:
-    """The conversation as it is afterwards. Raises IdentityConflict, NotFound."""
+    """The conversation as it is afterwards. Raises InvalidGrant, IdentityConflict, NotFound."""
     current = conversation
+    if not (yield hold(proven.workspace_id, proven.contact_id)):
+        raise InvalidGrant(detail="its contact is gone", step="contact")
     if not conversation.verified:
         if visitor is None:
             raise NotFound(_NOT_HERE, detail="another visitor's", step="conversation")
@@ -216,7 +220,7 @@ def _no_proof(detail: str) -> InvalidGrant:
 async def attach_bearer(runtime: Runtime, visitor: Visitor, conversation_id: str, proven: Proven) -> Conversation:
     """Makes the visitor's conversation that of a person whose contact token they hold, too. What is noted lets them
     ask the same again and nothing else: the person acts by their own token, so that with it all of this ends. Raises
-    NotFound, ConversationClosed, IdentityConflict."""
+    NotFound, ConversationClosed, InvalidGrant, IdentityConflict."""
     conversation = await open_to_identify(runtime, visitor, conversation_id)
 
     def work() -> Work[Conversation]:

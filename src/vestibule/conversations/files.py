@@ -19,7 +19,7 @@ import msgspec
 
 from vestibule.clock import now_ms
 from vestibule.conversations.file_types import media_type_of, safe_name
-from vestibule.conversations.visitor import Visitor, ensure_contact, owner_of
+from vestibule.conversations.visitor import Visitor, ensure_contact, hold_owner, owner_of
 from vestibule.errors import BodyTooLarge, InvalidField, NotFound, UnsupportedFile
 from vestibule.ids import is_id, new_id, random_base62
 from vestibule.model.conversation import Attachment, StoredFile
@@ -79,11 +79,16 @@ async def keep_file(runtime: Runtime, author: Visitor, *, name: str, size: int, 
         size=size,
         created_at=now_ms(),
     )
+
+    def work() -> Work[None]:
+        yield from hold_owner(file.workspace_id, owner)
+        yield rows.insert(file)
+
     content.seek(0)
     try:
         await runtime.files.put(file.workspace_id, file.id, content)
         # The bytes first: a link to nothing would be worse than bytes without a link.
-        await rows.insert(runtime.store, file)
+        await runtime.store.transact(work)
     except BaseException:
         with contextlib.suppress(Exception):
             await asyncio.shield(runtime.files.delete(file.workspace_id, file.id))

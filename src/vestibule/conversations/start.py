@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vestibule.clock import now_ms
-from vestibule.conversations.visitor import Visitor, ensure_contact, owner_of
+from vestibule.conversations.visitor import Visitor, ensure_contact, hold_owner, owner_of
 from vestibule.errors import AlreadyExists
 from vestibule.ids import new_id
 from vestibule.model.claims import CustomData
@@ -63,6 +63,7 @@ async def start_conversation(
     )
 
     def work() -> Work[Conversation]:
+        yield from hold_owner(visitor.workspace_id, owner)
         numbered = yield query(rows.NEXT_TICKET, visitor.workspace_id)
         conversation = msgspec.structs.replace(fresh, ticket_number=int(numbered[0][0]))
         yield rows.insert(conversation)

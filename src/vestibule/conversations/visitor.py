@@ -13,6 +13,8 @@ from vestibule.model.contact import Contact, Provenance
 from vestibule.model.conversation import Trust
 from vestibule.model.workspace import Retention
 from vestibule.runtime import Runtime
+from vestibule.storage.contacts import hold
+from vestibule.storage.store import Work
 from vestibule.tenancy import kept_for
 from vestibule.tokens.contact_token import ContactClaims, Said
 
@@ -115,6 +117,13 @@ def owner_of(visitor: Visitor, lead: Contact) -> str:
     """Whose it is that a visitor makes: the person's, of whom they are known to be. Somebody unverified is nobody but
     who their token says (visibility.py), whomever that was merged into."""
     return lead.id if visitor.verified else visitor.contact_id
+
+
+def hold_owner(workspace_id: str, contact_id: str) -> Work[None]:
+    """Before something of a contact is stored, in the same unit of work: it must not outlive an erasure that came in
+    between. Raises InvalidContactToken."""
+    if not (yield hold(workspace_id, contact_id)):
+        raise InvalidContactToken(detail="its contact is gone", step="contact")
 
 
 async def _retention(runtime: Runtime, workspace_id: str) -> int:

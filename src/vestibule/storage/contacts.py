@@ -59,6 +59,10 @@ LOCK = statement(
     "contacts.lock",
     "UPDATE contacts SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING merged_into",
 )
+# Likewise, for what is stored beside the row and leaves it as it is.
+HOLD = statement(
+    "contacts.hold", "UPDATE contacts SET version = version WHERE workspace_id = $1 AND id = $2 RETURNING id"
+)
 POINT = statement(
     "contacts.point",
     "UPDATE contacts SET merged_into = $3, updated_at = $4 WHERE workspace_id = $1 AND id = $2 RETURNING id",
@@ -266,6 +270,11 @@ class Contacts:
             labels=_LABELS.decode(row[21]) if row[21] is not None else None,
             phone_e164=row[22],
         )
+
+
+def hold(workspace_id: str, contact_id: str) -> Query:
+    """Keeps the contact from being erased until the unit of work is over. Comes back empty where it is gone."""
+    return query(HOLD, workspace_id, contact_id)
 
 
 def sealing_context(contact_id: str) -> str:

@@ -134,15 +134,15 @@ def erase_if_expired(workspace_id: str, contact_id: str, before: int) -> Work[in
 
 def erase(workspace_id: str, contact_id: str) -> Work[int]:
     """Deletes the contact with its conversations and all that hangs on them; how many conversations it had."""
-    # What leads to the contact goes first, so that nobody is signed in to what is being forgotten.
+    # The contact first: whoever leads a proof to it, or stores something of it, at this moment holds its row, and is
+    # waited for; what they have written is seen, and deleted, by the statements after.
+    yield query(CONTACT, workspace_id, contact_id)
     yield query(PENDING_IDENTITIES, workspace_id, contact_id)
     yield query(PROVIDER_IDENTITIES, workspace_id, contact_id)
     yield query(REFRESH_TOKENS, workspace_id, contact_id)
     yield query(ATTACHED_IDENTITIES, workspace_id, contact_id)
     yield query(SOCKET_ROOMS, workspace_id, contact_id)
-    yield query(CONTACT, workspace_id, contact_id)
-    # The conversations first: whoever writes into one at this moment holds its row, and is waited for; what they have
-    # written is seen, and deleted, by the statements after.
+    # Likewise the conversations before what is in them.
     deleted = yield query(CONVERSATIONS, workspace_id, contact_id)
     for (conversation_id,) in deleted:
         yield query(MESSAGES, workspace_id, conversation_id)

@@ -43,18 +43,8 @@ GIVE = statement("files.give", "UPDATE files SET contact_id = $3 WHERE workspace
 DELETE = statement("files.delete", "DELETE FROM files WHERE workspace_id = $1 AND id = $2 RETURNING id")
 
 
-async def insert(store: Store, file: StoredFile) -> None:
-    await store.write(
-        INSERT,
-        file.workspace_id,
-        file.id,
-        file.contact_id,
-        file.secret_hash,
-        file.name,
-        file.media_type,
-        file.size,
-        file.created_at,
-    )
+def insert(file: StoredFile) -> Query:
+    return query(INSERT, *msgspec.structs.astuple(file))
 
 
 async def find(store: Store, workspace_id: str, file_id: str) -> StoredFile | None:

@@ -1,0 +1,161 @@
+"""Somebody is erased while something of theirs is on its way: it is stored first and goes with them, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import io
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.fixtures import sample_files as samples
+from tests.fixtures.front_door import Installation, Workspace
+from tests.fixtures.uploads import stored
+from tests.fixtures.widget import claims_of, unverified_token
+from vestibule.administration import contacts
+from vestibule.app import make_runtime
+from vestibule.clock import SECOND_MS, now_ms
+from vestibule.conversations.attach_identity import Proven, attach_bearer
+from vestibule.conversations.files import keep_file
+from vestibule.conversations.start import start_conversation
+from vestibule.conversations.visitor import Visitor
+from vestibule.errors import InvalidContactToken, InvalidGrant
+from vestibule.identity.matching import Outcome
+from vestibule.model.claims import Method, ProfileClaims, ProviderSubject, VerifiedClaims
+from vestibule.runtime import Runtime
+from vestibule.storage import erasure
+from vestibule.storage.store import Store
+
+ADA = "ada@example.com"
+
+
+class Meanwhile:
+    """A store at which something happens just before the first unit of work."""
+
+    def __init__(self, store: Store, happens: Callable[[], Awaitable[Any]]) -> None:
+        self._store = store
+        self._happens: Callable[[], Awaitable[Any]] | None = happens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def transact(self, make_work: Any) -> Any:
+        happens, self._happens = self._happens, None
+        if happens is not None:
+            await happens()
+        return await self._store.transact(make_work)
+
+
+@pytest.fixture
+def runtime(installation: Installation) -> Iterator[Runtime]:
+    """What the installation's server has, in this process."""
+    made = installation.run(make_runtime(installation.desk.settings, installation.desk.sealer))
+    yield made
+    installation.run(made.store.close())
+
+
+def while_erased(runtime: Runtime, workspace: Workspace, contact_id: str) -> Runtime:
+    desk = workspace.installation.desk
+    store: Any = Meanwhile(runtime.store, lambda: contacts.erase(desk, workspace.id, contact_id))
+    return dataclasses.replace(runtime, store=store)
+
+
+def bearer(workspace: Workspace, token: str) -> Visitor:
+    claims = claims_of(token)
+    known = claims["contact"]["verified"]
+    method = Method.SERVER_TO_SERVER if known else Method.UNVERIFIED
+    return Visitor(workspace.id, claims["sub"], known, claims["jti"], method, now_ms() // SECOND_MS)
+
+
+def held(workspace: Workspace, table: str) -> list[tuple[Any, ...]]:
+    sql = f"SELECT id FROM {table} WHERE workspace_id = $1"  # noqa: S608 - a name from below
+    return workspace.installation.rows(sql, workspace.id)
+
+
+def test_a_conversation_that_they_start(runtime: Runtime, workspace: Workspace) -> None:
+    token, contact_id = workspace.sign_in(ADA)
+    given = while_erased(runtime, workspace, contact_id)
+    with pytest.raises(InvalidContactToken):
+        workspace.installation.run(
+            start_conversation(given, bearer(workspace, token), scope=None, custom_data={"account": "12345"})
+        )
+    assert held(workspace, "conversations") == held(workspace, "contacts") == []
+
+
+def test_a_file_that_they_upload(runtime: Runtime, workspace: Workspace) -> None:
+    token, contact_id = workspace.sign_in(ADA)
+    given = while_erased(runtime, workspace, contact_id)
+    content = io.BytesIO(samples.PDF)
+    with pytest.raises(InvalidContactToken):
+        workspace.installation.run(
+            keep_file(given, bearer(workspace, token), name="a.pdf", size=len(samples.PDF), content=content)
+        )
+    assert stored(workspace) == ([], [])
+
+
+def test_a_file_that_comes_while_their_others_are_deleted(runtime: Runtime, workspace: Workspace) -> None:
+    token, contact_id = workspace.sign_in(ADA)
+    author, content = bearer(workspace, token), io.BytesIO(samples.PDF)
+
+    def upload() -> Awaitable[Any]:
+        return keep_file(runtime, author, name="a.pdf", size=len(samples.PDF), content=content)
+
+    store: Any = Meanwhile(runtime.store, upload)
+    desk = dataclasses.replace(workspace.installation.desk, store=store)
+    workspace.installation.run(contacts.erase(desk, workspace.id, contact_id))
+    assert stored(workspace) == ([], [])
+
+
+def test_a_chat_that_becomes_theirs(runtime: Runtime, workspace: Workspace) -> None:
+    """It stays the guest's, who may sign in again."""
+    guest = bearer(workspace, unverified_token(workspace))
+    chat = workspace.installation.run(start_conversation(runtime, guest, scope="s", custom_data={}))
+    _, contact_id = workspace.sign_in(ADA)
+    proven = Proven(workspace.id, contact_id, frozenset({contact_id}), now_ms(), guest.token_id, None)
+    with pytest.raises(InvalidGrant):
+        workspace.installation.run(attach_bearer(while_erased(runtime, workspace, contact_id), guest, chat.id, proven))
+    columns = "SELECT contact_id, verified FROM conversations WHERE workspace_id = $1"
+    assert [(owner, bool(proved)) for owner, proved in workspace.installation.rows(columns, workspace.id)] == [
+        (guest.contact_id, False)
+    ]
+
+
+def test_a_provider_s_proof_that_leads_to_them(runtime: Runtime, workspace: Workspace, engine: str) -> None:
+    """It would lead to nobody for ever: neither found, nor free."""
+    if engine != "postgresql":
+        pytest.skip("on SQLite there is one writer, and nothing comes between two steps of an erasure")
+    _, contact_id = workspace.sign_in(ADA)
+    proof = VerifiedClaims(  # house-rule: a test makes its own
+        workspace_id=workspace.id,
+        method=Method.TOKEN_EXCHANGE,
+        proven_at=now_ms(),
+        profile=ProfileClaims(email=ADA),
+        email_key=ADA,
+        subject=ProviderSubject("https://login.example.com", "ada", provider_id=1),
+    )
+
+    async def sign_in_amid_the_erasure() -> tuple[Outcome, Outcome]:
+        connection = await asyncpg.connect(workspace.installation.server.settings["VESTIBULE_DATABASE_URL"])
+        signing_in: asyncio.Task[Any] | None = None
+        async with connection.transaction():
+            work = erasure.erase(workspace.id, contact_id)
+            step = next(work)
+            while True:
+                rows = await connection.fetch(step.statement.postgresql, *step.values)
+                if step.statement.name == "erasure.provider_identities":
+                    signing_in = asyncio.create_task(runtime.resolver.resolve(proof))
+                    await asyncio.sleep(0.3)
+                try:
+                    step = work.send([tuple(row) for row in rows])
+                except StopIteration:
+                    break
+        await connection.close()
+        assert signing_in is not None
+        first = await signing_in
+        return first.outcome, (await runtime.resolver.resolve(proof)).outcome
+
+    outcomes = workspace.installation.run(sign_in_amid_the_erasure())
+    assert outcomes == (Outcome.CREATED, Outcome.UNCHANGED)
