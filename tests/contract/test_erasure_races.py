@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import io
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -50,9 +51,10 @@ class Meanwhile:
 
 
 @pytest.fixture
-def runtime(installation: Installation) -> Iterator[Runtime]:
-    """What the installation's server has, in this process."""
-    made = installation.run(make_runtime(installation.desk.settings, installation.desk.sealer))
+def runtime(installation: Installation, tmp_path: Path) -> Iterator[Runtime]:
+    """What the installation's server has, in this process, but for its files."""
+    settings = dataclasses.replace(installation.desk.settings, files_directory=str(tmp_path / "files"))
+    made = installation.run(make_runtime(settings, installation.desk.sealer))
     yield made
     installation.run(made.store.close())
 
