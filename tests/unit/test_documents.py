@@ -13,6 +13,7 @@ import typer.main
 from vestibule.cli import app
 from vestibule.model.identity_provider import SIGNATURES, ClientAuth, ProviderSettings, TokenKind, UserinfoUse
 from vestibule.settings import PREFIX, Settings
+from vestibule.storage.opening import SCHEMA_VERSION
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
@@ -64,6 +65,15 @@ def test_cli_lists_each_setting_of_an_identity_provider_with_its_default() -> No
     in_words = {"accepts": "as far as set up", "algorithms": "all of these"}
     assert listed == settings_of(ProviderSettings) | in_words
     assert all(name in table for name in (*SIGNATURES, *TokenKind, *UserinfoUse, *ClientAuth))
+
+
+def test_documents_show_this_release_s_schema_and_commands() -> None:
+    assert f'"schema": "{SCHEMA_VERSION}"' in (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    listed = set(re.findall(r"`make ([a-z-]+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))
+    assert targets - {"help"} <= listed
+    commands = re.findall(r"^(\S*vestibule) ", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(commands) == {".venv/bin/vestibule"}, "as after `make setup`, in every block"
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")), ids=lambda p: p.name)
