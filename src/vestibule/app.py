@@ -272,6 +272,12 @@ class Application:
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
+        # All of it: what keeps the process from starting is to be read as well.
+        with self._access_log:
+            await self._run(scope, receive, send)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with running(self._settings, self._sealer) as (runtime, runner):
             # The server calls it before it waits for answers under way: a stream of events does not end by itself.
             scope.setdefault("state", {})["end_streams"] = runtime.live.end
@@ -280,8 +286,6 @@ class Application:
             self._surfaces = [
                 (tuple(prefix.rstrip("/") + "/" for prefix in surface.prefixes), surface) for surface in surfaces
             ]
-            with self._access_log:
-                await send({"type": "lifespan.startup.complete"})
-                await receive()
-                _end_in_time()
-        await send({"type": "lifespan.shutdown.complete"})
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            _end_in_time()

@@ -65,6 +65,8 @@ class AccessLog:
         if len(self._lines) == _MOST_WAITING:
             self._dropped += 1
         self._lines.append(_ENCODER.encode(line))
+        if self._stop.is_set() and self._thread is not None and not self._thread.is_alive():
+            self._write_out()  # why the process ends; where the thread has not, the target is blocked
 
     def __enter__(self) -> None:
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from vestibule.administration import first_run, staff_oidc
 from vestibule.app import Application
@@ -123,6 +124,14 @@ def _counting_together(workers: int) -> Iterator[None]:
 
 
 def _run(settings: Settings, factory: str) -> None:
+    try:
+        _run_uvicorn(settings, factory)
+    except SystemExit as end:
+        # Its own code for an application that did not start, of which it has logged why.
+        raise SystemExit(1 if end.code == STARTUP_FAILURE else end.code) from None
+
+
+def _run_uvicorn(settings: Settings, factory: str) -> None:
     uvicorn.run(
         factory,
         factory=True,
