@@ -112,7 +112,7 @@ def test_any_text_may_name_a_conversation(front: Front, fake: FakeProvider) -> N
     assert answer_of(front.route(upper, bearer=bearer))["id"] == upper.lower()
     proof = front.proof(fake.id_token())
     for wrong in ("%00", "a%20b", "x" * 129, "%C3%A9", "-a"):
-        problem(front.route(wrong, bearer=bearer), 400, "invalid_field", names="conversationId")
+        problem(front.route(wrong, bearer=bearer), 400, "invalid_field", names="begin with a letter or digit")
         problem(front.route(wrong, proof=proof), 400, "invalid_field", names="conversationId")
     another = Front(front.workspace.installation.workspace())
     another.queue()

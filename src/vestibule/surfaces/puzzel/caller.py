@@ -97,7 +97,8 @@ def conversation_id(workspace_id: str, request: Request) -> str:
     """The conversation's id here. Raises InvalidField."""
     given = request.params["conversation_id"]
     if _CLIENT_ID.fullmatch(given) is None:
-        raise InvalidField("conversationId", "must have 1 to 128 letters, digits, `.`, `_`, `~` or `-`")
+        wanted = "must have 1 to 128 letters, digits, `.`, `_`, `~` or `-`, and begin with a letter or digit"
+        raise InvalidField("conversationId", wanted)
     if is_id(given.lower()):
         return given.lower()
     digest = hashlib.sha256(f"puzzel\0{workspace_id}\0{given}".encode()).digest()
