@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from vestibule.administration import workspaces
 from vestibule.administration.desk import Desk
 from vestibule.audit.log import FLUSH_SECONDS
-from vestibule.clock import now_ms
+from vestibule.clock import SECOND_MS, now_ms
 from vestibule.conversations.files import delete_attached, delete_files_of
 from vestibule.errors import Conflict, ContactBusy, InvalidField, NotFound
 from vestibule.identity import profile_rules
@@ -231,6 +231,8 @@ async def sign_out(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
     refuses them within 5 s. The ids are the receipt. Raises NotFound."""
     ended = await _end_tokens(desk, workspace_id, contact_id)
     await desk.record("contact.sign_out", workspace_id, contact_id=contact_id)
+    # A token says in whole seconds when it was issued: whoever signs in after the answer must not seem to have before.
+    await asyncio.sleep((SECOND_MS + 1 - now_ms() % SECOND_MS) / SECOND_MS)
     return ended
 
 
