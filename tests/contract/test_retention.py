@@ -378,6 +378,9 @@ class TestMerge:
         cli(shop_front, "contact", "merge", ids[0], ids[1], "-w", shop_front.id)
         told = cli_refuses(shop_front, "contact", "merge", ids[1], ids[2], "-w", shop_front.id)
         assert "merged into this contact" in told
+        store, now = shop_front.installation.desk.contacts, now_ms()
+        merged = shop_front.installation.run(store.merge(shop_front.id, ids[1], ids[2], now))
+        assert not merged, "nor where both are merged at the same moment"
         cli(shop_front, "contact", "merge", ids[2], ids[1], "-w", shop_front.id)
 
 

@@ -169,7 +169,7 @@ async def find(desk: Desk, workspace_id: str, id_or_email: str) -> Contact:
 async def export(desk: Desk, workspace_id: str, contact_id: str) -> list[Contact]:
     """The contacts that a person is: the contact, then those merged into it. Raises NotFound."""
     contact = await get(desk, workspace_id, contact_id)
-    return [contact, *await _merged(desk, contact)]
+    return [contact, *await desk.contacts.merged_into(workspace_id, contact_id)]
 
 
 async def export_all(desk: Desk, workspace_id: str, contact_id: str) -> list[tuple[Contact, Held]]:
@@ -346,10 +346,3 @@ async def _part(desk: Desk, contact: Contact, from_id: str) -> Contact:
     if not await desk.contacts.update(changed, told):
         raise ContactBusy
     return await get(desk, contact.workspace_id, contact.id)
-
-
-async def _merged(desk: Desk, contact: Contact) -> list[Contact]:
-    found: list[Contact] = []
-    for merged in await desk.contacts.merged_into(contact.workspace_id, contact.id):
-        found += [merged, *await _merged(desk, merged)]
-    return found

@@ -165,14 +165,16 @@ class Contacts:
         return await self._store.transact(work)
 
     async def merge(self, workspace_id: str, contact_id: str, into_id: str, now: int) -> bool:
-        """Points one contact to another, unless either points somewhere by now. Both rows are locked, in one order for
-        everybody: two operators who merge two contacts into each other must not make a ring."""
+        """Points one contact to another, unless either points somewhere by now, or others to the first. Both rows are
+        locked, in one order for everybody: two operators must make neither a ring nor a chain at the same moment."""
 
         def work() -> Work[bool]:
             for each in sorted((contact_id, into_id)):
                 rows = yield query(LOCK, workspace_id, each)
                 if not rows or rows[0][0] is not None:
                     return False
+            if (yield query(LIST_MERGED, workspace_id, contact_id)):
+                return False
             yield query(POINT, workspace_id, contact_id, into_id, now)
             yield webhooks.note(contact_merged(workspace_id, contact_id, into_id))
             return True
