@@ -33,25 +33,22 @@ EXPIRED_CONTACT = statement(
 CONVERSATIONS = statement(
     "erasure.conversations", "DELETE FROM conversations WHERE workspace_id = $1 AND contact_id = $2 RETURNING id"
 )
-MESSAGES = statement("erasure.messages", "DELETE FROM messages WHERE workspace_id = $1 AND conversation_id = $2")
-JOBS = statement("erasure.jobs", "DELETE FROM responder_jobs WHERE workspace_id = $1 AND conversation_id = $2")
-DEVICE_SCOPES = statement(
-    "erasure.device_scopes", "DELETE FROM device_scopes WHERE workspace_id = $1 AND contact_id = $2"
-)
-PENDING_IDENTITIES = statement(
-    "erasure.pending_identities", "DELETE FROM pending_identities WHERE workspace_id = $1 AND contact_id = $2"
-)
-PROVIDER_IDENTITIES = statement(
-    "erasure.provider_identities", "DELETE FROM provider_identities WHERE workspace_id = $1 AND contact_id = $2"
-)
-REFRESH_TOKENS = statement(
-    "erasure.refresh_tokens", "DELETE FROM refresh_tokens WHERE workspace_id = $1 AND visitor_id = $2"
-)
-ATTACHED_IDENTITIES = statement(
-    "erasure.attached_identities", "DELETE FROM attached_identities WHERE workspace_id = $1 AND contact_id = $2"
-)
-SOCKET_ROOMS = statement("erasure.socket_rooms", "DELETE FROM socket_rooms WHERE workspace_id = $1 AND contact_id = $2")
-EVENTS = statement("erasure.events", "DELETE FROM webhook_deliveries WHERE workspace_id = $1 AND contact_id = $2")
+OF_CONTACT = {
+    table: statement(f"erasure.{table}", f"DELETE FROM {table} WHERE workspace_id = $1 AND {column} = $2")
+    for table, column in (
+        ("pending_identities", "contact_id"),
+        ("provider_identities", "contact_id"),
+        ("refresh_tokens", "visitor_id"),
+        ("attached_identities", "contact_id"),
+        ("socket_rooms", "contact_id"),
+        ("device_scopes", "contact_id"),
+        ("webhook_deliveries", "contact_id"),
+    )
+}
+_IN_CONVERSATION = [
+    statement(f"erasure.{table}_in", f"DELETE FROM {table} WHERE workspace_id = $1 AND conversation_id = $2")
+    for table in ("messages", "responder_jobs", "attached_identities")
+]
 # The chain holds what stood here as a salted hash only (audit/chain.py), and stays whole.
 AUDIT = statement(
     "erasure.audit",
@@ -77,9 +74,6 @@ CLOSED_CONVERSATION = statement(
     DELETE FROM conversations
     WHERE workspace_id = $1 AND id = $2 AND status <> 'open' AND updated_at < $3 RETURNING contact_id
     """,
-)
-ATTACHED_IN = statement(
-    "erasure.attached_in", "DELETE FROM attached_identities WHERE workspace_id = $1 AND conversation_id = $2"
 )
 
 
@@ -119,9 +113,7 @@ def erase_closed(workspace_id: str, conversation_id: str, before: int) -> Work[s
     found = yield query(CLOSED_CONVERSATION, workspace_id, conversation_id, before)
     if not found:
         return None
-    yield query(MESSAGES, workspace_id, conversation_id)
-    yield query(JOBS, workspace_id, conversation_id)
-    yield query(ATTACHED_IN, workspace_id, conversation_id)
+    yield from _erase_in(workspace_id, conversation_id)
     return str(found[0][0])
 
 
@@ -134,22 +126,21 @@ def erase_if_expired(workspace_id: str, contact_id: str, before: int) -> Work[in
 
 def erase(workspace_id: str, contact_id: str) -> Work[int]:
     """Deletes the contact with its conversations and all that hangs on them; how many conversations it had."""
-    # The contact first: whoever leads a proof to it, or stores something of it, at this moment holds its row, and is
-    # waited for; what they have written is seen, and deleted, by the statements after.
+    # The contact first, and its conversations before what is in them: whoever leads a proof to it or writes something
+    # of it at this moment holds its row or the conversation's, and is waited for; what they have written is seen, and
+    # deleted, by the statements after.
     yield query(CONTACT, workspace_id, contact_id)
-    yield query(PENDING_IDENTITIES, workspace_id, contact_id)
-    yield query(PROVIDER_IDENTITIES, workspace_id, contact_id)
-    yield query(REFRESH_TOKENS, workspace_id, contact_id)
-    yield query(ATTACHED_IDENTITIES, workspace_id, contact_id)
-    yield query(SOCKET_ROOMS, workspace_id, contact_id)
-    # Likewise the conversations before what is in them.
     deleted = yield query(CONVERSATIONS, workspace_id, contact_id)
     for (conversation_id,) in deleted:
-        yield query(MESSAGES, workspace_id, conversation_id)
-        yield query(JOBS, workspace_id, conversation_id)
-    yield query(DEVICE_SCOPES, workspace_id, contact_id)
+        yield from _erase_in(workspace_id, conversation_id)
+    # Among it what is still to be told of them; that they are gone is told.
+    for each in OF_CONTACT.values():
+        yield query(each, workspace_id, contact_id)
     yield query(AUDIT, workspace_id, contact_id)
-    # What is still to be told of them is not; that they are gone is.
-    yield query(EVENTS, workspace_id, contact_id)
     yield webhooks.note(contact_erased(workspace_id, contact_id))
     return len(deleted)
+
+
+def _erase_in(workspace_id: str, conversation_id: str) -> Work[None]:
+    for each in _IN_CONVERSATION:
+        yield query(each, workspace_id, conversation_id)

@@ -44,7 +44,7 @@ async def write(
         if session is not None:
             yield query(UNCLAIMED_OF_SESSION, workspace_id, *session)
         for contact_id in contacts:
-            unclaimed = erasure.PENDING_IDENTITIES if session is None else UNCLAIMED_WITHOUT_SESSION
+            unclaimed = erasure.OF_CONTACT["pending_identities"] if session is None else UNCLAIMED_WITHOUT_SESSION
             yield query(unclaimed, workspace_id, contact_id)
         for ending in endings:
             yield token_endings.insert_query(ending, now)
