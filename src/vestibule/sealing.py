@@ -34,9 +34,9 @@ def parse_secret_key(text: str) -> bytes:
     try:
         key = base64.b64decode(text.strip() + "=", altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("a secret key is 43 characters of base64url") from None
+        raise ValueError("must be 43 characters of base64url") from None
     if len(key) != KEY_BYTES:
-        raise ValueError("a secret key is 43 characters of base64url, carrying 32 bytes")
+        raise ValueError("must be 43 characters of base64url, carrying 32 bytes")
     return key
 
 

@@ -282,6 +282,7 @@ class TestExport:
         assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
         assert [row["request_id"] for row in table] == [line["request_id"] for line in lines]
         assert table[-1]["method"] == "server_to_server"
+        assert (lines[-1]["erased"], table[-1]["erased"]) == (False, "false"), "one word in both"
 
     @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r="])
     def test_formulas_are_neutralised(self, start: str) -> None:

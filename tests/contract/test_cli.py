@@ -316,7 +316,7 @@ class TestProcesses:
         done = self.serve(tmp_path, VESTIBULE_PORT="x", VESTIBULE_SECRET_KEYS="short")
         assert done.returncode == 2
         assert "VESTIBULE_PORT" in done.stderr
-        assert "VESTIBULE_SECRET_KEYS" in done.stderr
+        assert "VESTIBULE_SECRET_KEYS must be 43 characters" in done.stderr
         assert "Traceback" not in done.stderr
 
     def test_do_not_serve_without_a_database(self, tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def _csv_line(values: object) -> str:
 
 def _harmless(value: object) -> object:
     if not isinstance(value, str):
-        return value
+        return str(value).lower() if isinstance(value, bool) else value
     inside = _FORMULA_INSIDE.sub(r"\1'", value)
     return f"'{inside}" if inside.startswith(_FORMULA) else inside
 
