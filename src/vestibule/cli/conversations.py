@@ -15,7 +15,9 @@ from vestibule.cli.output import Value, print_json, print_list, print_result, rf
 from vestibule.model.conversation import Conversation, Message, Status
 
 app = typer.Typer(help="Chats, as staff see them.", no_args_is_help=True)
-retention_app = typer.Typer(help="Unverified contacts and closed conversations whose time is over.", no_args_is_help=True)
+retention_app = typer.Typer(
+    help="Unverified contacts and closed conversations whose time is over.", no_args_is_help=True
+)
 ConversationId = Annotated[str, typer.Argument(help="The conversation's id.")]
 StaffName = Annotated[str, typer.Option("--name", help="Who answers, as the visitor reads it.")]
 _TEAM = "Team"
