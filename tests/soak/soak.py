@@ -87,7 +87,7 @@ def soak(
             load = Load(ground, visitors, deadline=10.0, pause=pause, attack=attack, endings_rare=True)
             with load:
                 looks = _watch(server, seconds, tell)
-            load.verify()
+            load.check()
         log = (directory / "server.log").read_text(encoding="utf-8", errors="replace")
     return _report(load, looks, log, limits or Limits())
 
