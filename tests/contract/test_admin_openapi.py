@@ -24,7 +24,7 @@ from vestibule.settings import Settings
 from vestibule.surfaces import admin_api
 
 # For its table of routes alone.
-_RUNTIME = SimpleNamespace(settings=Settings(), token_exchange=None, auth_calls=None)
+_RUNTIME = SimpleNamespace(settings=Settings(), token_exchange=None, auth_endpoint=SimpleNamespace(calls=None))
 SURFACE = admin_api.surface(cast("Runtime", _RUNTIME), cast("Runner", SimpleNamespace()))
 # Not among what is tried with anything at all: other tests' tokens would end with their key.
 _LEFT_OUT = ("/openapi.json", "/retire")
