@@ -96,7 +96,6 @@ def of_the_admin_api(workspace: Workspace) -> Iterator[tuple[str, Body, Send]]:
     action |= {"parameters": [{"location": "path", "name": "id", "schema": {"type": "string"}, "required": True}]}
     values = {"headers": {"x-a": "1"}, "query_params": {"a": "1"}, "body_params": {"a": "1"}}
     doors: tuple[tuple[str, str, Body], ...] = (
-        ("PATCH", "", {"name": "renamed", "retention": {"audit": 8_640_000}, "rate_limits": {"standard": 500}}),
         ("POST", "api-keys", {"name": "k", "scopes": ["widget:authenticate"]}),
         ("POST", "identity-providers", provider),
         ("POST", "identity-providers/dry-run", {"id_token": "x.y.z", "provider_id": None}),
@@ -109,6 +108,10 @@ def of_the_admin_api(workspace: Workspace) -> Iterator[tuple[str, Body, Send]]:
     )
     for method, path, body in doors:
         yield f"{method} {path}", body, _administers(admin, method, path)
+    # A workspace's own key sets no limits.
+    whole = _administers(Admin(workspace.installation), "PATCH", f"/workspaces/{workspace.id}")
+    limits: Body = {"name": "renamed", "retention": {"audit": 8_640_000}, "rate_limits": {"standard": 500}}
+    yield "PATCH", limits, whole
 
 
 def _administers(admin: Admin, method: str, path: str) -> Send:

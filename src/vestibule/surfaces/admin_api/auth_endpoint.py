@@ -12,7 +12,6 @@ from msgspec import UNSET, Meta, UnsetType
 from vestibule.administration import auth_endpoint_trial, auth_endpoints
 from vestibule.administration.auth_endpoint_trial import AuthTrial
 from vestibule.administration.desk import Desk
-from vestibule.auth_endpoint.calls import AuthCalls
 from vestibule.edge.http import Reply
 from vestibule.edge.operation import Operation
 from vestibule.edge.surface import Route
@@ -105,7 +104,7 @@ _SWITCHES = frozenset({"rotate_secret", "forget_old_secret"})
 
 
 def routes(runtime: Runtime) -> Sequence[Route]:
-    try_token = partial(_try_token, runtime.auth_endpoint.calls)
+    try_token = partial(_try_token, runtime)
     return [
         endpoint(runtime, "GET", _HERE, showing(_view), _READ),
         endpoint(runtime, "PATCH", _HERE, _change, _SET),
@@ -141,10 +140,11 @@ async def _remove(seat: Seat) -> Reply:
     return gone()
 
 
-async def _try_token(calls: AuthCalls, seat: Seat) -> Reply:
+async def _try_token(runtime: Runtime, seat: Seat) -> Reply:
     wanted = seat.read(_TOKEN)
     said = msgspec.structs.asdict(wanted.fields) if wanted.fields is not None else {}
     fields = {name: value for name, value in said.items() if isinstance(value, str)}
+    calls = runtime.auth_endpoint.calls
     trial = await auth_endpoint_trial.try_by(calls, seat.desk, seat.workspace_id, wanted.user_token, fields)
     return answer(200, trial)
 

@@ -27,7 +27,6 @@ from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
 from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, gone, made, showing
-from vestibule.verification.token_exchange import TokenExchange
 
 _ALL = f"{WORKSPACE}/identity-providers"
 _ONE = f"{_ALL}/{{provider_id}}"
@@ -62,7 +61,7 @@ _TOKEN = msgspec.json.Decoder(TokenToTry)
 
 
 def routes(runtime: Runtime) -> Sequence[Route]:
-    try_token = partial(_try_token, runtime.token_exchange)
+    try_token = partial(_try_token, runtime)
     return [
         endpoint(runtime, "GET", _ALL, _list, _LIST),
         endpoint(runtime, "POST", _ALL, _add, _ADD),
@@ -97,12 +96,12 @@ async def _remove(seat: Seat) -> Reply:
     return gone()
 
 
-async def _try_token(exchange: TokenExchange, seat: Seat) -> Reply:
+async def _try_token(runtime: Runtime, seat: Seat) -> Reply:
     wanted = seat.read(_TOKEN)
     if (wanted.id_token is None) == (wanted.access_token is None):
         raise InvalidField("id_token", "or access_token must be given, and not both")
     trial = await dry_run.try_by(
-        exchange,
+        runtime.token_exchange,
         seat.desk,
         seat.workspace_id,
         provider_id=wanted.provider_id,
