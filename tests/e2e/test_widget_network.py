@@ -11,6 +11,8 @@ from tests.fixtures.front_door import Workspace
 from tests.fixtures.site import ADA, Arrive, conversations
 from tests.fixtures.widget import reply
 
+pytestmark = pytest.mark.slow
+
 
 def texts(workspace: Workspace) -> list[str]:
     """What visitors have written, as it is stored."""

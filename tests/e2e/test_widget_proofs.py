@@ -13,6 +13,8 @@ from tests.fixtures.front_door import Workspace
 from tests.fixtures.site import ADA, Arrive, Site, said
 from vestibule.administration import contacts
 
+pytestmark = pytest.mark.slow
+
 
 class TestAnIdentityProvidersToken:
     @pytest.mark.parametrize("kind", ["idToken", "accessToken"])
