@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.fixtures.command_line import Cli
 from tests.fixtures.front_door import Installation, Workspace
+from vestibule.clock import now_ms
 from vestibule.ids import new_id
 
 
@@ -162,6 +163,16 @@ class TestContacts:
             assert workspace.sign_in(email, phone=number)[1] == second
         keys = [workspace.contact(each)["phone_key"] for each in (first, second)]
         assert keys == [number, None], "undoing the merge undoes it"
+
+    def test_that_are_merged_make_no_chains(self, cli: Cli, workspace: Workspace) -> None:
+        ids = [workspace.sign_in(f"{name}@example.com")[1] for name in ("one", "two", "three")]
+        of = ("-w", workspace.id, "--json")
+        assert cli("contact", "merge", ids[0], ids[1], *of).exit_code == 0
+        cli("contact", "merge", ids[1], ids[2], *of).refused("conflict", names="merged into this contact")
+        store, now = workspace.installation.desk.contacts, now_ms()
+        merged = workspace.installation.run(store.merge(workspace.id, ids[1], ids[2], now))
+        assert not merged, "nor where both are merged at the same moment"
+        assert cli("contact", "merge", ids[2], ids[1], *of).exit_code == 0
 
     def test_that_cannot_be_one_are_not_merged(self, cli: Cli, workspace: Workspace) -> None:
         ids = [workspace.sign_in(f"{name}@example.com")[1] for name in "abc"]

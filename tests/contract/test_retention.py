@@ -372,18 +372,6 @@ class TestSignOut:
         assert [device.sessions().status_code for device in (one, other)] == [401, 401]
 
 
-class TestMerge:
-    def test_makes_no_chains(self, shop_front: Workspace) -> None:
-        ids = [verified(shop_front, f"{name}@example.com").contact_id for name in ("one", "two", "three")]
-        cli(shop_front, "contact", "merge", ids[0], ids[1], "-w", shop_front.id)
-        told = cli_refuses(shop_front, "contact", "merge", ids[1], ids[2], "-w", shop_front.id)
-        assert "merged into this contact" in told
-        store, now = shop_front.installation.desk.contacts, now_ms()
-        merged = shop_front.installation.run(store.merge(shop_front.id, ids[1], ids[2], now))
-        assert not merged, "nor where both are merged at the same moment"
-        cli(shop_front, "contact", "merge", ids[2], ids[1], "-w", shop_front.id)
-
-
 def cli_export(workspace: Workspace, contact_id: str) -> dict[str, Any]:
     """Printed without --json: it always is JSON."""
     arguments = ["contact", "export", contact_id, "-w", workspace.id]
