@@ -1,4 +1,5 @@
-"""The short form of `make soak`: a minute, which shows a quick leak, and that the long form works; ten in CI."""
+"""The short form of `make soak`: a minute, which shows a quick leak, and that the long form works; ten in CI, after
+the warm-up at a tenth of the pace, as the other tests run beside it."""
 
 from __future__ import annotations
 
