@@ -34,7 +34,7 @@ _LITERALS: Mapping[str, str] = {
     "phone": "'+1234567890'",
     "avatar_url": "'https://example.com/avatar.png'",
     "language": "'en'",
-    "custom_data": """'{"customKey":"customValue"}'""",
+    "sealed_custom_data": f"'v1.0123456789ab.{'A' * 76}'",
     "chat_context": "'<string>'",
     "sealed_http_overrides": f"'v1.0123456789ab.{'A' * 40}'",
     "provenance": f"'{{{_PROVENANCE}}}'",

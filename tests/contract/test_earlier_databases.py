@@ -110,6 +110,22 @@ def test_what_was_sealed_opens(kept: Kept) -> None:
     assert len(settings.secrets) == 1
 
 
+def test_what_was_in_clear_is_sealed_by_one_command(kept: Kept) -> None:
+    """The migration has no secret key: custom data of before schema 0016 are read as they lie there until then."""
+    of_ada = (kept.known["workspace_id"], kept.known["contact_id"])
+    columns = "custom_data, sealed_custom_data, version"
+    sql = f"SELECT {columns} FROM contacts WHERE workspace_id = $1 AND id = $2"  # noqa: S608 - see above
+    [(clear, sealed, version)] = kept.installation.rows(sql, *of_ada)
+    assert (clear is None) == (sealed is not None), "in one of the two"
+    kept.installation.cli("secret-key", "reseal")
+    [(clear, sealed, still)] = kept.installation.rows(sql, *of_ada)
+    assert (clear, sealed[:3], still) == (None, "v1.", version)
+    assert kept.installation.cli("secret-key", "reseal")["resealed"] == {}
+    contact = kept.installation.run(kept.installation.desk.contacts.find(*of_ada))
+    assert contact is not None
+    assert contact.custom_data == {"plan": "gold", "seats": "3"}
+
+
 def test_its_audit_holds_and_goes_on(kept: Kept) -> None:
     """A chain that was begun by the release, or begins now."""
     proof = kept.installation.cli("audit", "verify", "-w", kept.known["workspace_id"])

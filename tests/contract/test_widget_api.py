@@ -204,12 +204,8 @@ class TestCreateUnverified:
         session = Device(workspace, token, scope="a").create_session(plan=None, seats=3)
         assert session.status_code == 201, session.text
         assert session.json()["sessionAttributes"] == {"seats": 3}
-        columns = "name, non_verified_custom_data"
-        [(name, custom)] = workspace.installation.rows(
-            f"SELECT {columns} FROM contacts WHERE workspace_id = $1",  # noqa: S608
-            workspace.id,
-        )
-        assert (name, json.loads(custom)) == ("x" * 256, {"seats": 3})
+        [person] = workspace.people("name, non_verified_custom_data").values()
+        assert (person["name"], json.loads(person["non_verified_custom_data"])) == ("x" * 256, {"seats": 3})
 
 
 def test_a_path_prefix_and_two_slashes_are_the_uploads_only(workspace: Workspace) -> None:

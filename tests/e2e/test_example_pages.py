@@ -91,11 +91,9 @@ def test_page_data(guest: Guest, shop: Shop, store: Workspace) -> None:
     guest.page.goto(f"{shop.url}page-data.html")
     guest.open()
     guest.say("hello")
-    [(name, email, custom)] = store.installation.rows(
-        "SELECT name, email, non_verified_custom_data FROM contacts WHERE workspace_id = $1", store.id
-    )
-    assert (name, email) == ("Ada Lovelace", "ada@example.com")
-    assert "customer-7" in custom
+    [person] = store.people("name, email, non_verified_custom_data").values()
+    assert (person["name"], person["email"]) == ("Ada Lovelace", "ada@example.com")
+    assert "customer-7" in person["non_verified_custom_data"]
 
 
 def test_contact_token(guest: Guest, shop: Shop, store: Workspace) -> None:

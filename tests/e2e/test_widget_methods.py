@@ -34,7 +34,9 @@ class TestWithoutProof:
         conversation = guest.say("hello")
         reply(store, conversation, "**Hello**, too")
         guest.sees(("user", "hello"), ("agent", "Hello, too"))
-        assert said(store) == [{"verified": 0, "name": None, "email": None, "non_verified_custom_data": None}]
+        [contact] = said(store)
+        assert (contact["verified"], contact["name"], contact["email"]) == (0, None, None)
+        assert contact["non_verified_custom_data"] is None
         assert [event["contact"]["verified"] for event in guest.told("identified")] == [False]
 
         guest.load()

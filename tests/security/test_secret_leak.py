@@ -14,6 +14,7 @@ import pytest
 
 from tests.fixtures.front_door import PATH, Installation, Workspace, refused
 from tests.fixtures.stored import Stored
+from tests.fixtures.widget import claiming
 from vestibule.sealing import new_secret_key
 
 
@@ -72,6 +73,18 @@ def test_override_values_are_sealed(workspace: Workspace, installation: Installa
         assert value not in log
         assert value not in shown
         assert value not in workspace.me(token).text
+
+
+def test_custom_data_is_sealed(workspace: Workspace, stored: Stored) -> None:
+    proven, claimed, changed, marker = (canary(what) for what in ("proven", "claimed", "changed", "name"))
+    workspace.sign_in(name=marker, customData={"plan": proven, proven: True})
+    claiming(workspace, "eve@example.com", non_verified_custom_data={"plan": claimed}).start()
+    token, _ = workspace.sign_in(customData={"plan": changed})
+    assert workspace.me(token).json()["custom_data"] == {"plan": changed}
+    octets = stored.octets()
+    assert marker.encode() in octets, "looked in the wrong place"
+    for value in (proven, claimed, changed):
+        assert value.encode() not in octets
 
 
 def test_override_values_are_in_no_refusal(workspace: Workspace, installation: Installation) -> None:

@@ -1,4 +1,4 @@
-"""Contacts as rows, HTTP overrides sealed; it must not decide which contact a visitor is."""
+"""Contacts as rows, custom data and HTTP overrides sealed; it must not decide which contact a visitor is."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from vestibule.storage.json_columns import from_json, to_json
 from vestibule.storage.statement import Statement, statement
 from vestibule.storage.store import Query, Row, Store, UniqueViolation, Value, Work, query
 
-COLUMNS = (
+_WRITTEN = (
     "workspace_id, id, version, verified, created_at, updated_at, email_key, phone_key, external_id, name, email,"
-    " phone, avatar_url, language, custom_data, chat_context, sealed_http_overrides, provenance, merged_into,"
-    " non_verified_custom_data, expires_at, labels, phone_e164"
+    " phone, avatar_url, language, sealed_custom_data, chat_context, sealed_http_overrides, provenance, merged_into,"
+    " sealed_non_verified_custom_data, expires_at, labels, phone_e164"
 )
+# Then custom data in clear, of releases before schema 0016: whoever writes the row seals them.
+COLUMNS = f"{_WRITTEN}, custom_data, non_verified_custom_data"
 
 FIND_BY_ID = statement(
     "contacts.find_by_id", f"SELECT $slot, {COLUMNS} FROM contacts WHERE workspace_id = $1 AND id = $2"
@@ -37,7 +39,7 @@ FIND_BY_PHONE = statement(
 INSERT = statement(
     "contacts.insert",
     f"""
-    INSERT INTO contacts ({COLUMNS})
+    INSERT INTO contacts ({_WRITTEN})
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
         $21, $22, $23)
     ON CONFLICT DO NOTHING RETURNING $slot, id
@@ -49,8 +51,9 @@ UPDATE = statement(
     """
     UPDATE contacts SET version = $3 + 1, verified = $4, created_at = $5, updated_at = $6, email_key = $7,
         phone_key = $8, external_id = $9, name = $10, email = $11, phone = $12, avatar_url = $13, language = $14,
-        custom_data = $15, chat_context = $16, sealed_http_overrides = $17, provenance = $18, merged_into = $19,
-        non_verified_custom_data = $20, expires_at = $21, labels = $22, phone_e164 = $23
+        sealed_custom_data = $15, chat_context = $16, sealed_http_overrides = $17, provenance = $18,
+        merged_into = $19, sealed_non_verified_custom_data = $20, expires_at = $21, labels = $22, phone_e164 = $23,
+        custom_data = NULL, non_verified_custom_data = NULL
     WHERE workspace_id = $1 AND id = $2 AND version = $3 RETURNING $slot, id
     """,
 )
@@ -212,9 +215,6 @@ class Contacts:
 
     def to_row(self, contact: Contact) -> tuple[Value, ...]:
         """The parameters of INSERT and UPDATE, for units of work that write more than the contact."""
-        overrides = contact.http_action_overrides
-        sealed = self._sealer.seal(to_json(overrides), sealing_context(contact.id)) if overrides is not None else None
-        custom = to_json(contact.custom_data) if contact.custom_data is not None else None
         return (
             contact.workspace_id,
             contact.id,
@@ -230,23 +230,22 @@ class Contacts:
             contact.phone,
             contact.avatar_url,
             contact.language,
-            custom,
+            self._sealed("custom_data", contact.id, contact.custom_data),
             contact.chat_context,
-            sealed,
+            self._sealed("http_overrides", contact.id, contact.http_action_overrides),
             to_json(contact.provenance),
             contact.merged_into,
-            to_json(contact.non_verified_custom_data) if contact.non_verified_custom_data is not None else None,
+            self._sealed("non_verified_custom_data", contact.id, contact.non_verified_custom_data),
             contact.expires_at,
             to_json(contact.labels) if contact.labels is not None else None,
             contact.phone_e164,
         )
 
     def from_row(self, row: Row) -> Contact:
-        """A row of COLUMNS, for statements that join contacts."""
-        overrides = None
-        if row[16] is not None:
-            text = self._sealer.unseal(row[16], sealing_context(row[1]))
-            overrides = from_json(text, HttpOverrides)
+        """A row of COLUMNS, for statements that join contacts. Raises CannotUnseal."""
+        custom = row[23] or self._opened("custom_data", row[1], row[14])
+        overrides = self._opened("http_overrides", row[1], row[16])
+        non_verified_custom = row[24] or self._opened("non_verified_custom_data", row[1], row[19])
         return Contact(
             workspace_id=row[0],
             id=row[1],
@@ -262,16 +261,24 @@ class Contacts:
             phone=row[11],
             avatar_url=row[12],
             language=row[13],
-            custom_data=_CUSTOM_DATA.decode(row[14]) if row[14] is not None else None,
+            custom_data=_CUSTOM_DATA.decode(custom) if custom is not None else None,
             chat_context=row[15],
-            http_action_overrides=overrides,
+            http_action_overrides=from_json(overrides, HttpOverrides) if overrides is not None else None,
             provenance=_PROVENANCE.decode(row[17]),
             merged_into=row[18],
-            non_verified_custom_data=_CUSTOM_DATA.decode(row[19]) if row[19] is not None else None,
+            non_verified_custom_data=_CUSTOM_DATA.decode(non_verified_custom)
+            if non_verified_custom is not None
+            else None,
             expires_at=row[20],
             labels=_LABELS.decode(row[21]) if row[21] is not None else None,
             phone_e164=row[22],
         )
+
+    def _sealed(self, value: str, contact_id: str, content: object | None) -> str | None:
+        return self._sealer.seal(to_json(content), sealing_context(value, contact_id)) if content is not None else None
+
+    def _opened(self, value: str, contact_id: str, sealed: str | None) -> str | None:
+        return self._sealer.unseal(sealed, sealing_context(value, contact_id)) if sealed is not None else None
 
 
 def hold(workspace_id: str, contact_id: str) -> Query:
@@ -279,8 +286,8 @@ def hold(workspace_id: str, contact_id: str) -> Query:
     return query(HOLD, workspace_id, contact_id)
 
 
-def sealing_context(contact_id: str) -> str:
-    return f"contacts.http_overrides:{contact_id}"
+def sealing_context(value: str, contact_id: str) -> str:
+    return f"contacts.{value}:{contact_id}"
 
 
 _CUSTOM_DATA = msgspec.json.Decoder(CustomData)

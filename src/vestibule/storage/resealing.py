@@ -1,4 +1,5 @@
-"""Every column that holds a sealed value, to be sealed again with another key; it must not know what a value says.
+"""Every column that holds a sealed value, to be sealed again with another key, and those that once held them in clear;
+it must not know what a value says.
 
 A test compares the list with the schema: a column named `sealed_…` that is missing here would be lost with the old key.
 """
@@ -28,7 +29,8 @@ _PAGE = 200
 
 
 class SealedColumn(msgspec.Struct, frozen=True):
-    """`context` makes, of the keys of a row, the text that its value is sealed with."""
+    """`context` makes, of the keys of a row, the text that its value is sealed with. `clear`: what is to be sealed is
+    in another column, in clear."""
 
     table: str
     column: str
@@ -37,29 +39,49 @@ class SealedColumn(msgspec.Struct, frozen=True):
     page: Statement
     put: Statement
     first: tuple[Value, ...]
+    clear: bool
 
 
 def _sealed(
-    table: str, column: str, keys: dict[str, Value], context: Callable[..., str], only: str = "TRUE"
+    table: str,
+    column: str,
+    keys: dict[str, Value],
+    context: Callable[..., str],
+    *,
+    only: str = "TRUE",
+    clear: str = "",
 ) -> SealedColumn:
-    """`keys` with a value below every one that a row has: the primary key, so that each page goes by its index."""
-    count = len(keys)
+    """`keys` with a value below every one that a row has: the primary key, so that each page goes by its index.
+    `clear`: the column that a release before wrote instead."""
+    count, read = len(keys), clear or column
+    name = f"resealing.{table}.{column}" + (".clear" if clear else "")
     names, places = ", ".join(keys), ", ".join(f"${number}" for number in range(1, count + 1))
     page = statement(
-        f"resealing.{table}.page",
+        f"{name}.page",
         f"""
-        SELECT {names}, {column} FROM {table}
-        WHERE ({names}) > ({places}) AND {column} IS NOT NULL AND {column} NOT LIKE ${count + 1} AND {only}
+        SELECT {names}, {read} FROM {table}
+        WHERE ({names}) > ({places}) AND {read} IS NOT NULL AND {read} NOT LIKE ${count + 1} AND {only}
         ORDER BY {names} LIMIT ${count + 2}
         """,
     )
     # Only over the value that was read: whoever has written meanwhile has sealed with the new key already.
-    here = " AND ".join(f"{name} = ${number}" for number, name in enumerate(keys, 1))
+    here = " AND ".join(f"{key} = ${number}" for number, key in enumerate(keys, 1))
+    emptied = f", {clear} = NULL" if clear else ""
     put = statement(
-        f"resealing.{table}.put",
-        f"UPDATE {table} SET {column} = ${count + 2} WHERE {here} AND {column} = ${count + 1}",
+        f"{name}.put",
+        f"UPDATE {table} SET {column} = ${count + 2}{emptied} WHERE {here} AND {read} = ${count + 1}",
     )
-    return SealedColumn(table, column, tuple(keys), context, page, put, tuple(keys.values()))
+    return SealedColumn(table, column, tuple(keys), context, page, put, tuple(keys.values()), bool(clear))
+
+
+def _of_contacts(value: str, clear: str = "") -> SealedColumn:
+    return _sealed(
+        "contacts",
+        f"sealed_{value}",
+        {"workspace_id": "", "id": ""},
+        lambda _, contact: contacts.sealing_context(value, contact),
+        clear=clear,
+    )
 
 
 COLUMNS = (
@@ -71,12 +93,11 @@ COLUMNS = (
     _sealed(
         "identity_providers", "sealed_document", {"workspace_id": "", "id": -1}, identity_providers.sealing_context
     ),
-    _sealed(
-        "contacts",
-        "sealed_http_overrides",
-        {"workspace_id": "", "id": ""},
-        lambda _, contact: contacts.sealing_context(contact),
-    ),
+    _of_contacts("http_overrides"),
+    _of_contacts("custom_data"),
+    _of_contacts("custom_data", clear="custom_data"),
+    _of_contacts("non_verified_custom_data"),
+    _of_contacts("non_verified_custom_data", clear="non_verified_custom_data"),
     _sealed(
         "responder_jobs",
         "sealed_input",
@@ -98,7 +119,7 @@ SEALED_WITH = statement(
 
 
 async def rows_of_other_keys(store: Store, column: SealedColumn, sealer: Sealer) -> AsyncIterator[Row]:
-    """The rows whose value is not sealed with the first key: their keys, then the value."""
+    """The rows whose value is not sealed with the first key, or not at all: their keys, then the value."""
     mine = f"v1.{sealer.fingerprints[0]}.%"
     after = column.first
     while found := await store.read(column.page, *after, mine, _PAGE):
@@ -108,19 +129,22 @@ async def rows_of_other_keys(store: Store, column: SealedColumn, sealer: Sealer)
 
 
 def can_be_opened(column: SealedColumn, sealer: Sealer, row: Row) -> bool:
-    *keys, sealed = row
     try:
-        sealer.unseal(sealed, column.context(*keys))
+        _text(column, sealer, row)
     except CannotUnseal:
         return False
     return True
 
 
+def _text(column: SealedColumn, sealer: Sealer, row: Row) -> str:
+    *keys, read = row
+    return str(read) if column.clear else sealer.unseal(read, column.context(*keys))
+
+
 async def reseal(store: Store, column: SealedColumn, sealer: Sealer, row: Row) -> None:
     """Raises CannotUnseal for a value of a key that is not known, or one that was altered."""
-    *keys, sealed = row
-    context = column.context(*keys)
-    await store.write(column.put, *keys, sealed, sealer.seal(sealer.unseal(sealed, context), context))
+    *keys, read = row
+    await store.write(column.put, *keys, read, sealer.seal(_text(column, sealer, row), column.context(*keys)))
 
 
 async def note_sealed_with(store: Store, fingerprint: str) -> None:
