@@ -7,12 +7,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.fixtures.exchange import OPAQUE, Bench
 from tests.fixtures.fake_provider import (
     API,
     CLIENT,
+    CLIENT_SECRET,
     DISCOVERY,
     INTROSPECTION,
     JWKS,
@@ -23,6 +25,7 @@ from tests.fixtures.fake_provider import (
     make_key,
     running_provider,
 )
+from vestibule.administration import provider_rules
 from vestibule.errors import (
     InvalidRequest,
     NotFound,
@@ -33,6 +36,7 @@ from vestibule.errors import (
 from vestibule.model.identity_provider import (
     ClaimMapping,
     ClientCredentials,
+    ProviderSettings,
     TokenKind,
     UserinfoUse,
 )
@@ -95,6 +99,46 @@ async def test_userinfo_alone_proves_nothing_unless_the_workspace_says_so(bench:
     assert not bench.fake.asked
     assert (await bench.verify(access_token=token, allow_userinfo_only=True, **alone)).subject is not None
     assert await bench.step(access_token="another-opaque", allow_userinfo_only=True, **alone) == "userinfo"
+
+
+REQUIRED: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"required_scopes": ("chat",)}, "scope"),
+    ({"required_acr": ("gold",)}, "acr"),
+    ({"max_age": 60}, "auth_time"),
+)
+
+
+@pytest.mark.parametrize(("required", "step"), REQUIRED, ids=["scopes", "acr", "max_age"])
+async def test_userinfo_alone_meets_no_requirement_by_saying_nothing_of_it(
+    bench: Bench, required: dict[str, Any], step: str
+) -> None:
+    token = bench.fake.opaque_token(OPAQUE)
+    alone: dict[str, Any] = {"allow_userinfo_only": True, "introspection_client": ClientCredentials()}
+    assert await bench.step(access_token=token, **alone, **required) == step
+    discovered = {**bench.fake.discovery(), "introspection_endpoint": ""}
+    bench.fake.answers[DISCOVERY] = lambda _: Reply(discovered)
+    unasked = bench.provider(id=2, allow_userinfo_only=True, **required)
+    assert await bench.step(access_token=token, providers=(unasked,)) == step
+    told = {"scope": "openid chat", "acr": "gold", "auth_time": time.time()}
+    bench.fake.people[OPAQUE] |= told
+    assert (await bench.verify(access_token=token, **alone, **required)).subject is not None
+
+
+@pytest.mark.parametrize(("required", "_step"), REQUIRED, ids=["scopes", "acr", "max_age"])
+def test_what_userinfo_alone_cannot_show_is_not_required(required: dict[str, Any], _step: str) -> None:
+    settings = ProviderSettings(
+        name="p",
+        issuer="https://p.example",
+        accepts=(TokenKind.OPAQUE_ACCESS_TOKEN,),
+        client_ids=(CLIENT,),
+        allow_userinfo_only=True,
+    )
+    asked = msgspec.structs.replace(settings, introspection_client=ClientCredentials(CLIENT, CLIENT_SECRET), **required)
+    nowhere = msgspec.structs.replace(asked, discovery=False)
+    assert provider_rules.problems(settings) == provider_rules.problems(asked) == []
+    for unshown in (msgspec.structs.replace(settings, **required), nowhere):
+        (problem,) = provider_rules.problems(unshown)
+        assert problem.startswith("allow_userinfo_only: ")
 
 
 async def test_a_provider_without_sub_is_keyed_by_the_claim_that_is_set(bench: Bench) -> None:

@@ -169,5 +169,9 @@ def _kinds(settings: ProviderSettings) -> Iterator[str]:
         client = settings.introspection_client
         if not client.client_id and not settings.allow_userinfo_only:
             yield "introspection_client: opaque tokens need it (or allow_userinfo_only, which proves less)"
+        asked = client.client_id and (settings.discovery or settings.endpoints.introspection)
+        required = settings.required_scopes or settings.required_acr or settings.max_age is not None
+        if settings.allow_userinfo_only and required and not asked:
+            yield "allow_userinfo_only: required_scopes, required_acr and max_age need introspection, which tells them"
         if client.client_id and not (settings.client_ids or settings.audiences):
             yield "client_ids: opaque tokens need the client ids or audiences that they are for"

@@ -18,7 +18,7 @@ from vestibule.oidc.claim_rules import Claims, Rules, Setting, check_subject, mo
 from vestibule.oidc.jwks import ProviderKeys
 from vestibule.oidc.refusal import refuse
 from vestibule.oidc.strict_jws import LONGEST_TOKEN, Jws, check_algorithm, check_signature, parse, read_claims
-from vestibule.oidc.userinfo import check_same_person, check_signed, userinfo
+from vestibule.oidc.userinfo import ALONE, check_same_person, check_signed, userinfo
 from vestibule.outbound.client import Outbound
 
 # RFC 6750 section 2.1: what can stand in an Authorization header.
@@ -134,6 +134,7 @@ class TokenReader:
                 raise OpaqueTokenNotSupported(detail="no introspection", step="introspection")
             # By the workspace's own decision: this proves that the token is alive, and not for whom it was made.
             claims = await self._userinfo(provider, token, None, trace)
+            _apply(ALONE, claims, Setting(provider, self._now()), trace)
             return claims, _subject(provider, claims)
         answer = await introspection.introspect(self._outbound, provider, endpoints.introspection, token)
         trace("introspection", "")

@@ -7,13 +7,25 @@ from collections.abc import Awaitable, Callable
 
 from vestibule.errors import UpstreamFailed
 from vestibule.model.identity_provider import IdentityProvider
-from vestibule.oidc.claim_rules import Claims, Setting, audience, check_subject, not_expired
+from vestibule.oidc.claim_rules import (
+    Claims,
+    Rules,
+    Setting,
+    audience,
+    authentication,
+    check_subject,
+    not_expired,
+    required_scopes,
+)
 from vestibule.oidc.provider_calls import read_answer
 from vestibule.oidc.refusal import refuse
 from vestibule.outbound.client import Outbound
 
 PURPOSE = "userinfo"
 ReadSigned = Callable[[str], Awaitable[Claims]]
+# Where nothing else was asked about the token: what the provider's settings require is seldom told here, and what is
+# not told is not there.
+ALONE: Rules = (("authentication", authentication), ("scope", required_scopes))
 
 
 async def userinfo(
