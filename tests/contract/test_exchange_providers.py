@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
 import pytest
+from joserfc.jwk import OctKey
 
 from tests.fixtures.exchange import OPAQUE, Bench
 from tests.fixtures.fake_provider import (
@@ -34,12 +36,14 @@ from vestibule.errors import (
     Upstream,
 )
 from vestibule.model.identity_provider import (
+    SHARED_SECRET,
     ClaimMapping,
     ClientCredentials,
     ProviderSettings,
     TokenKind,
     UserinfoUse,
 )
+from vestibule.verification.provider_sign_out import ProviderSignOut
 
 # ------------------------------------------------------------------------------------------------------ opaque tokens
 
@@ -240,6 +244,40 @@ async def test_providers_of_one_issuer_differ_by_audience(bench: Bench) -> None:
         assert claims.subject is not None
         assert claims.subject.provider_id == number
     assert await bench.step(id_token=bench.fake.id_token(aud="third"), providers=providers) == "aud"
+
+
+async def test_providers_of_one_issuer_differ_by_algorithm(bench: Bench) -> None:
+    """The second one's own keys must have signed, for its own audience: a secret of the first, or what is published
+    taken for one, proves nothing there."""
+    secret = secrets.token_urlsafe(32)
+    shared = bench.provider(client_ids=("first",), algorithms=(SHARED_SECRET,), shared_secret=secret)
+    signing = bench.provider(id=2, client_ids=("second",))
+    for providers in ((shared, signing), (msgspec.structs.replace(signing, position=0), shared)):
+        claims = await bench.verify(id_token=bench.fake.id_token(aud="second"), providers=providers)
+        assert claims.subject is not None
+        assert claims.subject.provider_id == 2
+        proven = await ProviderSignOut(bench.reader).verify("w", providers, bench.fake.logout_token(aud="second"))
+        assert proven.subject == "u-1"
+        assert await bench.step(id_token=bench.fake.id_token(aud="first"), providers=providers) in {"algorithm", "aud"}
+        forged = bench.fake.id_token(aud="second", key=make_key("stranger"), header={"kid": "key-1"})
+        assert await bench.step(id_token=forged, providers=providers) in {"algorithm", "signature"}
+        for known in (secret, str(bench.fake.key.as_dict(private=False)["n"])):
+            key: Any = OctKey.import_key(known)
+            confused = bench.fake.id_token(aud="second", key=key, header={"alg": SHARED_SECRET, "kid": "key-1"})
+            assert await bench.step(id_token=confused, providers=providers) in {"algorithm", "aud", "signature"}
+
+
+async def test_signed_userinfo_sends_no_token_to_another_provider(bench: Bench) -> None:
+    token = bench.fake.access_token(aud=["first", "second"])
+    signed = bench.fake.sign({"sub": "u-1"}, key=make_key("key-1", "RS384"), header={"alg": "RS384"})
+    bench.fake.answers[USERINFO] = lambda _: Reply(signed.encode(), headers={"Content-Type": "application/jwt"})
+    changes: dict[str, Any] = {"algorithms": ("RS256",), "userinfo": UserinfoUse.ALWAYS}
+    providers = (
+        bench.provider(audiences=("first",), **changes),
+        bench.provider(id=2, audiences=("second",), **changes),
+    )
+    assert await bench.step(access_token=token, providers=providers) == "userinfo"
+    assert bench.fake.asked[USERINFO] == 1
 
 
 async def test_a_bad_signature_or_an_old_token_is_tried_once(bench: Bench) -> None:

@@ -18,9 +18,11 @@ from vestibule.oidc.claim_rules import Claims
 from vestibule.oidc.refusal import refuse
 from vestibule.oidc.strict_jws import Jws, is_encrypted, is_jwt_shaped, parse, read_claims
 
-# What another provider of the same issuer may still take (contract Q8.3): a token for its audience, or of its kind.
-# Never a bad signature or one that is too old: those are bad everywhere.
-NOT_MINE = frozenset({"aud", "azp", "kind", "typ"})
+# What another provider of the same issuer may still take (contract Q8.3): a token for its audience, or of its kind. Or
+# one of its algorithm, which is looked at before the audience: that picks between providers, each with keys of its own
+# and the whole of its checks, never between two ways of reading by one's keys (RFC 8725 section 2.1). Never a bad
+# signature or one that is too old: those are bad everywhere.
+NOT_MINE = frozenset({"algorithm", "aud", "azp", "kind", "typ"})
 
 
 class Candidate(msgspec.Struct, frozen=True, eq=False):

@@ -154,6 +154,9 @@ class TokenReader:
 
         async def read_signed(signed: str) -> Claims:
             jws = parse(signed)
+            if jws.algorithm not in provider.algorithms:
+                # As userinfo's fault: for the token's own algorithm another provider of the issuer is tried.
+                raise refuse("userinfo", "the signed answer's algorithm is not one that this provider may use")
             await self.check(provider, jws)
             claims = read_claims(jws)
             check_signed(claims, Setting(provider, self._now()))
