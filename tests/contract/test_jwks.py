@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -137,6 +137,44 @@ async def test_a_new_key_is_found_without_a_restart(bench: Bench, keep_old: bool
         assert await bench.read(before) == "u-1"
     else:
         assert (await bench.refusal(before)).step == "key"
+
+
+def published_as(fake: FakeProvider, kid: str | None) -> Callable[[Asked], Reply]:
+    """The provider's key under a name of one's own, or under none."""
+
+    def answer(_: Asked) -> Reply:
+        named = {**fake.key.as_dict(private=False), "kid": kid}
+        return Reply({"keys": [{name: value for name, value in named.items() if value is not None}]})
+
+    return answer
+
+
+@pytest.mark.parametrize("kid", [None, "the-key"], ids=["keys without names", "one name for every key"])
+async def test_a_new_key_that_has_no_new_name_is_found_by_its_signature(bench: Bench, kid: str | None) -> None:
+    fake = bench.fake
+    fake.answers[JWKS] = published_as(fake, kid)
+    before = fake.id_token(header={"kid": kid})
+    await bench.read(before)
+    fake.rotate("key-2", keep_old=False)
+    tokens = [fake.id_token(header={"kid": kid}) for _ in range(20)]
+    assert await asyncio.gather(*(bench.read(token) for token in tokens)) == ["u-1"] * 20
+    assert (await bench.refusal(before)).step == "signature"
+    assert fake.asked[JWKS] == 2
+
+
+async def test_a_thousand_forged_signatures_cause_one_fetch_in_30_seconds(bench: Bench) -> None:
+    await bench.read(bench.fake.id_token())
+    stranger = make_key("stranger")
+    tokens = [bench.fake.id_token(header={"kid": "key-1"}, key=stranger, jti=f"j-{number}") for number in range(100)]
+    for fetches in (2, 2, 3):
+        outcomes = [await bench.refusal(token) for token in tokens]
+        assert {(type(error), error.step) for error in outcomes} == {(InvalidProviderToken, "signature")}
+        assert bench.fake.asked[JWKS] == fetches
+        bench.clock.now += 16
+    bench.clock.now += 31
+    await bench.fake.stop()
+    assert isinstance(await bench.refusal(tokens[0]), Upstream)  # it cannot be said that no key has signed it
+    assert await bench.read(bench.fake.id_token()) == "u-1"
 
 
 async def test_rotation_under_load_refuses_nobody(bench: Bench) -> None:

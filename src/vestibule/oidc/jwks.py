@@ -49,8 +49,8 @@ class ProviderKeys:
         return await self._of(provider).keys.get()
 
     async def newer_keys(self, provider: IdentityProvider, seen: KeySet) -> KeySet:
-        """For a kid that `seen` does not have: the provider may have turned its keys. At most one call per provider in
-        `Pace.cool_down`, whoever asks. Raises Upstream, ProviderUnavailable."""
+        """For a token that no key of `seen` has signed: the provider may have turned its keys. At most one call per
+        provider in `Pace.cool_down`, whoever asks. Raises Upstream, ProviderUnavailable."""
         if provider.uses_shared_secret:
             return seen
         return await self._of(provider).keys.get_newer(seen)

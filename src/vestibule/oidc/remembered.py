@@ -26,7 +26,7 @@ class Pace(msgspec.Struct, frozen=True):
     life: float = 600
     shortest_life: float = 60
     longest_life: float = 86_400
-    # Between two calls that an unknown kid makes.
+    # Between two calls that a token makes which no known key has signed.
     cool_down: float = 30
     # How long what is out of date may serve while the provider is down.
     stale: float = 3_600

@@ -111,12 +111,11 @@ def check_algorithm(jws: Jws, allowed: tuple[str, ...]) -> None:
         raise refuse("algorithm", "not an algorithm that this provider may use")
 
 
-def check_signature(jws: Jws, key: Key) -> None:
-    """Raises InvalidProviderToken."""
+def is_signed_by(jws: Jws, key: Key) -> bool:
+    """Raises InvalidProviderToken for a key that is for other algorithms."""
     if jws.algorithm not in key.algorithms:
         raise refuse("key", "the key is not for this algorithm")
-    if not jws.signature or not JWSRegistry.algorithms[jws.algorithm].verify(jws.signed, jws.signature, key.jose):
-        raise refuse("signature", "the signature is not the key's")
+    return bool(jws.signature) and JWSRegistry.algorithms[jws.algorithm].verify(jws.signed, jws.signature, key.jose)
 
 
 def read_claims(jws: Jws) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from vestibule.oidc import access_token, id_token, introspection, logout_token
 from vestibule.oidc.claim_mapping import find_claim
 from vestibule.oidc.claim_rules import Claims, Rules, Setting, check_subject, moment, not_bound
 from vestibule.oidc.jwks import ProviderKeys
+from vestibule.oidc.key_set import Key, KeySet
 from vestibule.oidc.refusal import refuse
-from vestibule.oidc.strict_jws import LONGEST_TOKEN, Jws, check_algorithm, check_signature, parse, read_claims
+from vestibule.oidc.strict_jws import LONGEST_TOKEN, Jws, check_algorithm, is_signed_by, parse, read_claims
 from vestibule.oidc.userinfo import ALONE, check_same_person, check_signed, userinfo
 from vestibule.outbound.client import Outbound
 
@@ -100,13 +101,17 @@ class TokenReader:
         keys = await self._keys.keys(provider)
         if trace is not untraced:
             trace("keys", "; ".join([f"{len(keys.keys)} usable", *keys.left_out]))
-        key = keys.choose(jws.algorithm, jws.kid)
-        if key is None:
-            key = (await self._keys.newer_keys(provider, keys)).choose(jws.algorithm, jws.kid)
+        key, good = _signer(keys, jws)
+        if not good:
+            # The provider may have turned its keys: to another kid, or, where they have none or one for all, under it.
+            newer = await self._keys.newer_keys(provider, keys)
+            if newer is not keys:
+                key, good = _signer(newer, jws)
         if key is None:
             raise refuse("key", "the provider has no key of this kid for this algorithm")
         trace("key", key.kid or "the only one")
-        check_signature(jws, key)
+        if not good:
+            raise refuse("signature", "the signature is not the key's")
         trace("signature", "")
 
     def _now(self) -> float:
@@ -201,6 +206,12 @@ def _once(provider: IdentityProvider, claims: Claims, signed: bytes) -> str | No
     named = claims.get("jti")
     told = b"jti " + named.encode() if isinstance(named, str) and named else b"signed " + signed
     return hashlib.sha256(provider.issuer.encode() + b" " + told).hexdigest()
+
+
+def _signer(keys: KeySet, jws: Jws) -> tuple[Key | None, bool]:
+    """The key that a token names, if the set has it, and whether that has signed it. Raises InvalidProviderToken."""
+    key = keys.choose(jws.algorithm, jws.kid)
+    return key, key is not None and is_signed_by(jws, key)
 
 
 def _subject(provider: IdentityProvider, claims: Claims) -> str:
