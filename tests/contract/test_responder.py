@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,12 +15,14 @@ from tests.fixtures.fake_bot import FakeBot, answers, echo, says, why_forged
 from tests.fixtures.fake_model import FakeModel, Turn, say
 from tests.fixtures.front_door import Workspace, refused
 from tests.fixtures.loopback import Answer, closed_port, json_answer
+from tests.fixtures.native import Client
 from tests.fixtures.responding import ai_texts, answered_by_bot, answered_by_model, eventually, logged, text_of
 from tests.fixtures.widget import anonymous, claiming, configure, new_uuid, reply, verified
 from vestibule.administration import conversations, responders
 from vestibule.administration.responders import Change
-from vestibule.model.responder import ResponderSettings
+from vestibule.model.responder import ResponderKind, ResponderSettings
 from vestibule.responder.runner import HANDOFF_NOTICE, NOTICE
+from vestibule.short_memory import FRESH_SECONDS
 
 
 def test_without_a_responder_people_answer(shop_front: Workspace) -> None:
@@ -31,6 +34,28 @@ def test_without_a_responder_people_answer(shop_front: Workspace) -> None:
     assert device.session(session_id)["isHandedOff"] is True
     reply(shop_front, session_id, "I am here.")
     assert device.texts(session_id) == [("user", "hello"), ("agent", "I am here.")]
+
+
+@pytest.mark.slow
+def test_switched_off_leaves_no_open_conversation_to_nobody(shop_front: Workspace, bot: FakeBot) -> None:
+    answered_by_bot(shop_front, bot)
+    ada = verified(shop_front)
+    client = Client(shop_front, ada.token)
+    chats = [ada.start(), client.start()]
+    assert text_of(ada.send(chats[0], "hi")) == "You said: hi"
+    desk = shop_front.installation.desk
+    shop_front.installation.run(responders.change(desk, shop_front.id, Change(kind=ResponderKind.NONE)))
+    time.sleep(FRESH_SECONDS + 0.1)
+    answer = ada.send(chats[0], "still there?")
+    assert (text_of(answer), answer.json()["code"]) == (None, "session_assigned_to_human_agent")
+    client.say(chats[1], "anybody?")
+    for chat in chats:
+        # The widget's composer waits for no AI, and the chat stands among those that wait for people.
+        session = ada.session(chat)
+        assert (session["assignee"]["kind"], session["isHandedOff"]) == ("none", True)
+    waiting, _ = shop_front.installation.run(conversations.list_page(desk, shop_front.id, handed_off=True))
+    assert {chat.id for chat in waiting} == set(chats)
+    assert len(bot.received) == 1
 
 
 class TestWebhook:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from vestibule.clock import SECOND_MS
+from vestibule.conversations.course import handed_off
 from vestibule.conversations.messages import Appended, Draft, append
 from vestibule.conversations.visitor import Visitor, ensure_contact
 from vestibule.model.action import MessageOverrides
@@ -73,6 +74,8 @@ async def post(
     def change(current: Conversation) -> Conversation:
         language = asked.language or current.language
         mode = None if asked.exit_mode_prompt else current.mode_id
+        if not responder.answers:  # switched off since the conversation began: nobody else would tell people of it
+            current = handed_off(current)
         return msgspec.structs.replace(current, language=language, mode_id=mode)
 
     # Each time: an unverified contact is kept for as long as somebody writes.
