@@ -336,7 +336,7 @@ class TestVote:
             answer = visitor.do("vote", session, action=action, messagePublicId=greeting["uuid"])
             assert answer.status_code == 200
             assert answer.json() == {"messagePublicId": greeting["uuid"], "success": True}
-        for message in (mine, theirs, new_uuid(), "x"):
+        for message in (mine, theirs, new_uuid(), "x", "a\0b"):
             answer = visitor.do("vote", session, messagePublicId=message)
             assert answer.status_code == 200
             assert answer.json() == {"messagePublicId": None, "success": False}

@@ -51,9 +51,10 @@ def json_mutants(seeds: Sequence[bytes], chance: random.Random) -> Iterator[byte
 
 
 def odd_documents(document: Any, chance: random.Random, of_each: int) -> Iterator[Any]:
-    """A document with each of its members replaced, by `of_each` odd values one after the other, and left out."""
+    """A document with each of its members replaced, by `of_each` odd values one after the other, and left out. Of them
+    a NUL is each time: one engine keeps it, the other refuses it as if it were broken itself."""
     for number in range(len(list(_places([document])))):
-        for value in (*chance.sample(ODD_VALUES, of_each), _LEFT_OUT):
+        for value in ("\0", *chance.sample(ODD_VALUES, of_each), _LEFT_OUT):
             made = [copy.deepcopy(document)]
             _put(made, *list(_places(made))[number], value)
             yield made[0]

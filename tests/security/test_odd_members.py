@@ -17,6 +17,7 @@ from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.front_door import GOOD, Workspace
 from tests.fixtures.native import CONVERSATIONS, Client
 from tests.fixtures.puzzel import Front
+from tests.fixtures.raw_socket import RawSocket
 from tests.fixtures.widget import OPERATIONS, Device, bot_token, new_uuid, unverified_token
 from tests.fuzz.mutation import ODD_VALUES, odd_documents
 
@@ -122,6 +123,25 @@ def _administers(admin: Admin, method: str, path: str) -> Send:
 def test_bodies(workspace: Workspace, door: Callable[[Workspace], Iterator[tuple[str, Body, Send]]]) -> None:
     for name, body, send in door(workspace):
         assault(name, body, send)
+
+
+def test_events_of_a_socket(workspace: Workspace) -> None:
+    app = App(workspace)
+    app.start_as_guest()
+    said: Body = {"local_id": new_uuid(), "content": "x", "media": []}
+    events = [("message.bot.create", said), ("message.bot.create", {**said, "media": [{"url": "x"}]})]
+    events += [("message.reaction.create", {"message_id": new_uuid(), "value": "like"})]
+    for name, event in events:
+        with RawSocket.connected(workspace.installation.base_url) as wire:
+            for odd in [event, *odd_documents(event, random.Random(name), _OF_EACH)]:
+                given = {**odd, "customer_id": app.customer["id"]} if isinstance(odd, dict) else odd
+                wire.send("421" + json.dumps([name, given]))
+                while not (answer := wire.text()).startswith("431"):
+                    pass
+                refusal = json.loads(answer[3:])[0].get("error", {})
+                assert refusal.get("code") not in {"unavailable", "storage_unavailable", "internal_error"}, (
+                    f"{odd}: {answer}"
+                )
 
 
 def test_what_a_backend_says_of_its_user(workspace: Workspace) -> None:

@@ -6,6 +6,7 @@ import functools
 
 import msgspec
 
+from vestibule.ids import is_id
 from vestibule.model.claims import CustomData
 from vestibule.model.conversation import (
     Assignee,
@@ -230,7 +231,10 @@ async def answer_to(store: Store, workspace_id: str, conversation_id: str, seq: 
 
 
 async def vote(store: Store, workspace_id: str, conversation_id: str, public_id: str, direction: str) -> bool:
-    return bool(await store.write(VOTE, workspace_id, conversation_id, public_id, direction))
+    """Whether there is such an answer. A visitor names it: what is no message's id is asked of no database."""
+    return is_id(public_id.lower()) and bool(
+        await store.write(VOTE, workspace_id, conversation_id, public_id, direction)
+    )
 
 
 def insert(conversation: Conversation) -> Query:
