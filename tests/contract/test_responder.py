@@ -94,7 +94,7 @@ class TestWebhook:
         answered_by_bot(shop_front, bot)
         proven: dict[str, Any] = {"name": "Ada", "customData": {"plan": "gold"}, "chat_context": "She waits."}
         ada = verified(shop_front, "ada@example.com", **proven)
-        ada.say(ada.start(), "hi", clientContext={"page": "/cart"}, language="de")
+        ada.say(ada.start(plan="platinum"), "hi", clientContext={"page": "/cart"}, language="de")
         told = bot.asked[0]
         assert told["contact"]["verified"] is True
         assert told["contact"]["proven"] == {
@@ -106,6 +106,9 @@ class TestWebhook:
         assert told["contact"]["chat_context"] == "She waits."
         assert (told["client_context"], told["language"]) == ({"page": "/cart"}, "de")
         assert told["message"] == {"sender": "user", "text": "hi", "trust": "verified"}
+        # What the page has set with the session is claimed too, and for people.
+        assert set(told["conversation"]) == {"id", "ticket_number", "verified", "mode"}
+        assert "platinum" not in json.dumps(told)
 
     def test_is_told_nothing_of_the_person_whose_email_a_visitor_claims(
         self, shop_front: Workspace, bot: FakeBot

@@ -32,10 +32,11 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 class _Thread(msgspec.Struct, frozen=True):
+    """Without its custom data: the page has set it, for people to read, and beside `verified` it would look proven."""
+
     id: str
     ticket_number: int
     verified: bool
-    custom_data: dict[str, Any]
     mode: str | None
 
 
@@ -114,13 +115,7 @@ def _asked(question: Question) -> _Asked:
     return _Asked(
         type="message.created",
         workspace_id=conversation.workspace_id,
-        conversation=_Thread(
-            conversation.id,
-            conversation.ticket_number,
-            conversation.verified,
-            dict(conversation.custom_data),
-            conversation.mode_id,
-        ),
+        conversation=_Thread(conversation.id, conversation.ticket_number, conversation.verified, conversation.mode_id),
         contact_id=question.contact.id,
         contact=known_of(question),
         message=_Line(message.sender.value, message.text, message.trust.value),
