@@ -38,7 +38,6 @@ from vestibule.sealing import Sealer
 from vestibule.settings import Settings
 from vestibule.sharing import open_totals, open_wire
 from vestibule.storage.contacts import Contacts
-from vestibule.storage.device_scopes import DeviceScopes
 from vestibule.storage.installation import UnverifiedSecret
 from vestibule.storage.opening import open_files, open_store
 from vestibule.storage.provider_identities import ProviderIdentities
@@ -88,7 +87,6 @@ async def make_runtime(settings: Settings, sealer: Sealer) -> Runtime:
         resolver=Resolver(contacts, ProviderIdentities(store, contacts), unverified_secret),
         rate_limiter=RateLimiter(open_totals(settings, store)),
         token_endings=TokenEndings(store),
-        device_scopes=DeviceScopes(store),
         sealer=sealer,
         live=Live(open_wire(settings)),
         outbound=outbound,

@@ -13,7 +13,6 @@ from vestibule.outbound.client import Outbound
 from vestibule.sealing import Sealer
 from vestibule.settings import Settings
 from vestibule.storage.contacts import Contacts
-from vestibule.storage.device_scopes import DeviceScopes
 from vestibule.storage.file_store import FileStore
 from vestibule.storage.installation import UnverifiedSecret
 from vestibule.storage.store import Store
@@ -44,7 +43,6 @@ class Runtime:
     resolver: Resolver
     rate_limiter: RateLimiter
     token_endings: TokenEndings
-    device_scopes: DeviceScopes
     sealer: Sealer
     live: Live
     outbound: Outbound

@@ -98,6 +98,25 @@ class TestTheRow:
 
 
 class TestPageData:
+    def test_that_is_loaded_again_and_again_leaves_a_bounded_trace(self, workspace: Workspace) -> None:
+        """Each load has a token of its own, without an end, which shows the scope."""
+        first = claiming(workspace, EMAIL, scope="A")
+        session = first.start()
+        elsewhere = claiming(workspace, EMAIL, scope="B")
+        other = elsewhere.start()
+        loads = [claiming(workspace, EMAIL, scope="A") for _ in range(60)]
+        assert all(load.listed() == [session] for load in loads)
+        sql = "SELECT COUNT(*) FROM device_scopes WHERE workspace_id = $1 AND scope = $2"
+        assert workspace.installation.rows(sql, workspace.id, "A") == [(50,)]
+        assert loads[-1].poll(session).status_code == 200
+        # Who comes back with a token that was left out shows the scope again, and sees what it did before.
+        refused(first.poll(session), 404)
+        assert elsewhere.poll(other).status_code == 200
+        assert first.listed() == [session]
+        assert first.poll(session).status_code == 200
+        refused(elsewhere.poll(session), 404)
+        assert workspace.installation.rows(sql, workspace.id, "A") == [(50,)]
+
     def test_is_one_contact_on_every_load(self, workspace: Workspace) -> None:
         """Contract section 3, step 4: an upsert by e-mail that returns a token each time."""
         loads = [claiming(workspace, EMAIL, scope="A") for _ in range(3)]

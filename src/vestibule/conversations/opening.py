@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vestibule.clock import now_ms
 from vestibule.conversations.pages import cursor_after, read_cursor
 from vestibule.conversations.visibility import Viewer, sees
 from vestibule.conversations.visitor import Visitor
@@ -10,6 +11,7 @@ from vestibule.ids import is_id
 from vestibule.model.conversation import Conversation
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
+from vestibule.storage import device_scopes
 
 _PAGE = 50
 _NOT_HERE = "There is no such conversation."
@@ -59,10 +61,11 @@ async def list_conversations(
     visitor must name a scope: the caller has refused otherwise. `field`: what the wire calls the cursor. Raises
     InvalidField, InvalidContactToken."""
     before = read_cursor(cursor, field)
-    found = await rows.list_page(
+    found, is_bound = await rows.list_page(
         runtime.store,
         visitor.workspace_id,
         visitor.contact_id,
+        token_id=visitor.token_id,
         verified=visitor.verified,
         scope=scope,
         before=before,
@@ -77,8 +80,11 @@ async def list_conversations(
         device_scopes=frozenset({scope} if scope else ()),
     )
     visible = [conversation for conversation in found[:most] if sees(viewer, conversation, scope)]
-    if visible and not visitor.verified and scope:
-        await runtime.device_scopes.bind(visitor.workspace_id, visitor.token_id, scope, visitor.contact_id)
+    if visible and not visitor.verified and scope and not is_bound:
+        now = now_ms()
+        await runtime.store.transact(
+            lambda: device_scopes.bind(visitor.workspace_id, visitor.token_id, scope, visitor.contact_id, now)
+        )
     last = found[most - 1] if len(found) > most else None
     return visible, cursor_after(last) if last is not None else None
 

@@ -69,7 +69,7 @@ async def start_conversation(
         yield rows.insert(conversation)
         yield webhooks.note(conversation_started(conversation))
         if not visitor.verified and scope:
-            yield device_scopes.bind_query(visitor.workspace_id, visitor.token_id, scope, owner, now)
+            yield from device_scopes.bind(visitor.workspace_id, visitor.token_id, scope, owner, now)
         for noted in also:  # noqa: UP028 - each is sent its rows, which a sequence cannot take
             yield noted
         return conversation

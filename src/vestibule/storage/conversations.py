@@ -66,11 +66,13 @@ FIND = statement(
 )
 GET = statement("conversations.get", f"SELECT {CONVERSATION} FROM conversations WHERE workspace_id = $1 AND id = $2")
 # Newest activity first, of the person that the contact $2 is by now: of the one that it was merged into, and of all
-# others that were, if it is verified. $4 empty: any scope; ($5, $6): the last row of the page before.
+# others that were, if it is verified. $4 empty: any scope; ($5, $6): the last row of the page before. With each:
+# whether the token $8 has shown the scope.
 LIST = statement(
     "conversations.list",
     f"""
-    SELECT $slot, {_OF_C}
+    SELECT $slot, {_OF_C}, EXISTS (
+        SELECT 1 FROM device_scopes d WHERE d.workspace_id = $1 AND d.token_id = $8 AND d.scope = $4)
     FROM (
         SELECT CAST($2 AS TEXT) AS id
         UNION SELECT k.merged_into FROM contacts k
@@ -193,15 +195,17 @@ async def list_page(
     workspace_id: str,
     contact_id: str,
     *,
+    token_id: str,
     verified: bool,
     scope: str | None,
     before: tuple[int, str] | None,
     most: int,
-) -> list[Conversation]:
-    """Conversations of the person that a contact is by now, newest activity first."""
+) -> tuple[list[Conversation], bool]:
+    """Conversations of the person that a contact is by now, newest activity first; and whether the token has shown the
+    scope, where there are any."""
     at, last_id = before or (2**62, "")
-    rows = await store.read(LIST, workspace_id, contact_id, verified, scope or "", at, last_id, most)
-    return [_remembered(row) for row in rows]
+    rows = await store.read(LIST, workspace_id, contact_id, verified, scope or "", at, last_id, most, token_id)
+    return [_remembered(row[:_WIDTH]) for row in rows], bool(rows and rows[0][_WIDTH])
 
 
 async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[Conversation]:

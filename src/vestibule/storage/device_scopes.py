@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from vestibule.clock import now_ms
 from vestibule.storage.statement import statement
-from vestibule.storage.store import Query, Store, query
+from vestibule.storage.store import Work, query
 
+# Page data brings a new token with every load of a page, each of which shows the scope, and none of which has an end.
+MOST_TOKENS = 50
 BIND = statement(
     "device_scopes.bind",
     """
@@ -13,28 +14,20 @@ BIND = statement(
     ON CONFLICT (workspace_id, token_id, scope) DO NOTHING RETURNING scope
     """,
 )
-# As many as there are tokens remembered (tokens/contact_token.py). What is forgotten costs a statement, and is there.
-_MOST_REMEMBERED = 16_384
+FORGET = statement(
+    "device_scopes.forget",
+    """
+    DELETE FROM device_scopes WHERE workspace_id = $1 AND contact_id = $2 AND scope = $3 AND token_id NOT IN (
+        SELECT token_id FROM device_scopes WHERE workspace_id = $1 AND contact_id = $2 AND scope = $3
+        ORDER BY created_at DESC, token_id DESC LIMIT $4
+    )
+    """,
+)
 
 
-class DeviceScopes:
-    """Binds scopes to tokens, and remembers which are bound, so that polling writes nothing."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._bound: dict[tuple[str, str], None] = {}
-
-    async def bind(self, workspace_id: str, token_id: str, scope: str, contact_id: str) -> None:
-        """Notes that this token has shown the scope: later calls name only a conversation, and must come from the same
-        device. Written once per token."""
-        if (token_id, scope) in self._bound:
-            return
-        await self._store.write(BIND, workspace_id, token_id, scope, contact_id, now_ms())
-        if len(self._bound) >= _MOST_REMEMBERED:
-            del self._bound[next(iter(self._bound))]
-        self._bound[token_id, scope] = None
-
-
-def bind_query(workspace_id: str, token_id: str, scope: str, contact_id: str, now: int) -> Query:
-    """The same as part of a larger unit of work."""
-    return query(BIND, workspace_id, token_id, scope, contact_id, now)
+def bind(workspace_id: str, token_id: str, scope: str, contact_id: str, now: int) -> Work[None]:
+    """Notes that this token has shown the scope: later calls name only a conversation, and must come from the same
+    device. Of one device the tokens that came last are kept: who still holds an older one shows the scope again with
+    the next list, which opens nothing that it did not open the first time."""
+    if (yield query(BIND, workspace_id, token_id, scope, contact_id, now)):
+        yield query(FORGET, workspace_id, contact_id, scope, MOST_TOKENS)
