@@ -101,6 +101,22 @@ def test_the_unit_gives_up_what_it_does_not_need() -> None:
     assert "User=vestibule" in lines
 
 
+def test_commands_have_the_settings_of_the_service() -> None:
+    """Whatever the unit gives by itself a command lacks: it would erase rows, and leave the files it cannot see."""
+    unit = text("vestibule.service")
+    assert f"Environment={PREFIX}" not in unit
+    [command] = re.findall(r"^systemd-run [^`]*?vestibule doctor$", text("README.md"), re.MULTILINE)
+    files = re.findall(r"^EnvironmentFile=(\S+)$", unit, re.MULTILINE)
+    assert re.findall(r"--property=EnvironmentFile=(\S+)", command) == files  # in this order: the last one wins
+    options = {"User": "--uid=", "WorkingDirectory": "--working-directory=", "UMask": "--property=UMask="}
+    for name, option in options.items():
+        [value] = re.findall(rf"^{name}=(\S+)$", unit, re.MULTILINE)
+        assert f" {option}{value} " in command
+    given = dict(re.findall(rf"^{PREFIX}(\w+)=(\S+)$", text("vestibule.env.example"), re.MULTILINE))
+    assert {"PUBLIC_URL", "DATABASE_URL", "FILES_DIRECTORY", "TRUSTED_PROXIES"} <= set(given)
+    assert given["FILES_DIRECTORY"].startswith("/")
+
+
 def test_the_image_takes_pinned_wheels_and_is_no_root() -> None:
     content = text("Containerfile")
     assert "--require-hashes" in content
