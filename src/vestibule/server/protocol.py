@@ -54,6 +54,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._reading_head = True
         self._begun = False
         self._behind = False
+        # uvicorn's own `cycle` is that of the last request, which may still wait behind this one.
+        self._answering: RequestResponseCycle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._unread = 0
         self._unread_until: asyncio.TimerHandle | None = None
@@ -87,6 +89,7 @@ class BoundedHttp(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         self.transport.set_write_buffer_limits()
         super().handle_websocket_upgrade()
+        self._answering = None  # the connection is another protocol's, and not ours to close
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -98,9 +101,15 @@ class BoundedHttp(HttpToolsProtocol):
         # and need no timer.
         if self._reading_head and self._head_bytes > self.max_header_bytes:
             self._refuse_large_head()
-        elif self._begun and self._deadline is None:
-            self._behind = self._head_bytes == 0
-            self._arm()
+        elif self._begun:
+            if self._deadline is None:
+                self._behind = self._head_bytes == 0
+                self._arm()
+        elif self._answering is not None and self._answering.response_complete:
+            # An empty line behind an answer is the beginning of nothing, and yet uvicorn waits for the rest of it.
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -126,6 +135,10 @@ class BoundedHttp(HttpToolsProtocol):
             self.headers = _TRAILERS
         if self.cycle is not None:
             self.scope["vestibule.write"] = functools.partial(self._write, self.cycle)  # type: ignore[typeddict-unknown-key]
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _write(
         self,

@@ -1,0 +1,107 @@
+"""What a connection is held open for: uvicorn's protocol as ours bounds it, on a loop of the test's own, since a server
+keeps an idle connection for longer than a test can wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+import pytest
+import uvicorn
+import uvloop
+from uvicorn.server import ServerState
+
+from tests.fixtures.raw_socket import handshake
+from vestibule.server.protocol import BoundedHttp
+from vestibule.server.upgrade import make_websocket
+
+KEPT = 0.3  # seconds for which an idle connection is
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Bounded(BoundedHttp):
+    socket_path = b"/socket"
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Answers at once, and holds a socket for as long as its client does."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        return
+    scope.pop("vestibule.write", None)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@contextlib.asynccontextmanager
+async def connected() -> AsyncIterator[Connection]:
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        proxy_headers=False,
+        ws=make_websocket,  # type: ignore[arg-type]  # called as the class would be
+        timeout_keep_alive=KEPT,  # type: ignore[arg-type]
+    )
+    config.load()
+    loop, state = asyncio.get_running_loop(), ServerState()
+    server = await loop.create_server(lambda: Bounded(config, state, {}), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+        server.close()
+        await asyncio.gather(*state.tasks)
+
+
+async def answered(connection: Connection) -> None:
+    reader, writer = connection
+    writer.write(REQUEST)
+    assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(test, 10))
+
+
+class TestAnIdleConnection:
+    @pytest.mark.parametrize("sent", [b"", b"\r\n", b"\r\n\r\n"], ids=["nothing", "an empty line", "two"])
+    def test_is_closed_without_a_word(self, sent: bytes) -> None:
+        """RFC 9112 section 2.2: a client may send an empty line too many behind a request."""
+
+        async def test() -> None:
+            async with connected() as connection:
+                await answered(connection)
+                connection[1].write(sent)
+                began = asyncio.get_running_loop().time()
+                assert await connection[0].read() == b""
+                assert asyncio.get_running_loop().time() - began > KEPT / 2
+
+        run(test())
+
+    def test_takes_the_next_request_behind_an_empty_line(self) -> None:
+        async def test() -> None:
+            async with connected() as connection:
+                for _ in range(3):
+                    await answered(connection)
+                    connection[1].write(b"\r\n")
+                    await asyncio.sleep(KEPT / 2)
+
+        run(test())
+
+    def test_is_none_once_it_is_a_socket(self) -> None:
+        async def test() -> None:
+            async with connected() as connection:
+                await answered(connection)
+                connection[1].write(handshake("x", path="/socket"))
+                assert (await connection[0].readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(connection[0].read(1), 2 * KEPT)
+
+        run(test())
