@@ -1,10 +1,11 @@
-"""What a connection is held open for: uvicorn's protocol as ours bounds it, on a loop of the test's own, since a server
-keeps an idle connection for longer than a test can wait."""
+"""What a connection is held open for, and who is told of its end: uvicorn's protocol as ours bounds it, on a loop of
+the test's own, since a server keeps an idle connection for longer than a test can wait."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.fixtures.raw_socket import handshake
 from vestibule.server.protocol import BoundedHttp
 from vestibule.server.upgrade import make_websocket
 
-KEPT = 0.3  # seconds for which an idle connection is
+KEPT = 0.5  # seconds for which an idle connection is
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -39,9 +40,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def connected() -> AsyncIterator[Connection]:
+async def connected(asked: Any = app) -> AsyncIterator[Connection]:
     config = uvicorn.Config(
-        app,
+        asked,
         log_config=None,
         proxy_headers=False,
         ws=make_websocket,  # type: ignore[arg-type]  # called as the class would be
@@ -91,7 +92,7 @@ class TestAnIdleConnection:
                 for _ in range(3):
                     await answered(connection)
                     connection[1].write(b"\r\n")
-                    await asyncio.sleep(KEPT / 2)
+                    await asyncio.sleep(0.01)
 
         run(test())
 
@@ -105,3 +106,54 @@ class TestAnIdleConnection:
                     await asyncio.wait_for(connection[0].read(1), 2 * KEPT)
 
         run(test())
+
+
+class TestWhoHangsUp:
+    @pytest.mark.parametrize("behind", [0, 1, 3])
+    def test_has_who_waits_for_it_told(self, behind: int) -> None:
+        """Also where other requests wait behind the one that is being answered."""
+
+        async def test() -> None:
+            begun, told = asyncio.Event(), asyncio.Event()
+
+            async def stream(_: Any, receive: Any, send: Any) -> None:
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                begun.set()
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                told.set()
+
+            async with connected(stream) as (_, writer):
+                writer.write(REQUEST * (1 + behind))
+                await begun.wait()
+                writer.transport.abort()
+                await asyncio.wait_for(told.wait(), 1)
+
+        run(test())
+
+    @pytest.mark.parametrize("whole", [True, False], ids=["whole", "in messages"])
+    @pytest.mark.parametrize("behind", [0, 1, 3])
+    def test_is_answered_without_an_error(self, whole: bool, behind: int, caplog: pytest.LogCaptureFixture) -> None:  # noqa: FBT001
+        async def test() -> None:
+            begun, go = asyncio.Event(), asyncio.Event()
+
+            async def late(scope: Any, receive: Any, send: Any) -> None:
+                await receive()
+                begun.set()
+                await go.wait()
+                if whole:
+                    assert scope["vestibule.write"](200, (), b"late", False)  # noqa: FBT003 - as it is called
+                else:
+                    await send({"type": "http.response.start", "status": 200, "headers": []})
+                    await send({"type": "http.response.body", "body": b"late"})
+
+            async with connected(late) as (_, writer):
+                writer.write(REQUEST * (1 + behind))
+                await begun.wait()
+                writer.transport.abort()
+                await asyncio.sleep(0.1)
+                go.set()
+
+        with caplog.at_level(logging.WARNING):
+            run(test())
+        assert not caplog.records, caplog.text
