@@ -10,11 +10,13 @@ from tests.fixtures.fake_bot import FakeBot, says
 from tests.fixtures.fake_model import FakeModel, call, say
 from tests.fixtures.front_door import Workspace
 from tests.fixtures.responding import answered_by_bot, answered_by_model, logged
+from tests.fixtures.trading import Trade, get
 from tests.fixtures.widget import Device, configure, verified
 from vestibule.errors import InvalidField
 from vestibule.model.action import ActionDeclaration
 from vestibule.model.responder import Mode, WidgetSettings
 from vestibule.responder.action_rules import check_declaration
+from vestibule.responder.runner import HANDOFF_NOTICE
 
 SALES = {"id": "m-1", "name": "Sales", "slug": "shop-window"}
 
@@ -102,6 +104,30 @@ class TestAModel:
         assert model.tools(2)["enter_mode"]["parameters"]["properties"]["mode"]["enum"] == ["m-2"]
         assert left["session"]["modeId"] is None
         assert left["autopilotResponse"]["didExitMode"] is True
+
+    def test_may_leave_it_at_that(self, device: Device, model: FakeModel) -> None:
+        answered_by_model(device.workspace, model)
+        session_id = device.start()
+        model.script = [call("enter_mode", {"mode": "m-1"}), say("")]
+        body = sent(device, session_id)
+        assert (body["session"]["modeId"], body["session"]["isHandedOff"]) == ("m-1", False)
+        assert "autopilotResponse" not in body
+
+        model.script = [call("enter_mode", {"mode": "m-2"}, text="Here it is."), say("")]
+        body = sent(device, session_id)
+        assert (body["session"]["modeId"], body["session"]["isHandedOff"]) == ("m-2", False)
+        assert body["autopilotResponse"]["value"]["content"] == "Here it is."
+
+    @pytest.mark.parametrize("calls", [["look"], ["enter_mode"] * 5], ids=["an action", "no end of calls"])
+    def test_that_owes_an_answer_besides_is_helped_out(self, device: Device, trade: Trade, calls: list[str]) -> None:
+        trade.declare(get(trade.shop, "/orders/1"))
+        session_id = device.start()
+        mode = {"mode": "m-1"}
+        further = [call(name, mode if name == "enter_mode" else {}) for name in calls]
+        trade.model.script = [call("enter_mode", mode), *further, say("")]
+        body = sent(device, session_id)
+        assert (body["session"]["modeId"], body["session"]["isHandedOff"]) == ("m-1", True)
+        assert body["autopilotResponse"]["value"]["content"] == HANDOFF_NOTICE
 
     def test_cannot_open_what_there_is_not(self, device: Device, model: FakeModel) -> None:
         answered_by_model(device.workspace, model)

@@ -37,7 +37,7 @@ from vestibule.responder.chat_completions import Completions, Wanted
 from vestibule.responder.effective_request import Refusal
 from vestibule.responder.prompt import messages_of
 from vestibule.responder.question import Answer, Question
-from vestibule.responder.tools import ENTER_MODE, HANDOFF, LEAVE_MODE, mode_named, own_tools
+from vestibule.responder.tools import ENTER_MODE, HANDOFF, MODE_TOOLS, mode_named, own_tools
 from vestibule.responder.webhook import storable
 from vestibule.runtime import Runtime
 
@@ -57,6 +57,7 @@ async def ask(runtime: Runtime, settings: ResponderSettings, question: Question)
     desk = _Desk(runtime, actions, circumstances, question.message.public_id, modes)
     tools = [*as_tools(actions, circumstances), *own_tools(modes, conversation.mode_id)]
     messages = messages_of(settings, question)
+    ended, beside_mode = False, None
     async with Completions(runtime.outbound, settings, conversation.workspace_id) as completions:
         for _ in range(_MOST_CALLS + 1):
             said, wanted = await completions.next(messages, tools)
@@ -64,15 +65,22 @@ async def ask(runtime: Runtime, settings: ResponderSettings, question: Question)
             if any(call.name == HANDOFF for call in wanted):
                 return desk.answer(text, handoff=True)
             if not wanted:
+                ended = True
                 break
+            if any(call.name in MODE_TOOLS for call in wanted):
+                beside_mode = text or beside_mode
             messages.append(_as_asked(text, wanted))
             for call in wanted:
                 result = await desk.call(call)
                 messages.append({"role": "tool", "tool_call_id": call.id, "content": result.for_model()})
-    if text is None and not desk.calls and desk.mode_id is UNSET:
+    # Whoever opens what was asked for may leave it at that. Behind an action its outcome is still to be told.
+    turned = desk.mode_id is not UNSET and not desk.calls
+    if text is None and (turned or desk.form_shown):
+        text = beside_mode
+    if text is None and not desk.calls and not turned:
         # Unlike a bot of the customer's, a model has no reason to be silent.
         raise UpstreamFailed(detail="the model said nothing", step="responder")
-    return desk.answer(text, handoff=text is None and not desk.form_shown and desk.mode_id is UNSET)
+    return desk.answer(text, handoff=text is None and not desk.form_shown and not (turned and ended))
 
 
 class _Desk:
@@ -101,7 +109,7 @@ class _Desk:
         return Answer(text, handoff, self.mode_id, tuple(self.calls), tuple(self._requests))
 
     async def call(self, wanted: Wanted) -> ActionResult:
-        if wanted.name in {ENTER_MODE, LEAVE_MODE}:
+        if wanted.name in MODE_TOOLS:
             return self._turn_to(wanted)
         action = self._actions.get(wanted.name)
         if action is None or len(self.calls) >= _MOST_CALLS:

@@ -11,8 +11,9 @@ from vestibule.model.responder import Mode
 HANDOFF = "hand_off_to_a_person"
 ENTER_MODE = "enter_mode"
 LEAVE_MODE = "leave_mode"
+MODE_TOOLS = frozenset({ENTER_MODE, LEAVE_MODE})
 # No action may be called like one of them: a model could not tell which it calls.
-OWN_TOOLS = frozenset({HANDOFF, ENTER_MODE, LEAVE_MODE})
+OWN_TOOLS = frozenset({HANDOFF}) | MODE_TOOLS
 
 
 def own_tools(modes: Iterable[Mode], current: str | None) -> list[dict[str, Any]]:
