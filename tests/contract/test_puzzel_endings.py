@@ -51,7 +51,7 @@ def test_clear_identity_ends_a_contact_token(front: Front, fake: FakeProvider) -
     assert front.messages(conversation_id, bearer=other) == [], "another device of the same person stays"
 
 
-@pytest.mark.parametrize("by", ["the person", "an operator", "another chat"])
+@pytest.mark.parametrize("by", ["the person", "an operator", "another chat", "the same chat"])
 def test_the_end_of_the_contact_token_signs_out_of_the_chat(front: Front, fake: FakeProvider, by: str) -> None:
     """Of which it stands for the person's proof: the session goes on as nobody, and who comes back gets a good one."""
     bearer, conversation_id, proof = front.visitor(), new_uuid(), front.proof(fake.id_token())
@@ -64,12 +64,13 @@ def test_the_end_of_the_contact_token_signs_out_of_the_chat(front: Front, fake: 
         admin = Admin(front.workspace.installation, front.workspace.id)
         admin.do("POST", f"contacts/{body['contactId']}/devices/{claims_of(token)['jti']}/end")
     else:
-        other = new_uuid()
-        answer_of(front.route(other, bearer=token))
-        answer_of(front.clear_identity(other, bearer=token))
+        cleared = conversation_id if by == "the same chat" else new_uuid()
+        answer_of(front.route(cleared, bearer=token))
+        answer_of(front.clear_identity(cleared, bearer=token))
     _ends(front, token)
     problem(front.say(conversation_id, "x", bearer=bearer), 404, "not_found")
     problem(front.route(conversation_id, proof=proof, bearer=bearer), 400, "invalid_grant")
+    problem(front.set_identity(conversation_id, proof, bearer=bearer), 400, "invalid_grant")
     again = answer_of(front.set_identity(conversation_id, front.proof(fake.id_token()), bearer=bearer))
     assert front.messages(conversation_id, bearer=again["contactToken"]) == [("verified", "private")]
     assert front.messages(conversation_id, bearer=bearer) == [("verified", "private")]

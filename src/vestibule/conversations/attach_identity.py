@@ -271,13 +271,17 @@ async def clear_identity(runtime: Runtime, visitor: Visitor, conversation_id: st
 
     def work() -> Work[None]:
         now = now_ms()
-        cleared = yield attached_identities.clear(visitor.workspace_id, conversation_id, visitor.token_id, now)
-        ended = {(row.contact_id, row.token_id) for row in (AttachedRow(*columns) for columns in cleared)}
+        found = yield attached_identities.clear(visitor.workspace_id, conversation_id, visitor.token_id, now)
+        cleared = [AttachedRow(*columns) for columns in found]
+        ended = {(row.contact_id, row.token_id) for row in cleared}
+        # Who clears by the contact token that was given here did not claim the userInfoId: the row's holder did.
+        holders = {visitor.token_id, *(row.holder for row in cleared)}
         if visitor.verified:
             ended.add((visitor.contact_id, visitor.token_id))
+            holders.add("")
         for contact_id, token_id in sorted(ended):
             yield from end_one(Ending(visitor.workspace_id, contact_id, token_id, 0), now)
-        for bound in ("", visitor.token_id) if visitor.verified else (visitor.token_id,):
-            yield pending_identities.end(visitor.workspace_id, conversation_id, bound)
+        for holder in sorted(holders):
+            yield pending_identities.end(visitor.workspace_id, conversation_id, holder)
 
     await runtime.store.transact(work)
