@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from vestibule.sealing import Sealer, parse_secret_key
 from vestibule.storage import audit as rows
 from vestibule.storage import authentication_counts
 from vestibule.storage.opening import migrate, open_store
-from vestibule.storage.store import Store
+from vestibule.storage.store import Store, Work
 
 NEXT_FLUSH = audit_log.FLUSH_SECONDS + 1.5
 
@@ -120,6 +120,32 @@ class TestTheLog:
         log.note(entry("flood", 26))
         await log.flush()
         assert len(await self._entries(store, "flood")) == 12, "and there is room again"
+
+    async def test_equal_refusals_are_all_counted_while_others_are_being_written(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log, transact = AuditLog(store, self.SEALER), store.transact
+        workspaces = ("first", "second", "third")
+
+        async def slowly(work: Callable[[], Work[object]]) -> object:
+            await asyncio.sleep(0.01)
+            return await transact(work)
+
+        with monkeypatch.context() as slow:
+            slow.setattr(store, "transact", slowly)
+            flushing = asyncio.create_task(log.flush())
+            for number in range(300):
+                for workspace_id in workspaces:
+                    log.note(entry(workspace_id, number, outcome=REFUSED))
+                await asyncio.sleep(0.0005)
+                if flushing.done():
+                    flushing = asyncio.create_task(log.flush())
+            await flushing
+            await log.flush()
+        for workspace_id in workspaces:
+            times = [stored.entry.times for stored in await self._entries(store, workspace_id)]
+            assert sum(times) == 300
+            assert len(times) < 100, "and a flood is no flood of rows"
 
     @pytest.mark.parametrize("text", ["a\0b", "a\ud800b", "a\nb", "a\u2028b", "a\x1b[2Jb"])
     async def test_no_text_keeps_others_from_being_written(self, store: Store, text: str) -> None:

@@ -59,7 +59,7 @@ class AuditLog:
         self._store = store
         self._sealer = sealer
         self._waiting: dict[str, list[_Waiting]] = {}
-        self._repeated: dict[AuditEntry, _Waiting] = {}
+        self._repeated: dict[str, dict[AuditEntry, _Waiting]] = {}  # of what waits, by workspace
         self._size = 0
         self._lost: dict[str, int] = {}
         self._counts: dict[CountKey, int] = {}
@@ -79,11 +79,12 @@ class AuditLog:
         if entry.outcome == REFUSED:
             # Guesses come in floods, and a flood of equal ones shall not become one of rows.
             same = msgspec.structs.replace(entry, at=0, request_id="")
-            if same in self._repeated:
-                self._repeated[same].times += 1
+            repeated = self._repeated.setdefault(entry.workspace_id, {})
+            if same in repeated:
+                repeated[same].times += 1
                 return
             if self._size < MOST_WAITING:
-                self._repeated[same] = waiting
+                repeated[same] = waiting
         if self._size >= MOST_WAITING:
             self._lost[entry.workspace_id] = self._lost.get(entry.workspace_id, 0) + 1
             return
@@ -123,13 +124,13 @@ class AuditLog:
 
     async def _flush(self) -> None:
         async with self._flushing:
-            self._repeated = {}  # what is on its way to the database is not added to any more
             for workspace_id in {*self._waiting, *self._lost}:
                 await self._append(workspace_id)
             await self._add_counts()
 
     async def _append(self, workspace_id: str) -> None:
         waiting = self._waiting.pop(workspace_id, [])
+        self._repeated.pop(workspace_id, None)  # what is on its way to the database is not added to any more
         lost = self._lost.pop(workspace_id, 0)
         if lost:
             waiting.append(_Waiting(_loss(workspace_id, lost)))
