@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.fixtures.command_line import Cli
 from tests.fixtures.front_door import Installation, Workspace
+from tests.fixtures.widget import claiming
 from vestibule.clock import now_ms
 from vestibule.ids import new_id
 
@@ -183,6 +184,11 @@ class TestContacts:
         cli("contact", "merge", ids[0], ids[2], *of).refused("conflict")
         cli("contact", "merge", ids[2], ids[0], *of).refused("conflict")
         cli("contact", "merge", ids[1], ids[2], *of).refused("conflict")  # others are merged into it
+        guest, store = claiming(workspace, "g@example.com"), workspace.installation.desk.contacts
+        guest.say(guest.start(), "hello")
+        cli("contact", "merge", guest.contact_id, ids[1], *of).refused("conflict", names="verified")
+        merged = workspace.installation.run(store.merge(workspace.id, guest.contact_id, ids[1], now_ms()))
+        assert not merged, "nor where one is proven at the same moment"
         cli("contact", "merge", ids[1], ids[0], *of).refused("conflict")  # a ring
         assert workspace.sign_in("a@example.com")[1] == ids[1]
         workspace.installation.rows(

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import io
 from collections.abc import Awaitable, Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.fixtures import sample_files as samples
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.uploads import stored
 from tests.fixtures.widget import claims_of, unverified_token
-from vestibule.administration import contacts
+from vestibule.administration import contacts, retention
 from vestibule.app import make_runtime
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.conversations.attach_identity import Proven, attach_bearer
@@ -109,6 +110,48 @@ def test_a_file_that_comes_while_their_others_are_deleted(runtime: Runtime, work
     desk = dataclasses.replace(workspace.installation.desk, store=store)
     workspace.installation.run(contacts.erase(desk, workspace.id, contact_id))
     assert stored(workspace) == ([], [])
+
+
+def test_somebody_who_is_merged_into_them(runtime: Runtime, workspace: Workspace) -> None:
+    """They would point to nobody, and be refused whenever they sign in."""
+    (_, contact_id), (token, merged) = workspace.sign_in(ADA), workspace.sign_in("second@example.com")
+    run, desk = workspace.installation.run, workspace.installation.desk
+    author, content = bearer(workspace, token), io.BytesIO(samples.PDF)
+    run(start_conversation(runtime, author, scope=None, custom_data={}))
+    run(keep_file(runtime, author, name="a.pdf", size=len(samples.PDF), content=content))
+    store: Any = Meanwhile(desk.store, lambda: contacts.merge(desk, workspace.id, merged, contact_id))
+    given = dataclasses.replace(desk, store=store, files=runtime.files)
+    assert run(contacts.erase(given, workspace.id, contact_id)) == [contact_id, merged]
+    assert held(workspace, "conversations") == held(workspace, "contacts") == held(workspace, "files") == []
+    ended = "SELECT contact_id FROM token_endings WHERE workspace_id = $1"
+    assert {row[0] for row in workspace.installation.rows(ended, workspace.id)} == {contact_id, merged}
+    assert workspace.sign_in("second@example.com")[1] != merged
+
+
+def test_somebody_who_is_merged_into_a_visitor_whose_time_is_over(runtime: Runtime, workspace: Workspace) -> None:
+    """Both are kept until they are looked at together."""
+    run, desk = workspace.installation.run, workspace.installation.desk
+    first, merged = (bearer(workspace, unverified_token(workspace)) for _ in range(2))
+    for visitor in (first, merged):
+        run(start_conversation(runtime, visitor, scope="s", custom_data={}))
+    workspace.installation.rows("UPDATE conversations SET updated_at = 1 WHERE workspace_id = $1", workspace.id)
+    over = "UPDATE contacts SET expires_at = 1 WHERE workspace_id = $1 AND id = $2"
+    workspace.installation.rows(over, workspace.id, first.contact_id)
+    store: Any = Meanwhile(desk.store, lambda: contacts.merge(desk, workspace.id, merged.contact_id, first.contact_id))
+    run(retention.purge(dataclasses.replace(desk, store=store)))
+    assert len(held(workspace, "contacts")) == 2
+    run(retention.purge(desk))
+    assert held(workspace, "contacts") == held(workspace, "conversations") == []
+
+
+def test_people_who_were_merged_in_a_chain_once(workspace: Workspace) -> None:
+    ids = [workspace.sign_in(f"{name}@example.com")[1] for name in ("one", "two", "three")]
+    for contact_id, into in pairwise(ids):
+        point = "UPDATE contacts SET merged_into = $3 WHERE workspace_id = $1 AND id = $2"
+        workspace.installation.rows(point, workspace.id, contact_id, into)
+    desk = workspace.installation.desk
+    assert workspace.installation.run(contacts.erase(desk, workspace.id, ids[2])) == ids[::-1]
+    assert held(workspace, "contacts") == []
 
 
 def test_a_chat_that_becomes_theirs(runtime: Runtime, workspace: Workspace) -> None:

@@ -229,7 +229,8 @@ async def count_held(desk: Desk, contact: Contact) -> tuple[int, int]:
 async def sign_out(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
     """Ends every token that a person holds, of the contact and of those merged into it, on all devices; every worker
     refuses them within 5 s. The ids are the receipt. Raises NotFound."""
-    ended = await _end_tokens(desk, workspace_id, contact_id)
+    ended = [contact.id for contact in await export(desk, workspace_id, contact_id)]
+    await _end_tokens(desk, workspace_id, ended)
     await desk.record("contact.sign_out", workspace_id, contact_id=contact_id)
     # A token says in whole seconds when it was issued: whoever signs in after the answer must not seem to have before.
     await asyncio.sleep((SECOND_MS + 1 - now_ms() % SECOND_MS) / SECOND_MS)
@@ -239,19 +240,24 @@ async def sign_out(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
 async def erase(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
     """Deletes a person: the contact and those merged into it, with their chats, files and devices; their tokens open
     nothing any more. The erased ids are the receipt. Raises NotFound."""
-    # The tokens first: nobody shall come back under a name that is being forgotten.
-    erased = await _end_tokens(desk, workspace_id, contact_id)
-    for person in erased:
-        await delete_files_of(desk.store, desk.files, workspace_id, person)
-        # Also another's upload that hangs in their chats: a visitor may have attached it in two, and is two people now.
-        attached = await files.attached_of_contact(desk.store, workspace_id, person)
-        await delete_attached(desk.store, desk.files, workspace_id, attached)
+    await get(desk, workspace_id, contact_id)
+    erased: list[str] = []
 
-    def work() -> Work[None]:
-        for person in erased:
-            yield from erasure.erase(workspace_id, person)
+    def work() -> Work[list[str]]:
+        return erasure.erase_all(workspace_id, erased)
 
-    await desk.store.transact(work)
+    found = await erasure.people(desk.store, workspace_id, contact_id)
+    while found:  # again for who was merged into them meanwhile
+        erased += found
+        # The tokens first: nobody shall come back under a name that is being forgotten.
+        await _end_tokens(desk, workspace_id, found)
+        for person in found:
+            await delete_files_of(desk.store, desk.files, workspace_id, person)
+            # Also another's upload that hangs in their chats: a visitor may have attached it in two, and is two people
+            # now.
+            attached = await files.attached_of_contact(desk.store, workspace_id, person)
+            await delete_attached(desk.store, desk.files, workspace_id, attached)
+        found = await desk.store.transact(work)
     for person in erased:
         await delete_files_of(desk.store, desk.files, workspace_id, person)  # what came while the others were deleted
     # The receipt: an id that leads to nothing any more, and stays when the rest of the audit forgets the person.
@@ -331,13 +337,11 @@ def _check(contact: Contact, given: dict[str, object]) -> None:
         raise InvalidField("custom_data" if "custom_data" in given else "chat_context", "is for verified contacts")
 
 
-async def _end_tokens(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
-    contacts = await export(desk, workspace_id, contact_id)
+async def _end_tokens(desk: Desk, workspace_id: str, people: list[str]) -> None:
     now = now_ms()
-    for contact in contacts:
-        await refresh_tokens.end_now(desk.store, workspace_id, contact.id)
-        await token_endings.insert(desk.store, Ending(workspace_id, contact.id, "", now), now)
-    return [contact.id for contact in contacts]
+    for person in people:
+        await refresh_tokens.end_now(desk.store, workspace_id, person)
+        await token_endings.insert(desk.store, Ending(workspace_id, person, "", now), now)
 
 
 async def _part(desk: Desk, contact: Contact, from_id: str) -> Contact:

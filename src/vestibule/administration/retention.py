@@ -22,7 +22,6 @@ from vestibule.model.audit import INSTALLATION
 from vestibule.model.workspace import Retention
 from vestibule.storage import conversations, erasure
 from vestibule.storage.erasure import Expired
-from vestibule.storage.store import Work
 from vestibule.tenancy import kept_for
 
 _BATCH = 50
@@ -124,7 +123,7 @@ async def _same_person(desk: Desk, workspace_id: str, contact_id: str) -> list[s
 
 async def _purge_one(desk: Desk, found: Expired, now: int, retention: int, *, dry_run: bool) -> Purged:
     workspace_id, contact_id = found.workspace_id, found.contact_id
-    people = [contact_id, *(other.id for other in await desk.contacts.merged_into(workspace_id, contact_id))]
+    people = await erasure.people(desk.store, workspace_id, contact_id)
     active = max([await erasure.last_activity(desk.store, workspace_id, person) for person in people])
     if active + retention > now:
         # A reply of ours does not wind the visitor's clock, and is a reason to keep what it replies to.
@@ -133,18 +132,9 @@ async def _purge_one(desk: Desk, found: Expired, now: int, retention: int, *, dr
         return Purged(kept=1)
     if dry_run:
         return Purged(contacts=len(people))
-
-    def work() -> Work[int | None]:
-        conversations = yield from erasure.erase_if_expired(workspace_id, contact_id, now)
-        if conversations is None:  # somebody has come back meanwhile
-            return None
-        for person in people[1:]:
-            conversations += yield from erasure.erase(workspace_id, person)
-        return conversations
-
     # Files first: what is cut short is found again.
     files = sum([await delete_files_of(desk.store, desk.files, workspace_id, person) for person in people])
-    conversations = await desk.store.transact(work)
-    if conversations is None:
+    conversations = await desk.store.transact(lambda: erasure.erase_if_expired(workspace_id, people, now))
+    if conversations is None:  # somebody has come back or was merged meanwhile
         return Purged(kept=1)
     return Purged(contacts=len(people), conversations=conversations, files=files)

@@ -60,7 +60,7 @@ UPDATE = statement(
 # Locks the row until the transaction ends, and tells what it says by then.
 LOCK = statement(
     "contacts.lock",
-    "UPDATE contacts SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING merged_into",
+    "UPDATE contacts SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING merged_into, verified",
 )
 # Likewise, for what is stored beside the row and leaves it as it is.
 HOLD = statement(
@@ -168,15 +168,18 @@ class Contacts:
         return await self._store.transact(work)
 
     async def merge(self, workspace_id: str, contact_id: str, into_id: str, now: int) -> bool:
-        """Points one contact to another, unless either points somewhere by now, or others to the first. Both rows are
-        locked, in one order for everybody: two operators must make neither a ring nor a chain at the same moment."""
+        """Points one contact to another, unless either points somewhere by now, or others to the first, or one of them
+        alone is verified. Both rows are locked, in one order for everybody: two operators must make neither a ring nor
+        a chain at the same moment."""
 
         def work() -> Work[bool]:
+            verified = set()
             for each in sorted((contact_id, into_id)):
                 rows = yield query(LOCK, workspace_id, each)
                 if not rows or rows[0][0] is not None:
                     return False
-            if (yield query(LIST_MERGED, workspace_id, contact_id)):
+                verified.add(bool(rows[0][1]))
+            if len(verified) > 1 or (yield query(LIST_MERGED, workspace_id, contact_id)):
                 return False
             yield query(POINT, workspace_id, contact_id, into_id, now)
             yield webhooks.note(contact_merged(workspace_id, contact_id, into_id))

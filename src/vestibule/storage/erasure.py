@@ -3,10 +3,13 @@ decide what is forgotten."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from vestibule.model.webhook import contact_erased
 from vestibule.storage import webhooks
+from vestibule.storage.contacts import hold
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Store, Work, query
 
@@ -23,6 +26,7 @@ EXPIRED = statement(
 LAST_ACTIVITY = statement(
     "erasure.last_activity", "SELECT MAX(updated_at) FROM conversations WHERE workspace_id = $1 AND contact_id = $2"
 )
+MERGED = statement("erasure.merged", "SELECT id FROM contacts WHERE workspace_id = $1 AND merged_into = $2 ORDER BY id")
 CONTACT = statement("erasure.contact", "DELETE FROM contacts WHERE workspace_id = $1 AND id = $2 RETURNING id")
 EXPIRED_CONTACT = statement(
     "erasure.expired_contact",
@@ -89,6 +93,14 @@ async def expired(store: Store, before: int, after: Expired | None, most: int) -
     return [Expired(*row) for row in await store.read(EXPIRED, before, *place, most)]
 
 
+async def people(store: Store, workspace_id: str, contact_id: str) -> list[str]:
+    """The contact, then who was merged into it, whether it is there or not."""
+    found = [contact_id]
+    for person in found:  # who is found is asked for theirs as well
+        found += [row[0] for row in await store.read(MERGED, workspace_id, person) if row[0] not in found]
+    return found
+
+
 async def last_activity(store: Store, workspace_id: str, contact_id: str) -> int:
     """When something last changed in a conversation of the contact; 0 if it has none."""
     return int((await store.read(LAST_ACTIVITY, workspace_id, contact_id))[0][0] or 0)
@@ -117,11 +129,36 @@ def erase_closed(workspace_id: str, conversation_id: str, before: int) -> Work[s
     return str(found[0][0])
 
 
-def erase_if_expired(workspace_id: str, contact_id: str, before: int) -> Work[int | None]:
-    """`erase`, or None and nothing deleted where the contact's time was not over at `before`."""
-    if not (yield query(EXPIRED_CONTACT, workspace_id, contact_id, before)):
+def erase_if_expired(workspace_id: str, people: Sequence[str], before: int) -> Work[int | None]:
+    """Deletes a contact and who was merged into it; how many conversations they had. None, and nothing deleted, where
+    the first one's time was not over at `before`, or somebody else was merged into them meanwhile."""
+    if (yield from _merged_meanwhile(workspace_id, people)):
         return None
-    return (yield from erase(workspace_id, contact_id))
+    if not (yield query(EXPIRED_CONTACT, workspace_id, people[0], before)):
+        return None
+    conversations = 0
+    for person in people:
+        conversations += yield from erase(workspace_id, person)
+    return conversations
+
+
+def erase_all(workspace_id: str, people: Sequence[str]) -> Work[list[str]]:
+    """Deletes a contact and who was merged into it. Where others were merged into them meanwhile, nothing is deleted,
+    and these come back: their files are to go as well, and their tokens to end."""
+    others = yield from _merged_meanwhile(workspace_id, people)
+    if not others:
+        for person in people:
+            yield from erase(workspace_id, person)
+    return others
+
+
+def _merged_meanwhile(workspace_id: str, people: Sequence[str]) -> Work[list[str]]:
+    """Who would point to a contact that is gone, and be locked out for ever."""
+    others: list[str] = []
+    for person in people:
+        yield hold(workspace_id, person)  # whoever merges into them from here on waits, and finds them gone
+        others += [row[0] for row in (yield query(MERGED, workspace_id, person)) if row[0] not in people]
+    return others
 
 
 def erase(workspace_id: str, contact_id: str) -> Work[int]:
