@@ -8,7 +8,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -97,7 +100,7 @@ async def test_reaches_ipv6_loopback() -> None:
 
 
 async def test_a_resolver_that_does_not_answer_is_not_waited_for() -> None:  # BEH-19
-    async def resolve(_host: str) -> tuple[Address, ...]:
+    async def resolve(_tenant: str, _host: str) -> tuple[Address, ...]:
         await asyncio.sleep(60)
         return ()
 
@@ -111,7 +114,7 @@ async def test_a_resolver_that_does_not_answer_is_not_waited_for() -> None:  # B
 
 @pytest.mark.parametrize("failure", [socket.gaierror(socket.EAI_NONAME, "no"), OSError("no"), None])
 async def test_a_name_without_address_is_a_failure(failure: OSError | None) -> None:
-    async def resolve(_host: str) -> tuple[Address, ...]:
+    async def resolve(_tenant: str, _host: str) -> tuple[Address, ...]:
         if failure is not None:
             raise failure
         return ()
@@ -124,11 +127,39 @@ async def test_a_name_without_address_is_a_failure(failure: OSError | None) -> N
 
 async def test_asks_the_system_for_names_and_shares_the_answer() -> None:
     lookup = Lookup()
-    answers = await asyncio.gather(*(lookup("localhost") for _ in range(50)))
+    answers = await asyncio.gather(*(lookup(f"t{number}", "localhost") for number in range(50)))
     assert len(set(answers)) == 1
     assert ipaddress.ip_address("127.0.0.1") in answers[0]
     async with serving(saying(OK)) as server, calling() as ask:
         assert (await ask(server.url("localhost"))).status == 200
+
+
+async def test_one_tenants_names_that_are_not_answered_keep_no_other_from_asking(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended, asked = threading.Event(), Counter[str]()
+
+    def look_up(host: bytes, *_: object, **_more: object) -> list[Any]:
+        if not host.startswith(b"silent"):
+            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 0))]
+        asked["now"] += 1
+        ended.wait(20)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    async with serving(saying(OK)) as server, calling() as ask:
+        silent = [ask(server.url(f"silent-{number}.example"), connect_timeout=0.3) for number in range(50)]
+        outcomes = await asyncio.gather(*silent, return_exceptions=True)
+        assert {(type(one), getattr(one, "step", "")) for one in outcomes} == {(UpstreamTimeout, "resolve")}
+        assert asked["now"] == 4, "they go on after their callers have given up, and no other is begun"
+        began = time.monotonic()
+        assert (await ask(server.url("good.example"), tenant="t2")).status == 200
+        assert time.monotonic() - began < 1
+        with pytest.raises(UpstreamTimeout):
+            await ask(server.url("good.example"), connect_timeout=0.1)
+        ended.set()
+        assert (await ask(server.url("good.example"))).status == 200
+        assert asked["now"] == 4
 
 
 async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:  # BEH-21

@@ -25,7 +25,8 @@ from vestibule.outbound.stream import BoundedStream
 from vestibule.outbound.tls import TlsContexts
 from vestibule.settings import Network
 
-Resolve = Callable[[str], Awaitable[Sequence[Address]]]
+# By tenant and name.
+Resolve = Callable[[str, str], Awaitable[Sequence[Address]]]
 Key = tuple[str, str, ssl.SSLContext | None]
 
 # Less than the five seconds after which many servers close.
@@ -98,7 +99,8 @@ class Exchanges:
             context = await self._contexts.get(call.ca_file, call.client_certificate, call.ca)
         async with asyncio.timeout(call.connect_timeout):
             call.step = "resolve"
-            addresses = (target.address,) if target.address else tuple(await self._resolve(target.host))
+            known = target.address
+            addresses = (known,) if known else tuple(await self._resolve(call.tenant, target.host))
             if not addresses:
                 raise UpstreamFailed(detail="the name has no address", step=call.step)
             check_addresses(target, addresses, self._allowed_private)

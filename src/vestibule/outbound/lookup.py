@@ -2,7 +2,8 @@
 
 In threads of its own: uvloop's getaddrinfo shares four threads with everything else in libuv and uses two of them at
 most, so two names whose servers do not answer would hold up every other call of the process. Daemon threads, because
-the C library gives up on a name long after its caller has, and nobody shall wait for that when the process ends.
+the C library gives up on a name long after its caller has, and nobody shall wait for that when the process ends. A few
+for each tenant, who would otherwise fill them all with such names.
 """
 
 from __future__ import annotations
@@ -14,41 +15,53 @@ import socket
 import threading
 
 from vestibule.outbound.address_guard import Address
+from vestibule.outbound.turns import Turns
 
 _MOST_THREADS = 32
+_MOST_OF_TENANT = 4
 _Outcome = tuple[Address, ...] | OSError
 
 
 class Lookup:
-    """`await lookup(name)`; callers that ask for a name at the same time share the answer."""
+    """`await lookup(tenant, name)`; callers that ask for a name at the same time share the answer."""
 
     def __init__(self) -> None:
         self._threads = asyncio.Semaphore(_MOST_THREADS)
+        self._of_tenant = Turns(_MOST_OF_TENANT)
         self._under_way: dict[str, asyncio.Task[_Outcome]] = {}
 
-    async def __call__(self, host: str) -> tuple[Address, ...]:
+    async def __call__(self, tenant: str, host: str) -> tuple[Address, ...]:
         """Raises OSError."""
-        task = self._under_way.get(host)
-        if task is None:
-            task = self._under_way[host] = asyncio.create_task(self._ask(host))
-            task.add_done_callback(lambda _: self._under_way.pop(host))
+        task = self._under_way.get(host) or await self._begin(tenant, host)
         # Shielded: one caller that has waited long enough does not speak for the others.
         outcome = await asyncio.shield(task)
         if isinstance(outcome, OSError):
             raise outcome
         return outcome
 
-    async def _ask(self, host: str) -> _Outcome:
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[_Outcome] = loop.create_future()
-        thread = threading.Thread(target=_look_up, args=(host, loop, answer), name="vestibule-lookup", daemon=True)
-        await self._threads.acquire()
-        # Given back when the thread ends and not when this task does, or cancelled callers would leave threads behind.
-        answer.add_done_callback(lambda _: self._threads.release())
+    async def _begin(self, tenant: str, host: str) -> asyncio.Task[_Outcome]:
+        # The caller itself waits for a thread, not what is shared: who has given up leaves no name in line, and nobody
+        # of another tenant waits in this one's.
+        async with contextlib.AsyncExitStack() as places:
+            await places.enter_async_context(self._of_tenant.take(tenant))
+            await places.enter_async_context(self._threads)
+            task = self._under_way.get(host)
+            if task is None:
+                task = self._under_way[host] = asyncio.create_task(_ask(host, places.pop_all()))
+                task.add_done_callback(lambda _: self._under_way.pop(host))
+            return task
+
+
+async def _ask(host: str, places: contextlib.AsyncExitStack) -> _Outcome:
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[_Outcome] = loop.create_future()
+    thread = threading.Thread(target=_look_up, args=(host, loop, answer), name="vestibule-lookup", daemon=True)
+    # Given back when the thread ends, and not when its callers have: they would leave threads behind.
+    async with places:
         try:
             thread.start()
         except RuntimeError:
-            answer.set_result(OSError("no thread to ask in"))
+            return OSError("no thread to ask in")
         return await asyncio.shield(answer)
 
 
