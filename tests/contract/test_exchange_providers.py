@@ -34,6 +34,7 @@ from vestibule.errors import (
     OpaqueTokenNotSupported,
     ProviderRequired,
     Upstream,
+    UpstreamTimeout,
 )
 from vestibule.model.identity_provider import (
     SHARED_SECRET,
@@ -43,6 +44,7 @@ from vestibule.model.identity_provider import (
     TokenKind,
     UserinfoUse,
 )
+from vestibule.oidc import time_limit
 from vestibule.verification.provider_sign_out import ProviderSignOut
 
 # ------------------------------------------------------------------------------------------------------ opaque tokens
@@ -319,3 +321,30 @@ async def test_a_silent_provider_is_given_up_in_time(bench: Bench, path: str) ->
     began = time.monotonic()
     assert isinstance(await bench.refusal(id_token=bench.fake.id_token()), Upstream)
     assert time.monotonic() - began < 6
+
+
+async def test_slow_answers_do_not_add_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the real times: each answer comes within its own limit of 5 s, and the whole is given up after 8."""
+    assert time_limit.ALTOGETHER_SECONDS == 8
+    monkeypatch.setattr(time_limit, "ALTOGETHER_SECONDS", 0.8)
+
+    async def slow(asked: Asked) -> Reply:
+        await asyncio.sleep(0.3)
+        return bench.fake._answer(asked)
+
+    bench.fake.answers = dict.fromkeys((DISCOVERY, JWKS, INTROSPECTION, USERINFO), slow)
+    two = (bench.provider(client_ids=("first",)), bench.provider(id=2, client_ids=("second",)))
+    opaque, jwt = bench.fake.opaque_token(OPAQUE), bench.fake.id_token(aud="second")
+    for given in ({"access_token": opaque, "id": 3}, {"id_token": jwt, "providers": two}):
+        error = await bench.refusal(**given)
+        assert (type(error), error.step) == (UpstreamTimeout, "time")
+        assert error.provider_id
+    elsewhere = tuple(msgspec.structs.replace(each, workspace_id="other") for each in two)
+    with pytest.raises(UpstreamTimeout):
+        await ProviderSignOut(bench.reader).verify("other", elsewhere, bench.fake.logout_token(aud="second"))
+    # What they had asked for did not end with them.
+    monkeypatch.undo()
+    asked = bench.fake.asked[DISCOVERY]
+    assert (await bench.verify(access_token=opaque, id=3)).subject is not None
+    assert (await bench.verify(id_token=jwt, providers=two)).subject is not None
+    assert bench.fake.asked[DISCOVERY] == asked

@@ -14,7 +14,8 @@ from vestibule.oidc.claim_mapping import find_claim
 from vestibule.oidc.claim_rules import Claims, check_subject
 from vestibule.oidc.provider_choice import NOT_MINE
 from vestibule.oidc.refusal import refuse
-from vestibule.oidc.strict_jws import parse, read_claims
+from vestibule.oidc.strict_jws import Jws, parse, read_claims
+from vestibule.oidc.time_limit import deadline, until
 from vestibule.oidc.token_reader import TokenReader
 
 
@@ -32,6 +33,10 @@ class ProviderSignOut:
         candidates = [one for one in providers if one.enabled and one.issuer == claims.get("iss")]
         if not candidates:
             raise refuse("provider", "no enabled provider has the token's issuer")
+        async with until(deadline()):
+            return await self._read(workspace_id, candidates, jws, claims)
+
+    async def _read(self, workspace_id: str, candidates: list[IdentityProvider], jws: Jws, claims: Claims) -> SignOut:
         for candidate in candidates[:-1]:
             try:
                 await self._reader.read_logout(candidate, jws, claims)

@@ -16,6 +16,7 @@ from vestibule.model.claims import CustomData, CustomValue, Method, ProfileClaim
 from vestibule.model.identity_provider import IdentityProvider
 from vestibule.oidc.claim_mapping import MASKED, Mapped, map_claims
 from vestibule.oidc.provider_choice import NOT_MINE, Candidate, choose
+from vestibule.oidc.time_limit import deadline, until
 from vestibule.oidc.token_reader import Reading, TokenReader, Trace, untraced
 
 _LONGEST_LANGUAGE = 64
@@ -57,20 +58,22 @@ class TokenExchange:
         candidates = choose(
             credential.providers, provider_id=credential.provider_id, token=token, is_id_token=is_id_token
         )
+        latest = deadline()
         for candidate in candidates[:-1]:
             try:
-                return await self._read(candidate, token, trace)
+                return await self._read(candidate, token, trace, latest)
             except InvalidProviderToken as error:
                 if error.step not in NOT_MINE:
                     raise
-        return await self._read(candidates[-1], token, trace)
+        return await self._read(candidates[-1], token, trace, latest)
 
-    async def _read(self, candidate: Candidate, token: str, trace: Trace) -> Reading:
+    async def _read(self, candidate: Candidate, token: str, trace: Trace, latest: float) -> Reading:
         provider = candidate.provider
         if trace is not untraced:
             trace("provider", f"{provider.id} {provider.name}: {candidate.kind.value}")
         try:
-            return await self._reader.read(provider, candidate.kind, token, trace, jwt=candidate.jwt)
+            async with until(latest):
+                return await self._reader.read(provider, candidate.kind, token, trace, jwt=candidate.jwt)
         except VestibuleError as error:
             error.provider_id = str(provider.id)
             raise
