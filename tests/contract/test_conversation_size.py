@@ -37,6 +37,13 @@ class TestTheEnd:
         client.say(conversation, "z" * each)
         problem(client.send(conversation, "x"), 409, "conversation_full")
 
+    def test_is_reached_by_what_a_page_sends_along(self, workspace: Workspace) -> None:
+        client = known(workspace)
+        conversation = client.start()
+        fill(workspace, conversation, upto=127, text="x" * (MOST_CHARACTERS // 128))
+        problem(client.send(conversation, "x", custom_data={"a": "y" * 40_000}), 409, "conversation_full")
+        client.say(conversation, "x", custom_data={"a": "y" * 30_000})
+
     def test_is_the_visitor_s_alone(self, shop_front: Workspace, bot: FakeBot) -> None:
         answered_by_bot(shop_front, bot)
         client = known(shop_front)
@@ -64,6 +71,15 @@ class TestOnOtherWires:
         sql = "UPDATE messages SET payload = $2 WHERE conversation_id = $1 AND seq = 1"
         workspace.installation.rows(sql, large, payload)
         refused(visitor.send(large, "more than there is room for"), 409, "conversation_full")
+
+    def test_opencx_counts_them_before_there_are_many(self, workspace: Workspace) -> None:
+        visitor = anonymous(workspace)
+        session = visitor.start()
+        payload = {"x": "y" * 64_000}
+        answers = [visitor.do("checkpoint", session, payload=payload) for _ in range(70)]
+        fit = MOST_CHARACTERS // 64_100
+        assert [answer.status_code for answer in answers] == [200] * fit + [409] * (70 - fit)
+        refused(answers[-1], 409, "conversation_full")
 
     def test_puzzel(self, front: Front) -> None:
         front.queue()

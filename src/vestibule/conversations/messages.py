@@ -22,8 +22,8 @@ from vestibule.storage.store import Store, UniqueViolation, Work
 # A conversation is read whole, again and again: without an end it would be the cheapest way to keep everybody waiting.
 MOST_MESSAGES = 4_000
 MOST_CHARACTERS = 2**22
-# Up to here nobody asks how large it is.
-_SURELY_NOT_FULL = 100
+# What answers and what people write, each.
+_LONGEST_REPLY = 2**15
 _SHOWN_OF_LAST = 200
 
 
@@ -77,12 +77,12 @@ async def append(
     change: Change | None = None,
     make_job: MakeJob | None = None,
     closed_too: bool = False,
-    bounded: bool = False,
+    largest_body: int = 0,
 ) -> Appended:
     """Stores messages behind each other, a change of the conversation and a work item for the last message, all or
     nothing. If the last draft's public id is taken, the call is a duplicate: nothing is stored again. Others whose id
-    is taken were stored by an earlier call, and are left out. `bounded`: it is a visitor who writes, of whom a
-    conversation takes so much and no more.
+    is taken were stored by an earlier call, and are left out. `largest_body`: it is a visitor who writes, with bodies
+    of no more bytes; of whom a conversation takes so much and no more.
 
     Raises ConversationClosed, ConversationFull, NotFound, AlreadyExists, StorageUnavailable.
     """
@@ -90,7 +90,7 @@ async def append(
     async def store(placed: Sequence[Draft]) -> Appended:
         return await keeper.store.transact(
             lambda: append_work(
-                conversation, placed, change=change, make_job=make_job, closed_too=closed_too, bounded=bounded
+                conversation, placed, change=change, make_job=make_job, closed_too=closed_too, largest_body=largest_body
             )
         )
 
@@ -128,7 +128,7 @@ def append_work(
     change: Change | None = None,
     make_job: MakeJob | None = None,
     closed_too: bool = False,
-    bounded: bool = False,
+    largest_body: int = 0,
 ) -> Work[Appended]:
     """`append` as part of a larger unit of work."""
     taken = yield rows.take_numbers(conversation.workspace_id, conversation.id, len(drafts), now_ms())
@@ -137,7 +137,8 @@ def append_work(
     current = rows.conversation_from(taken[0])
     if not current.is_open and not closed_too:
         raise ConversationClosed(step="append")
-    if bounded and current.next_seq > _SURELY_NOT_FULL:
+    # While it has fewer rows than could fill it, nobody asks how large it is.
+    if largest_body and current.next_seq > MOST_CHARACTERS // max(largest_body, _LONGEST_REPLY):
         yield from _require_room(current, drafts)
     first = current.next_seq - len(drafts)
     # The time that the row has now, not the one at which we began to wait for it: it never runs backwards.
@@ -170,7 +171,8 @@ def _require_room(current: Conversation, drafts: Sequence[Draft]) -> Work[None]:
     if current.next_seq - 1 > MOST_MESSAGES:
         raise ConversationFull(detail=f"{MOST_MESSAGES} messages", step="append")
     found = yield rows.size(current.workspace_id, current.id)
-    if int(found[0][0] or 0) + sum(len(draft.text or "") for draft in drafts) > MOST_CHARACTERS:
+    new = sum(rows.length(each.text, each.payload, each.custom_data, each.attachments) for each in drafts)
+    if int(found[0][0] or 0) + new > MOST_CHARACTERS:
         raise ConversationFull(detail=f"{MOST_CHARACTERS} characters", step="append")
 
 

@@ -276,6 +276,14 @@ def size(workspace_id: str, conversation_id: str) -> Query:
     return query(SIZE, workspace_id, conversation_id)
 
 
+def length(
+    text: str | None, payload: Document | None, custom_data: Document | None, attachments: tuple[Attachment, ...]
+) -> int:
+    """What a message that is not stored yet will add to SIZE."""
+    documents = (each for each in (payload, custom_data, attachments or None) if each is not None)
+    return len(text or "") + sum(len(to_json(each)) for each in documents)
+
+
 def of_type(workspace_id: str, conversation_id: str, kind: str) -> Query:
     """The public ids of all messages of a type."""
     return query(OF_TYPE, workspace_id, conversation_id, kind)
