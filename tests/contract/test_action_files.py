@@ -101,17 +101,40 @@ requird = true
         file = trade.directory / "openapi.json"
         file.write_text(json.dumps(document))
         tried = cli(trade.workspace, "action", "import", str(file), "-w", trade.workspace.id, "--dry-run")
-        assert (tried["created"], tried["dry_run"]) == (["get_order"], True)
+        assert (tried["created"], tried["dry_run"]) == (["getOrder"], True)
         assert cli(trade.workspace, "action", "list", "-w", trade.workspace.id)["items"] == []
-        assert cli(trade.workspace, "action", "import", str(file), "-w", trade.workspace.id)["created"] == ["get_order"]
-        known = cli(trade.workspace, "action", "show", "get_order", "-w", trade.workspace.id)
+        assert cli(trade.workspace, "action", "import", str(file), "-w", trade.workspace.id)["created"] == ["getOrder"]
+        known = cli(trade.workspace, "action", "show", "getOrder", "-w", trade.workspace.id)
         assert (known["enabled"], known["required_trust"]) == (False, "verified")
-        cli(trade.workspace, "action", "enable", "get_order", "-w", trade.workspace.id)
+        cli(trade.workspace, "action", "enable", "getOrder", "-w", trade.workspace.id)
         # What was decided here stays, what the document says is taken over.
         operation["summary"] = "Finds one order."
         file.write_text(json.dumps(document))
-        assert cli(trade.workspace, "action", "import", str(file), "-w", trade.workspace.id)["changed"] == ["get_order"]
-        known = cli(trade.workspace, "action", "show", "get_order", "-w", trade.workspace.id)
+        assert cli(trade.workspace, "action", "import", str(file), "-w", trade.workspace.id)["changed"] == ["getOrder"]
+        known = cli(trade.workspace, "action", "show", "getOrder", "-w", trade.workspace.id)
         assert (known["enabled"], known["description"]) == (True, "Finds one order.")
-        cli(trade.workspace, "action", "remove", "get_order", "-w", trade.workspace.id)
+        cli(trade.workspace, "action", "remove", "getOrder", "-w", trade.workspace.id)
         assert cli(trade.workspace, "action", "list", "-w", trade.workspace.id)["items"] == []
+
+    def test_by_importing_again_what_had_another_name(self, trade: Trade) -> None:
+        """Ids in camel case were once imported in lower case, and pages may know them by that."""
+        into = ("-w", trade.workspace.id)
+        operation = {"operationId": "listOrders", "summary": "Lists orders."}
+        document = {"openapi": "3.1.0", "servers": [{"url": trade.shop.url}], "paths": {"/orders": {"get": operation}}}
+        file = trade.directory / "openapi.json"
+        file.write_text(json.dumps(document))
+        before = f'[[actions]]\nname = "list_orders"\nmethod = "GET"\nurl_template = "{trade.shop.url}/orders"\n'
+        trade.declare(before)
+        done = cli(trade.workspace, "action", "import", str(file), *into)
+        assert (done["created"], done["changed"], done["kept"]) == ([], ["list_orders"], [])
+        [warning] = done["warnings"]
+        assert warning == "list_orders: keeps the name of an earlier import; remove it for listOrders"
+        cli(trade.workspace, "action", "remove", "list_orders", *into)
+        assert cli(trade.workspace, "action", "import", str(file), *into)["created"] == ["listOrders"]
+        again = cli(trade.workspace, "action", "import", str(file), *into)
+        assert (again["unchanged"], again["warnings"]) == (["listOrders"], [])
+        # Another operation that had only the name.
+        cli(trade.workspace, "action", "remove", "listOrders", *into)
+        trade.declare(before.replace("/orders", "/other"))
+        done = cli(trade.workspace, "action", "import", str(file), *into)
+        assert (done["created"], done["kept"]) == (["listOrders"], ["list_orders"])

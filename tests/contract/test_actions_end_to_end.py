@@ -13,7 +13,7 @@ import pytest
 from tests.fixtures.fake_model import call, call_all, say
 from tests.fixtures.fake_shop import HEADER, checked_assertion
 from tests.fixtures.front_door import refused
-from tests.fixtures.responding import logged
+from tests.fixtures.responding import cli, logged
 from tests.fixtures.trading import EXTRACTED, UPDATE, Trade, action_calls, declare, get, talk
 from tests.fixtures.widget import Device, anonymous, new_uuid, verified
 from vestibule.errors import InvalidDeclaration, InvalidField
@@ -39,6 +39,21 @@ class TestCall:
         # A host's component finds the parsed body (contracts/opencx.md 4.6).
         assert json.loads(shown["result"]["responseBodyText"]) == told
         logged(trade.workspace, f"action update_order called by the model in workspace {trade.workspace.id}")
+
+    def test_of_an_imported_operation_goes_by_its_id(self, trade: Trade) -> None:
+        """A host's component for the action is found by it (contracts/opencx.md 4.6)."""
+        parameter = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+        operation = {"operationId": "getOrderById", "parameters": [parameter]}
+        document = {"openapi": "3.1.0", "servers": [{"url": trade.shop.url}], "paths": {}}
+        document["paths"] = {"/orders/{id}": {"get": operation}}
+        file = trade.directory / "openapi.json"
+        file.write_text(json.dumps(document))
+        cli(trade.workspace, "action", "import", str(file), "-w", trade.workspace.id)
+        cli(trade.workspace, "action", "enable", "getOrderById", "-w", trade.workspace.id)
+        trade.model.script = [call("getOrderById", {"id": "7"}), say("It is shipped.")]
+        device = verified(trade.workspace)
+        [shown] = action_calls(device, talk(device)[0])
+        assert (shown["actionName"], trade.shop.last.path) == ("getOrderById", "/orders/7")
 
     def test_that_changes_something_has_a_key_of_its_own(self, trade: Trade) -> None:
         trade.declare(UPDATE.format(shop=trade.shop.url, more="") + get(trade.shop, "/orders/1"))

@@ -95,6 +95,7 @@ def with_parameter(*parameters: Parameter, method: HttpMethod = "POST") -> Actio
     [
         (changed(name=""), "name"),
         (changed(name="Über"), "name"),
+        (changed(name="Enter_mode"), "name"),
         (changed(name="a" * 65), "name"),
         (changed(name="a\n"), "name"),
         (changed(url_template="http://api.example.com/{order_id}/{item}"), "url_template"),

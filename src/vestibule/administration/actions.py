@@ -22,7 +22,7 @@ from vestibule.responder.action_rules import check_declaration, check_policy, ch
 from vestibule.responder.actions import Circumstances, prepare
 from vestibule.responder.assertion import Assertions
 from vestibule.responder.effective_request import EffectiveRequest, Refusal
-from vestibule.responder.openapi_import import import_openapi
+from vestibule.responder.openapi_import import import_openapi, slug
 from vestibule.responder.overrides import check_message_overrides
 from vestibule.responder.url_template import parse_template
 from vestibule.storage import actions as rows
@@ -142,8 +142,8 @@ async def import_document(
     desk: Desk, workspace_id: str, document: bytes, *, base_url: str | None, enabled: bool, dry_run: bool
 ) -> Applied:
     """Takes over the operations of an OpenAPI document. An action of the same name, method and URL gets the document's
-    description and parameters and keeps what was decided here; one that only has the name is left alone. Raises
-    NotFound, InvalidField, InvalidDeclaration."""
+    description and parameters and keeps what was decided here, its name of an earlier import as well; one that only has
+    the name is left alone. Raises NotFound, InvalidField, InvalidDeclaration."""
     known = {action.name: action for action in await list_all(desk, workspace_id)}
     imported = import_openapi(
         document,
@@ -155,25 +155,36 @@ async def import_document(
     require_callable(desk, imported.actions)
     warnings = list(imported.warnings)
     outcomes: dict[str, list[str]] = {"created": [], "changed": [], "unchanged": []}
-    _require_room(len(known.keys() | {action.name for action in imported.actions}))
+    names = {action.name: _name_of(action, known) for action in imported.actions}
+    _require_room(len(known.keys() | set(names.values())))
     for action in imported.actions:
-        found = known.get(action.name)
+        found = known.get(names[action.name])
         wanted: ActionDeclaration = action
         if found is not None:
             if (found.method, found.url_template) != (action.method, action.url_template):
                 warnings.append(f"{action.name}: left out: there is another action of this name")
                 continue
             wanted = msgspec.structs.replace(found, description=action.description, parameters=action.parameters)
-        outcomes[await _put(desk, workspace_id, wanted, found, dry_run=dry_run)].append(action.name)
-    mentioned = {action.name for action in imported.actions}
+            if found.name != action.name:
+                warnings.append(f"{found.name}: keeps the name of an earlier import; remove it for {action.name}")
+        outcomes[await _put(desk, workspace_id, wanted, found, dry_run=dry_run)].append(wanted.name)
     return Applied(
         created=outcomes["created"],
         changed=outcomes["changed"],
         unchanged=outcomes["unchanged"],
         removed=[],
-        kept=sorted(known.keys() - mentioned),
+        kept=sorted(known.keys() - set(names.values())),
         warnings=warnings,
     )
+
+
+def _name_of(imported: Action, known: dict[str, Action]) -> str:
+    """Its own, or that under which it was imported before: pages, files and policies know it by that."""
+    earlier = known.get(slug(imported.name))
+    if imported.name in known or earlier is None:
+        return imported.name
+    same = (earlier.method, earlier.url_template) == (imported.method, imported.url_template)
+    return earlier.name if same else imported.name
 
 
 async def effective_request(

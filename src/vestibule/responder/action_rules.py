@@ -32,15 +32,15 @@ LARGEST_SCHEMA = 16_384
 _LONGEST_AUDIENCE = 2_048
 _LONGEST_FRESHNESS_MINUTES = 60 * 24 * 365
 # What models' tool interfaces accept as the name of a function.
-_NAME = re.compile(r"[a-z0-9_-]{1,64}")
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _JSON = msgspec.json.Encoder(order="sorted")
 
 
 def check_declaration(declaration: D, *, allow_http: bool = False) -> D:
     """The declaration, if it can be used. Raises InvalidField with the member at fault."""
-    if _NAME.fullmatch(declaration.name) is None:
-        raise InvalidField("name", "must be 1 to 64 of a-z, 0-9, _ and -")
-    if declaration.name in OWN_TOOLS:
+    if NAME.fullmatch(declaration.name) is None:
+        raise InvalidField("name", "must be 1 to 64 of A-Z, a-z, 0-9, _ and -")
+    if declaration.name.lower() in OWN_TOOLS:
         raise InvalidField("name", "is the name of a tool that every model has")
     template = parse_template(declaration.url_template)
     if template.origin.startswith("http:") and not allow_http:

@@ -16,7 +16,7 @@ import msgspec
 from vestibule.errors import InvalidField
 from vestibule.ids import new_id
 from vestibule.model.action import Action, HttpMethod, Location, Parameter
-from vestibule.responder.action_rules import LONGEST_DESCRIPTION, check_declaration
+from vestibule.responder.action_rules import LONGEST_DESCRIPTION, NAME, check_declaration
 from vestibule.responder.openapi_schema import Expansion, Unusable
 from vestibule.responder.url_template import parse_template
 
@@ -107,7 +107,10 @@ class _Reader:
             *_parameters(expansion, item, operation),
             *_body_parameters(expansion, method, operation),
         ]
-        name = _slug(operation.get("operationId") or f"{method}_{path}")
+        operation_id = operation.get("operationId")
+        # To the letter where it can be: a host's component for the action is found by it (contracts/opencx.md 4.6).
+        fits = isinstance(operation_id, str) and NAME.fullmatch(operation_id) is not None
+        name = str(operation_id) if fits else slug(operation_id or f"{method}_{path}")
         action = Action(
             workspace_id=self._workspace_id,
             id=new_id(),
@@ -278,7 +281,8 @@ def _cut(text: str) -> str:
     ]
 
 
-def _slug(text: object) -> str:
-    """An operation's name in the characters of an action's: getOrderById is get_order_by_id."""
+def slug(text: object) -> str:
+    """What is no action's name as one: "Get order #1" is get_order_1. Until ids were kept to the letter, getOrderById
+    was get_order_by_id."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", unquote(str(text)))
     return re.sub(r"[^a-z0-9-]+", "_", words.lower()).strip("_")[:64].strip("_") or "action"
