@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures import sample_files as samples
 from tests.fixtures.front_door import Workspace, refused
+from tests.fixtures.uploads import upload
 from tests.fixtures.widget import Device, bot_token, new_uuid, unverified_token
 from vestibule.administration import contacts
 
@@ -117,6 +119,31 @@ class Case:
             assert self.state() == before
             assert "secret" not in answer.text
 
+    def check_form(self) -> None:
+        """Where there is no form, the session's viewer is told so; others what they are told of no session."""
+        sent = {"formMessageId": self.greeting, "actionId": new_uuid()}
+        before = self.state()
+        here, nowhere = (
+            self.viewer.call("POST", "/action/execute", {**sent, "sessionId": session})
+            for session in (self.session, new_uuid())
+        )
+        if self.opening == DEAD:
+            refused(here, 401, "invalid_token")
+        else:
+            refused(here, 404, "not_found")
+            assert (here.json() == nowhere.json()) is (self.opening != SHOWN)
+        assert self.state() == before
+
+    def check_upload(self) -> None:
+        """It names no session: it is the viewer's own, and changes none."""
+        before = self.state()
+        answer = upload(self.viewer, samples.PDF, "invoice.pdf")
+        if self.opening == DEAD:
+            refused(answer, 401, "invalid_token")
+        else:
+            assert answer.status_code == 200, answer.text
+        assert self.state() == before
+
 
 @pytest.mark.parametrize(("conversation", "viewer", "scope"), [*itertools.product(CONVERSATIONS, VIEWERS, SCOPES)])
 def test_the_table(workspace: Workspace, conversation: str, viewer: str, scope: str) -> None:
@@ -127,6 +154,8 @@ def test_the_table(workspace: Workspace, conversation: str, viewer: str, scope: 
     case.check("send", 201)
     case.check("vote", 200, messagePublicId=case.greeting)
     case.check("checkpoint", 200)
+    case.check_form()
+    case.check_upload()
     case.check("resolve", 200)
     # And once more, closed by its owner if the viewer could not.
     case.owner.resolve(case.session)
