@@ -128,6 +128,7 @@ _LONG_FILES = frozenset(
         "test_puzzel_queues.py",
         "test_puzzel_seed.py",
         "test_rate_limits.py",
+        "test_rejoining.py",
         "test_request_limits.py",
         "test_required_login.py",
         "test_responder.py",

@@ -38,7 +38,7 @@ class Cluster:
     def __init__(self, directory: Path, secret_key: str, stack: ExitStack) -> None:
         self._directory = directory
         self._stack = stack
-        self.primary = stack.enter_context(PostgresServer(_shipped_settings()))
+        self.primary = stack.enter_context(PostgresServer(shipped_settings()))
         url = self.primary.new_database()
         self.standby = stack.enter_context(PostgresStandby(self.primary))
         self.valkey = stack.enter_context(ValkeyServer())
@@ -73,7 +73,7 @@ class Cluster:
             list(pool.map(lambda number: self.nodes[number].start(), numbers))
 
 
-def _shipped_settings() -> dict[str, str]:
+def shipped_settings() -> dict[str, str]:
     """deploy/postgresql.conf, but for what needs other machines, and the standby, which is not there yet."""
     text = (_ROOT / "deploy" / "postgresql.conf").read_text(encoding="utf-8")
     given = dict(re.findall(r"^(\w+) = '?([^'#\n]*?)'?\s*(?:#.*)?$", text, re.MULTILINE))
