@@ -151,6 +151,7 @@ _LONG_FILES = frozenset(
         "test_unverified_reads_verified.py",
         "test_user_info_id_replay.py",
         "test_valkey.py",
+        "test_visitor_limits.py",
         "test_webhooks.py",
         "test_widget_file_links.py",
         "test_widget_files.py",

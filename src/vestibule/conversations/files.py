@@ -64,10 +64,6 @@ async def keep_file(runtime: Runtime, author: Visitor, *, name: str, size: int, 
     if media_type is None:
         raise UnsupportedFile(step="file_type")
     owner = owner_of(author, await ensure_contact(runtime, author))
-    # Files stay as long as their contact, also those that were never attached to anything.
-    most = runtime.settings.max_contact_file_bytes
-    if await rows.size_of_contact(runtime.store, author.workspace_id, owner) + size > most:
-        raise BodyTooLarge(f"Your files would be larger than {most} bytes together.", step="files")
     secret = random_base62(_SECRET)
     file = StoredFile(
         workspace_id=author.workspace_id,
@@ -78,12 +74,16 @@ async def keep_file(runtime: Runtime, author: Visitor, *, name: str, size: int, 
         media_type=media_type,
         size=size,
         created_at=now_ms(),
+        token_id="" if author.verified else author.token_id,
     )
+    most = runtime.settings.max_contact_file_bytes
 
     def work() -> Work[None]:
         yield from hold_owner(file.workspace_id, owner)
+        _require_room(file, (yield from rows.size_beside_work(file)), most)  # others may have come since
         yield rows.insert(file)
 
+    _require_room(file, await rows.size_beside(runtime.store, file), most)
     content.seek(0)
     try:
         await runtime.files.put(file.workspace_id, file.id, content)
@@ -162,6 +162,12 @@ def give_attached(workspace_id: str, conversation_id: str, contact_id: str) -> W
     links = yield from rows.attached_in(workspace_id, conversation_id)
     for file_id in _uploads(workspace_id, links):
         yield rows.give(workspace_id, file_id, contact_id)
+
+
+def _require_room(file: StoredFile, taken: int, most: int) -> None:
+    """Files stay as long as their contact, also those that were never attached to anything. Raises BodyTooLarge."""
+    if taken + file.size > most:
+        raise BodyTooLarge(f"Your files would be larger than {most} bytes together.", step="files")
 
 
 def _uploads(workspace_id: str, links: Sequence[str]) -> list[str]:

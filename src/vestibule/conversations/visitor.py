@@ -34,6 +34,12 @@ class Visitor(msgspec.Struct, frozen=True):
     said: Said | None = None
 
     @property
+    def seat(self) -> str:
+        """Whom limits count. Who has proven nothing is a device: whoever merely says the same e-mail has the same
+        contact, and must not use up another's."""
+        return self.contact_id if self.verified else self.token_id
+
+    @property
     def trust(self) -> Trust:
         return Trust.VERIFIED if self.verified else Trust.UNVERIFIED
 

@@ -120,7 +120,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class StoredFile(msgspec.Struct, frozen=True):
-    """An uploaded file. Its bytes lie elsewhere, under its id."""
+    """An uploaded file. Its bytes lie elsewhere, under its id. `token_id`: of whom, where they had proven nothing."""
 
     workspace_id: str
     id: str
@@ -130,3 +130,4 @@ class StoredFile(msgspec.Struct, frozen=True):
     media_type: str
     size: int
     created_at: int
+    token_id: str = ""

@@ -9,10 +9,10 @@ from vestibule.model.conversation import Attachment, StoredFile
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Query, Row, Store, Work, query
 
-_COLUMNS = "workspace_id, id, contact_id, secret_hash, name, media_type, size, created_at"
+_COLUMNS = "workspace_id, id, contact_id, secret_hash, name, media_type, size, created_at, token_id"
 
 INSERT = statement(
-    "files.insert", f"INSERT INTO files ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id"
+    "files.insert", f"INSERT INTO files ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id"
 )
 FIND = statement("files.find", f"SELECT $slot, {_COLUMNS} FROM files WHERE workspace_id = $1 AND id = $2")
 OF_CONTACT = statement(
@@ -21,8 +21,9 @@ OF_CONTACT = statement(
 COUNT_OF_CONTACT = statement(
     "files.count_of_contact", "SELECT COUNT(*) FROM files WHERE workspace_id = $1 AND contact_id = $2"
 )
-SIZE_OF_CONTACT = statement(
-    "files.size_of_contact", "SELECT COALESCE(SUM(size), 0) FROM files WHERE workspace_id = $1 AND contact_id = $2"
+SIZE_OF_UPLOADER = statement(
+    "files.size_of_uploader",
+    "SELECT COALESCE(SUM(size), 0) FROM files WHERE workspace_id = $1 AND contact_id = $2 AND token_id = $3",
 )
 # What hangs on messages names its file by the link alone (conversations/files.py).
 ATTACHED_IN = statement(
@@ -39,7 +40,7 @@ ATTACHED_OF_CONTACT = statement(
     WHERE c.workspace_id = $1 AND c.contact_id = $2
     """,
 )
-GIVE = statement("files.give", "UPDATE files SET contact_id = $3 WHERE workspace_id = $1 AND id = $2")
+GIVE = statement("files.give", "UPDATE files SET contact_id = $3, token_id = '' WHERE workspace_id = $1 AND id = $2")
 DELETE = statement("files.delete", "DELETE FROM files WHERE workspace_id = $1 AND id = $2 RETURNING id")
 
 
@@ -61,9 +62,14 @@ async def count_of_contact(store: Store, workspace_id: str, contact_id: str) -> 
     return int((await store.read(COUNT_OF_CONTACT, workspace_id, contact_id))[0][0])
 
 
-async def size_of_contact(store: Store, workspace_id: str, contact_id: str) -> int:
-    """The bytes of all that they have uploaded."""
-    return int((await store.read(SIZE_OF_CONTACT, workspace_id, contact_id))[0][0])
+async def size_beside(store: Store, file: StoredFile) -> int:
+    """The bytes of all that whoever uploads this has uploaded: the contact, or the device of an unverified one."""
+    return int((await store.read(SIZE_OF_UPLOADER, file.workspace_id, file.contact_id, file.token_id))[0][0])
+
+
+def size_beside_work(file: StoredFile) -> Work[int]:
+    """Likewise in a unit of work."""
+    return int((yield query(SIZE_OF_UPLOADER, file.workspace_id, file.contact_id, file.token_id))[0][0])
 
 
 def attached_in(workspace_id: str, conversation_id: str) -> Work[list[str]]:

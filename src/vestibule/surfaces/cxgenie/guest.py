@@ -115,8 +115,7 @@ class Guest:
         reader, token = await self._sender(argument)
         if self._following is None:
             visitor = reader.visitor
-            # An unverified visitor is bounded by device: who merely says the same e-mail must not use up another's.
-            seat = (visitor.workspace_id, visitor.contact_id if visitor.verified else visitor.token_id)
+            seat = (visitor.workspace_id, visitor.seat)
             if self._rooms.get(seat, 0) >= _MOST_ROOMS:
                 raise RateLimited(_MOST_ROOMS, 1, detail="rooms")
             self._rooms[seat] = self._rooms.get(seat, 0) + 1

@@ -77,8 +77,7 @@ class Events:
         conversation = await open_conversation(self._runtime, viewer, request.params["conversation_id"])
         place = told or Place(0, after if after != _FROM_NOW else conversation.next_seq - 1)
         place.seq = min(place.seq, conversation.next_seq - 1)
-        # An unverified visitor is bounded by device: who merely says the same e-mail must not use up another's.
-        seat = (viewer.workspace_id, viewer.contact_id if viewer.verified else viewer.token_id)
+        seat = (viewer.workspace_id, viewer.seat)
         self._take(seat)
         pieces = self._stream(token, viewer, conversation.id, place)
         return StreamedReply(request, 200, pieces, _HEADERS, end=lambda: self._leave(seat))
