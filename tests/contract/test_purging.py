@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
 
+import asyncpg
 import pytest
 
 from tests.fixtures.auditing import entry, proof, tail
@@ -15,12 +17,13 @@ from tests.fixtures.responding import eventually
 from vestibule.administration import audit
 from vestibule.clock import DAY_MS, now_ms
 from vestibule.limits import RateLimiter
-from vestibule.storage import spent_tokens
+from vestibule.storage import spent_tokens, token_endings
 from vestibule.storage.opening import migrate, open_store
 from vestibule.storage.purging import BATCH
 from vestibule.storage.rate_totals import DatabaseTotals
 from vestibule.storage.statement import REGISTRY, Statement, statement
 from vestibule.storage.store import Row, Store, Value
+from vestibule.storage.token_endings import Ending
 
 MANY = 2 * BATCH + 5
 _NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)"
@@ -70,6 +73,22 @@ async def test_old_totals_go_beside_the_counting(store: Store) -> None:
         await limiter.flush()
         left.append((await store.read(TOTALS_LEFT))[0][0])
     assert left == [MANY - BATCH, 5, 0, 0]
+
+
+async def test_what_is_renewed_at_that_moment_stays(store: Store, engine: str, database_url: str) -> None:
+    if engine != "postgresql":
+        pytest.skip("on SQLite there is one writer")
+    now = now_ms()
+    await token_endings.insert(store, Ending("w", "c", "t", now), 1)
+    other = await asyncpg.connect(database_url)
+    async with other.transaction():
+        await other.execute("UPDATE token_endings SET created_at = $1", now)
+        purging = asyncio.create_task(token_endings.purge(store, now - DAY_MS))
+        await asyncio.sleep(0.3)
+        assert not purging.done()
+    assert await purging == 0
+    assert await token_endings.of_contact(store, "w", "c") == [Ending("w", "c", "t", now)]
+    await other.close()
 
 
 def test_one_table_that_cannot_be_purged_does_not_keep_the_others(installation: Installation, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ OF_CONTACT = statement(
     WHERE workspace_id = $1 AND contact_id = $2 AND cleared_at IS NULL AND expires_at > $3 ORDER BY created_at
     """,
 )
-PURGE = purging("attached_identities", "workspace_id, conversation_id, holder", "expires_at < $1 ORDER BY expires_at")
+PURGE = purging("attached_identities", "workspace_id, conversation_id, holder", "expires_at < $1", "expires_at")
 
 
 class AttachedRow(msgspec.Struct, frozen=True):

@@ -81,12 +81,14 @@ SERIES_OF_DAYS = {
 PURGE_DAYS = purging(
     "authentication_days",
     "workspace_id, day, method, outcome, code, origin, key_id",
-    "workspace_id = $1 AND day < $2 ORDER BY day",
+    "workspace_id = $1 AND day < $2",
+    "day",
 )
 PURGE = purging(
     "authentication_counts",
     "workspace_id, hour, method, outcome, code, origin, key_id",
-    "workspace_id = $1 AND hour < $2 ORDER BY hour",
+    "workspace_id = $1 AND hour < $2",
+    "hour",
 )
 
 

@@ -35,7 +35,7 @@ FORGET = statement(
     WHERE workspace_id = $1 AND admin_key_id = $2 AND name_hash = $3 AND sealed_answer IS NULL AND created_at < $4
     """,
 )
-PURGE = purging("idempotency_keys", "workspace_id, admin_key_id, name_hash", "created_at < $1 ORDER BY created_at")
+PURGE = purging("idempotency_keys", "workspace_id, admin_key_id, name_hash", "created_at < $1", "created_at")
 
 
 class Place(msgspec.Struct, frozen=True):

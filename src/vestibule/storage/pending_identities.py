@@ -42,7 +42,7 @@ END = statement(
     WHERE workspace_id = $1 AND bound_conversation = $2 AND (bound_visitor = $3 OR user_info_id_hash = $3)
     """,
 )
-PURGE = purging("pending_identities", "workspace_id, user_info_id_hash", "expires_at < $1 ORDER BY expires_at")
+PURGE = purging("pending_identities", "workspace_id, user_info_id_hash", "expires_at < $1", "expires_at")
 
 
 class PendingRow(msgspec.Struct, frozen=True):

@@ -27,7 +27,7 @@ USE = statement(
     """,
 )
 END = statement("refresh_tokens.end", "DELETE FROM refresh_tokens WHERE workspace_id = $1 AND visitor_id = $2")
-PURGE = purging("refresh_tokens", "workspace_id, token_hash", "expires_at < $1 ORDER BY expires_at")
+PURGE = purging("refresh_tokens", "workspace_id, token_hash", "expires_at < $1", "expires_at")
 
 
 class RefreshRow(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ FIND = statement(
     "socket_rooms.find",
     "SELECT sealed_token FROM socket_rooms WHERE workspace_id = $1 AND room_hash = $2 AND expires_at > $3",
 )
-PURGE = purging("socket_rooms", "workspace_id, room_hash", "expires_at < $1 ORDER BY expires_at")
+PURGE = purging("socket_rooms", "workspace_id, room_hash", "expires_at < $1", "expires_at")
 
 
 def sealing_context(workspace_id: str, room_hash: str) -> str:

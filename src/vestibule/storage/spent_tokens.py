@@ -15,7 +15,7 @@ SPEND = statement(
     ON CONFLICT (workspace_id, fingerprint) DO NOTHING RETURNING fingerprint
     """,
 )
-PURGE = purging("spent_tokens", "workspace_id, fingerprint", "expires_at < $1 ORDER BY expires_at")
+PURGE = purging("spent_tokens", "workspace_id, fingerprint", "expires_at < $1", "expires_at")
 # Beyond a token's own end: what leeway and other clocks might make of it.
 _GRACE_MS = HOUR_MS
 # Longer than any provider may let a token live here; what does not say when it ends is remembered for so long.

@@ -79,7 +79,7 @@ TOUCH_SESSION = statement(
 END_SESSION = statement(
     "staff_sessions.end", "DELETE FROM staff_sessions WHERE workspace_id = $1 AND secret_hash = $2 RETURNING staff_id"
 )
-PURGE_SESSIONS = purging("staff_sessions", "workspace_id, secret_hash", "created_at < $1 ORDER BY created_at")
+PURGE_SESSIONS = purging("staff_sessions", "workspace_id, secret_hash", "created_at < $1", "created_at")
 INSERT_LINK = statement(
     "staff_links.insert",
     "INSERT INTO staff_links (workspace_id, secret_hash, staff_id, expires_at) VALUES ($1, $2, $3, $4)",
@@ -136,7 +136,7 @@ BOUND = statement(
 DELETE_SUBJECTS_OF = statement(
     "staff_subjects.delete", "DELETE FROM staff_subjects WHERE workspace_id = $1 AND home_id = $2 AND staff_id = $3"
 )
-PURGE_LINKS = purging("staff_links", "workspace_id, secret_hash", "expires_at < $1 ORDER BY expires_at")
+PURGE_LINKS = purging("staff_links", "workspace_id, secret_hash", "expires_at < $1", "expires_at")
 
 
 async def insert(store: Store, staff: Staff, email_key: str) -> None:

@@ -33,7 +33,8 @@ OF_CONTACT = statement(
 PURGE = purging(
     "token_endings",
     "workspace_id, contact_id, token_id",
-    "created_at < $1 AND token_id <> '' AND issued_before <> $2 ORDER BY created_at",
+    "created_at < $1 AND token_id <> '' AND issued_before <> $2",
+    "created_at",
 )
 # In place of a token's id, where no id that is made here can be: every token of a contact who is verified, each of
 # which has an end of its own; those of them that came of no known session of a provider; and what stands before a

@@ -30,7 +30,8 @@ SUM = statement(
 PURGE = purging(
     "unverified_counts",
     "workspace_id, hour, surface, step, reason, origin",
-    "workspace_id = $1 AND hour < $2 ORDER BY hour",
+    "workspace_id = $1 AND hour < $2",
+    "hour",
 )
 
 

@@ -103,7 +103,7 @@ REPLAY = statement(
     WHERE workspace_id = $1 AND endpoint_id = $2 AND died_at IS NOT NULL AND (id = $4 OR $4 = '') RETURNING id
     """,
 )
-PURGE = purging("webhook_deliveries", "workspace_id, endpoint_id, id", "died_at < $1 ORDER BY died_at")
+PURGE = purging("webhook_deliveries", "workspace_id, endpoint_id, id", "died_at < $1", "died_at")
 
 
 class Delivery(msgspec.Struct, frozen=True):
