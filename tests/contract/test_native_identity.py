@@ -140,6 +140,18 @@ class TestWhatWasAttachedBefore:
         assert installation.http.get(link).content == samples.PDF
         assert len(stored(workspace)[1]) == 1
 
+    def test_is_not_purged_with_another_chat_of_the_guest(self, chat: Chat, workspace: Workspace) -> None:
+        installation, other = workspace.installation, chat.guest.start(new_uuid())
+        link = chat.guest.upload(samples.PDF, "passport.pdf").json()["url"]
+        for each in (chat.id, other):
+            chat.guest.say(each, "my passport", attachments=[{"url": link}])
+        assert identify(chat.guest, chat.id, known(workspace).token).status_code == 200
+        installation.cli("workspace", "retention", workspace.id, "--closed-conversations", "30d")
+        sql = "UPDATE conversations SET status = 'closed', updated_at = 1 WHERE workspace_id = $1 AND id = $2"
+        installation.rows(sql, workspace.id, other)
+        assert installation.run(retention.purge(installation.desk)).conversations == 1
+        assert installation.http.get(link).content == samples.PDF
+
     def test_is_erased_with_the_person_also_where_it_hangs_in_another_s_chat(
         self, link: str, chat: Chat, workspace: Workspace, admin: Admin
     ) -> None:

@@ -20,7 +20,7 @@ from vestibule.clock import SECOND_MS, SteadyClock, now_ms
 from vestibule.conversations.files import delete_attached, delete_files_of
 from vestibule.model.audit import INSTALLATION
 from vestibule.model.workspace import Retention
-from vestibule.storage import conversations, erasure
+from vestibule.storage import erasure
 from vestibule.storage.erasure import Expired
 from vestibule.tenancy import kept_for
 
@@ -100,11 +100,10 @@ async def _purge_closed(desk: Desk, workspace_id: str, before: int, *, dry_run: 
 
 
 async def _purge_chat(desk: Desk, workspace_id: str, conversation_id: str, before: int) -> Purged:
-    history = await conversations.history(desk.store, workspace_id, conversation_id)
-    links = [attachment.url for message in history for attachment in message.attachments]
-    contact_id = await desk.store.transact(lambda: erasure.erase_closed(workspace_id, conversation_id, before))
-    if contact_id is None:  # somebody has written meanwhile
+    erased = await desk.store.transact(lambda: erasure.erase_closed(workspace_id, conversation_id, before))
+    if erased is None:  # somebody has written meanwhile
         return Purged()
+    contact_id, links = erased
     # Files last: a chat that goes on keeps what it shows. What is cut short here goes with the contact.
     files = 0
     if links:

@@ -144,13 +144,14 @@ async def delete_files_of(store: Store, files: FileStore, workspace_id: str, con
 async def delete_attached(
     store: Store, files: FileStore, workspace_id: str, links: Sequence[str], people: Sequence[str] = ()
 ) -> int:
-    """Forgets the uploads that these links lead to, but for those that still hang on a message in a conversation of one
-    of these people; how many they were."""
+    """Forgets the uploads that these links lead to; how many they were. Where people are given, only uploads of theirs
+    that hang on no message in a conversation of one of them any more: another's shows it to that one."""
     left = [link for person in people for link in await rows.attached_of_contact(store, workspace_id, person)]
     shown = set(_uploads(workspace_id, left))
     deleted = 0
     for file_id in _uploads(workspace_id, links):
-        if file_id not in shown:
+        file = await rows.find(store, workspace_id, file_id) if people else None
+        if file_id not in shown and (file is None or file.contact_id in people):
             await files.delete(workspace_id, file_id)
             deleted += await rows.delete(store, workspace_id, file_id)
     return deleted

@@ -10,6 +10,7 @@ import msgspec
 from vestibule.model.webhook import contact_erased
 from vestibule.storage import webhooks
 from vestibule.storage.contacts import hold
+from vestibule.storage.files import attached_in
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Store, Work, query
 
@@ -119,14 +120,15 @@ async def forget_in_audit(store: Store, workspace_id: str, contact_id: str) -> N
     await store.write(AUDIT, workspace_id, contact_id)
 
 
-def erase_closed(workspace_id: str, conversation_id: str, before: int) -> Work[str | None]:
-    """Deletes a conversation with all that hangs on it; whose it was. None, and nothing deleted, where it has changed
-    since `before`."""
+def erase_closed(workspace_id: str, conversation_id: str, before: int) -> Work[tuple[str, list[str]] | None]:
+    """Deletes a conversation with all that hangs on it; whose it was, and the links of what was attached in it. None,
+    and nothing deleted, where it has changed since `before`."""
     found = yield query(CLOSED_CONVERSATION, workspace_id, conversation_id, before)
     if not found:
         return None
+    links = yield from attached_in(workspace_id, conversation_id)
     yield from _erase_in(workspace_id, conversation_id)
-    return str(found[0][0])
+    return str(found[0][0]), links
 
 
 def erase_if_expired(workspace_id: str, people: Sequence[str], before: int) -> Work[int | None]:
