@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -12,12 +13,16 @@ import asyncpg
 import pytest
 
 from tests.fixtures.auditing import entry, proof, tail
-from tests.fixtures.front_door import Installation, beside
+from tests.fixtures.front_door import Installation, Workspace, beside
 from tests.fixtures.responding import eventually
-from vestibule.administration import audit
+from tests.fixtures.uploads import link_of, parts_of
+from tests.fixtures.widget import anonymous
+from vestibule.administration import audit, retention
 from vestibule.clock import DAY_MS, now_ms
+from vestibule.errors import StorageUnavailable
 from vestibule.limits import RateLimiter
 from vestibule.storage import spent_tokens, token_endings
+from vestibule.storage.file_store import FileStore
 from vestibule.storage.opening import migrate, open_store
 from vestibule.storage.purging import BATCH
 from vestibule.storage.rate_totals import DatabaseTotals
@@ -53,6 +58,19 @@ class Watched:
         rows = await self._store.write(statement, *values)
         self.written.append(len(rows))
         return rows
+
+
+class Failing:
+    """A store of files that cannot delete one of them."""
+
+    def __init__(self, files: FileStore, file_id: str) -> None:
+        self._files = files
+        self._file_id = file_id
+
+    async def delete(self, workspace_id: str, file_id: str) -> None:
+        if file_id == self._file_id:
+            raise StorageUnavailable(step="file_delete")
+        await self._files.delete(workspace_id, file_id)
 
 
 async def test_a_backlog_goes_a_batch_at_a_time_and_what_is_young_stays(store: Store) -> None:
@@ -101,6 +119,23 @@ def test_one_table_that_cannot_be_purged_does_not_keep_the_others(installation: 
             eventually(lambda: not installation.rows(sql, name) or None)
     finally:
         installation.rows("ALTER TABLE pending_identities_away RENAME TO pending_identities")
+
+
+def test_a_file_that_cannot_be_deleted_keeps_its_contact_and_no_other(workspace: Workspace) -> None:
+    installation = workspace.installation
+    stuck, other = anonymous(workspace), anonymous(workspace)
+    file_id = parts_of(link_of(stuck))[1]
+    for device, expires_at in ((stuck, 1), (other, 2)):
+        device.say(device.start(), "hello")
+        over = "UPDATE contacts SET expires_at = $3 WHERE workspace_id = $1 AND id = $2"
+        installation.rows(over, workspace.id, device.contact_id, expires_at)
+    installation.rows("UPDATE conversations SET updated_at = 1 WHERE workspace_id = $1", workspace.id)
+    files = cast("FileStore", Failing(installation.desk.files, file_id))
+    assert installation.run(retention.purge(replace(installation.desk, files=files))).contacts == 1
+    sql = "SELECT id FROM contacts WHERE workspace_id = $1"
+    assert installation.rows(sql, workspace.id) == [(stuck.contact_id,)]
+    assert installation.run(retention.purge(installation.desk)).contacts == 1
+    assert installation.rows(sql, workspace.id) == []
 
 
 def test_an_old_audit_goes_piece_by_piece_and_the_chain_holds(

@@ -50,14 +50,16 @@ class Purged(msgspec.Struct, frozen=True):
 
 
 async def purge(desk: Desk, *, dry_run: bool = False) -> Purged:
-    """Forgets everything whose time is over now; a dry run only counts. Raises StorageUnavailable."""
+    """Forgets everything whose time is over now; a dry run only counts. What cannot be deleted is logged, and
+    keeps nothing else. Raises StorageUnavailable."""
     now = now_ms()
     kept = {each.id: kept_for(desk.settings, each.retention) for each in await workspaces.list_all(desk)}
     total, last = Purged(), None
     while batch := await erasure.expired(desk.store, now, last, _BATCH):
         for found in batch:
             own = kept.get(found.workspace_id, kept_for(desk.settings, Retention()))
-            total += await _purge_one(desk, found, now, own.unverified_contacts, dry_run=dry_run)
+            purging = _purge_one(desk, found, now, own.unverified_contacts, dry_run=dry_run)
+            total += await attempt(f"contact {found.contact_id}", purging) or Purged()
         last = batch[-1]
         await asyncio.sleep(0 if dry_run else _BREATH_SECONDS)
     for workspace_id, own in kept.items():
@@ -91,9 +93,11 @@ async def _purge_closed(desk: Desk, workspace_id: str, before: int, *, dry_run: 
     total, last = Purged(), None
     while batch := await erasure.closed(desk.store, workspace_id, before, last, _BATCH):
         for _, conversation_id in batch:
-            total += (
-                Purged(conversations=1) if dry_run else await _purge_chat(desk, workspace_id, conversation_id, before)
-            )
+            if dry_run:
+                total += Purged(conversations=1)
+                continue
+            purging = _purge_chat(desk, workspace_id, conversation_id, before)
+            total += await attempt(f"conversation {conversation_id}", purging) or Purged()
         last = batch[-1]
         await asyncio.sleep(0 if dry_run else _BREATH_SECONDS)
     return total
