@@ -16,12 +16,15 @@ import pytest
 
 from tests.fixtures.admin import Admin
 from tests.fixtures.auditing import decisions, proof, tail
+from tests.fixtures.auditing import entry as noted
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.responding import eventually
 from tests.fixtures.server import clean_environment
 from vestibule.administration import audit, contacts, coverage
+from vestibule.errors import NotFound
 from vestibule.model.audit import INSTALLATION, AuditEntry, AuditKind, StoredEntry
 from vestibule.model.workspace import Scope
+from vestibule.storage import erasure
 
 
 class TestDecisions:
@@ -264,6 +267,18 @@ class TestProof:
             admin.do("DELETE", f"contacts/{contact_id}")
         [decision] = decisions(workspace, 1)
         assert (decision["erased"], decision["contact_id"], decision["address"]) == (True, None, None)
+        assert proof(workspace)["whole"]
+
+    def test_an_erasure_that_was_cut_short_before_that_is_finished_by_another(self, workspace: Workspace) -> None:
+        _, contact_id = workspace.sign_in()
+        decisions(workspace, 1)
+        run, desk = workspace.installation.run, workspace.installation.desk
+        run(desk.store.transact(lambda: erasure.erase_all(workspace.id, [contact_id])))
+        run(desk.audit.record(noted(workspace.id, contact_id=contact_id, address="192.0.2.0/24")))
+        with pytest.raises(NotFound):
+            run(contacts.erase(desk, workspace.id, contact_id))
+        found = decisions(workspace, 2)
+        assert [(each["erased"], each["contact_id"], each["address"]) for each in found] == [(True, None, None)] * 2
         assert proof(workspace)["whole"]
 
     def test_another_workspace_s_does_not_exist(self, installation: Installation) -> None:
