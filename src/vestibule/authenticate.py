@@ -17,6 +17,7 @@ from vestibule.model.contact import Contact
 from vestibule.model.workspace import Workspace
 from vestibule.runtime import Runtime
 from vestibule.tokens.contact_token import session_of
+from vestibule.tokens.pending_identity import token_id_of
 from vestibule.verification.method import VerificationMethod
 
 Credential = TypeVar("Credential")
@@ -97,12 +98,16 @@ async def redeem(
         workspace_id, user_info_id, code_verifier, conversation=conversation, visitor=visitor
     )
     session = session_of(pending.issuer, pending.provider_session)
-    contact = await runtime.contacts.find_leading(workspace_id, pending.contact_id)
-    if contact is None or runtime.token_endings.ended(
-        workspace_id, pending.contact_id, pending.created_at, session=session
+    contact, endings = await runtime.contacts.find_leading(workspace_id, pending.contact_id), runtime.token_endings
+    token_id = token_id_of(user_info_id)
+    # Nothing else leads from the end of the token back to the proof, which may be shown again.
+    if (
+        contact is None
+        or endings.ended(workspace_id, pending.contact_id, pending.created_at, session=session)
+        or endings.ended_by_itself(workspace_id, token_id)
     ):
         raise InvalidGrant(detail="its contact is gone or signed out", step="contact")
-    life, token_id = runtime.contact_tokens.life(), new_id()
+    life = runtime.contact_tokens.life()
     token = runtime.contact_tokens.issue(
         workspace_id,
         contact.id,

@@ -333,6 +333,13 @@ def test_an_erased_contact_s_user_info_id_is_worth_nothing(front: Front, pending
     refused(redeem(front, *pending), "invalid_grant", "invalid_grant")
 
 
+def test_signing_out_ends_what_the_token_came_of(front: Front, pending: tuple[str, str]) -> None:
+    first, second = (issued(redeem(front, *pending))["access_token"] for _ in range(2))
+    assert front.call("POST", "/v1/me/sign-out", bearer=first).status_code == 204
+    refused(redeem(front, *pending), "invalid_grant", "invalid_grant")
+    assert bearer(front, second).status_code == 401, "the same call, so the same token"
+
+
 def test_it_asks_for_nothing_else_either(front: Front, pending: tuple[str, str]) -> None:
     for name, error in (("requested_token_type", "invalid_request"), ("scope", "invalid_scope")):
         refused(redeem(front, *pending, **{name: "x"}), error, "invalid_field", names=name)

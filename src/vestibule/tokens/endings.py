@@ -53,10 +53,14 @@ class TokenEndings:
     def check(self, claims: ContactClaims) -> None:
         """Raises InvalidContactToken for a token that was ended, StorageUnavailable while no ending is known yet."""
         issued, of_provider = claims.iat * SECOND_MS, claims.method is Method.TOKEN_EXCHANGE
-        if (claims.org_id, claims.jti) in self._tokens or self.ended(
+        if self.ended_by_itself(claims.org_id, claims.jti) or self.ended(
             claims.org_id, claims.sub, issued, session=claims.sid, of_provider=of_provider
         ):
             raise InvalidContactToken(detail="ended", step="ended")
+
+    def ended_by_itself(self, workspace_id: str, token_id: str) -> bool:
+        """Whether this one token was ended, as far as is known yet."""
+        return (workspace_id, token_id) in self._tokens
 
     def ended(
         self, workspace_id: str, contact_id: str, since: int, *, session: str | None, of_provider: bool = True

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import uuid
 
 from vestibule.clock import HOUR_MS, MINUTE_MS, SECOND_MS, now_ms
 from vestibule.errors import InvalidGrant
@@ -112,3 +113,9 @@ def workspace_of(user_info_id: str) -> str:
 def fingerprint(user_info_id: str) -> str:
     """What is stored, and looked up by."""
     return hashlib.sha256(user_info_id.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def token_id_of(user_info_id: str) -> str:
+    """The id of the contact token that it becomes: one however often it is asked for, so that there is one thing to
+    end. It tells nothing of what is stored."""
+    return str(uuid.UUID(hashlib.sha256(fingerprint(user_info_id).encode()).hexdigest()[:32]))
