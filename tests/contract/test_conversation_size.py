@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 from tests.fixtures.cxgenie import App
 from tests.fixtures.fake_bot import FakeBot
+from tests.fixtures.fake_model import call, say
 from tests.fixtures.filled import fill
 from tests.fixtures.front_door import Workspace, refused
 from tests.fixtures.native_clients import known, problem
 from tests.fixtures.puzzel import Front
 from tests.fixtures.responding import answered_by_bot, eventually
+from tests.fixtures.trading import Trade, action_calls, get
 from tests.fixtures.widget import anonymous, new_uuid, reply
 from vestibule.conversations.messages import MOST_CHARACTERS, MOST_MESSAGES
 
@@ -44,6 +44,17 @@ class TestTheEnd:
         problem(client.send(conversation, "x", custom_data={"a": "y" * 40_000}), 409, "conversation_full")
         client.say(conversation, "x", custom_data={"a": "y" * 30_000})
 
+    def test_is_reached_by_what_actions_answered(self, trade: Trade) -> None:
+        trade.declare(get(trade.shop, "/orders/1"))
+        trade.model.script = [call("look"), say("It is shipped.")]
+        visitor = anonymous(trade.workspace)
+        session = visitor.start()
+        fill(trade.workspace, session, upto=1, text="x" * (MOST_CHARACTERS - 40))
+        assert visitor.send(session, "look").status_code == 201
+        [shown] = action_calls(visitor, session)
+        assert len(shown["result"]["responseBodyText"]) > 20
+        refused(visitor.send(session, "x"), 409, "conversation_full")
+
     def test_is_the_visitor_s_alone(self, shop_front: Workspace, bot: FakeBot) -> None:
         answered_by_bot(shop_front, bot)
         client = known(shop_front)
@@ -65,12 +76,6 @@ class TestOnOtherWires:
         fill(workspace, session, upto=MOST_MESSAGES)
         refused(visitor.send(session), 409, "conversation_full")
         refused(visitor.do("checkpoint", session), 409, "conversation_full")
-        large = visitor.start()
-        fill(workspace, large, upto=100)
-        payload = json.dumps({"x": "y" * (MOST_CHARACTERS - 102)})
-        sql = "UPDATE messages SET payload = $2 WHERE conversation_id = $1 AND seq = 1"
-        workspace.installation.rows(sql, large, payload)
-        refused(visitor.send(large, "more than there is room for"), 409, "conversation_full")
 
     def test_opencx_counts_them_before_there_are_many(self, workspace: Workspace) -> None:
         visitor = anonymous(workspace)

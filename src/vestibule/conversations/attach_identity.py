@@ -174,7 +174,7 @@ def _made_theirs(conversation: Conversation, proven: Proven, visitor: Visitor | 
     if not conversation.verified:
         if visitor is None:
             raise NotFound(_NOT_HERE, detail="another visitor's", step="conversation")
-        taken = yield rows.take_numbers(conversation.workspace_id, conversation.id, 0, now_ms())
+        taken = yield rows.take_numbers(conversation.workspace_id, conversation.id, 0, now_ms(), 0)
         if not taken:
             raise NotFound(_NOT_HERE, step="conversation")
         current = rows.conversation_from(taken[0])  # as it is now that nobody else can change it

@@ -69,9 +69,8 @@ async def rate(
     return done
 
 
-async def checkpoint(keeper: Keeper, conversation: Conversation, payload: Document, *, largest_body: int) -> Appended:
-    """Keeps the state of a mode's canvas, of a body of `largest_body` bytes at the most. Raises ConversationClosed,
-    ConversationFull."""
+async def checkpoint(keeper: Keeper, conversation: Conversation, payload: Document) -> Appended:
+    """Keeps the state of a mode's canvas. Raises ConversationClosed, ConversationFull."""
     row: Document = {"type": "state_checkpoint", "payload": payload}
     draft = Draft(Sender.SYSTEM, Trust.SYSTEM, type="state_checkpoint", payload=row)
     return await append(
@@ -79,7 +78,7 @@ async def checkpoint(keeper: Keeper, conversation: Conversation, payload: Docume
         conversation,
         [draft],
         change=lambda current: msgspec.structs.replace(current, checkpoint=payload),
-        largest_body=largest_body,
+        bounded=True,
     )
 
 

@@ -22,8 +22,6 @@ from vestibule.storage.store import Store, UniqueViolation, Work
 # A conversation is read whole, again and again: without an end it would be the cheapest way to keep everybody waiting.
 MOST_MESSAGES = 4_000
 MOST_CHARACTERS = 2**22
-# What answers and what people write, each.
-_LONGEST_REPLY = 2**15
 _SHOWN_OF_LAST = 200
 
 
@@ -77,12 +75,12 @@ async def append(
     change: Change | None = None,
     make_job: MakeJob | None = None,
     closed_too: bool = False,
-    largest_body: int = 0,
+    bounded: bool = False,
 ) -> Appended:
     """Stores messages behind each other, a change of the conversation and a work item for the last message, all or
     nothing. If the last draft's public id is taken, the call is a duplicate: nothing is stored again. Others whose id
-    is taken were stored by an earlier call, and are left out. `largest_body`: it is a visitor who writes, with bodies
-    of no more bytes; of whom a conversation takes so much and no more.
+    is taken were stored by an earlier call, and are left out. `bounded`: it is a visitor who writes, of whom a
+    conversation takes so much and no more.
 
     Raises ConversationClosed, ConversationFull, NotFound, AlreadyExists, StorageUnavailable.
     """
@@ -90,7 +88,7 @@ async def append(
     async def store(placed: Sequence[Draft]) -> Appended:
         return await keeper.store.transact(
             lambda: append_work(
-                conversation, placed, change=change, make_job=make_job, closed_too=closed_too, largest_body=largest_body
+                conversation, placed, change=change, make_job=make_job, closed_too=closed_too, bounded=bounded
             )
         )
 
@@ -128,18 +126,18 @@ def append_work(
     change: Change | None = None,
     make_job: MakeJob | None = None,
     closed_too: bool = False,
-    largest_body: int = 0,
+    bounded: bool = False,
 ) -> Work[Appended]:
     """`append` as part of a larger unit of work."""
-    taken = yield rows.take_numbers(conversation.workspace_id, conversation.id, len(drafts), now_ms())
+    size = sum(_length(draft) for draft in drafts)
+    taken = yield rows.take_numbers(conversation.workspace_id, conversation.id, len(drafts), now_ms(), size)
     if not taken:  # erased since it was read
         raise NotFound("There is no such conversation.", step="append")
     current = rows.conversation_from(taken[0])
     if not current.is_open and not closed_too:
         raise ConversationClosed(step="append")
-    # While it has fewer rows than could fill it, nobody asks how large it is.
-    if largest_body and current.next_seq > MOST_CHARACTERS // max(largest_body, _LONGEST_REPLY):
-        yield from _require_room(current, drafts)
+    if bounded:
+        _require_room(current)
     first = current.next_seq - len(drafts)
     # The time that the row has now, not the one at which we began to wait for it: it never runs backwards.
     sent_at = current.updated_at
@@ -166,13 +164,16 @@ def _preview(message: Message) -> str:
     return (message.text or (files[0].name if files else ""))[:_SHOWN_OF_LAST]
 
 
-def _require_room(current: Conversation, drafts: Sequence[Draft]) -> Work[None]:
-    """Raises ConversationFull."""
+def _length(draft: Draft) -> int:
+    documents = (draft.attachments, draft.action_calls, draft.action_requests, draft.payload, draft.custom_data)
+    return rows.length(draft.text, *documents)
+
+
+def _require_room(current: Conversation) -> None:
+    """`current` with what is to be added. Raises ConversationFull."""
     if current.next_seq - 1 > MOST_MESSAGES:
         raise ConversationFull(detail=f"{MOST_MESSAGES} messages", step="append")
-    found = yield rows.size(current.workspace_id, current.id)
-    new = sum(rows.length(each.text, each.payload, each.custom_data, each.attachments) for each in drafts)
-    if int(found[0][0] or 0) + new > MOST_CHARACTERS:
+    if current.characters > MOST_CHARACTERS:
         raise ConversationFull(detail=f"{MOST_CHARACTERS} characters", step="append")
 
 

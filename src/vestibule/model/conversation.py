@@ -54,7 +54,8 @@ class Attachment(msgspec.Struct, frozen=True):
 
 class Conversation(msgspec.Struct, frozen=True):
     """One thread. `verified`: made through a verified method, or attached to a proven person since. `version` moves
-    with every change that a reader can see, and with nothing else. `queue_key`: where it was routed, if anywhere."""
+    with every change that a reader can see, and with nothing else. `queue_key`: where it was routed, if anywhere.
+    `characters`: how large its messages are together."""
 
     workspace_id: str
     id: str
@@ -79,6 +80,7 @@ class Conversation(msgspec.Struct, frozen=True):
     version: int
     next_seq: int
     queue_key: str | None = None
+    characters: int = 0
 
     @property
     def is_open(self) -> bool:

@@ -91,8 +91,9 @@ async def post(
         custom_data=written.custom_data,
         author=authorship,
     )
-    drafts, largest = [*greetings, message], runtime.settings.max_body_bytes
-    appended = await append(runtime, conversation, drafts, change=change, make_job=make_job, largest_body=largest)
+    appended = await append(
+        runtime, conversation, [*greetings, message], change=change, make_job=make_job, bounded=True
+    )
     if appended.job is not None:
         runner.start(appended.job)
     return appended

@@ -23,17 +23,11 @@ from vestibule.storage.json_columns import to_json
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Query, Row, Store, Value, query
 
-CONVERSATION = (
-    "workspace_id, id, contact_id, verified, scope, channel, ticket_number, title, status, handed_off, assignee_kind,"
-    " assignee_name, assignee_avatar_url, mode_id, checkpoint, custom_data, language, last_message, created_at,"
-    " updated_at, version, next_seq, queue_key"
-)
+# A row's columns are the members of what it becomes, in their order.
+CONVERSATION = ", ".join(Conversation.__struct_fields__)
 _OF_C = ", ".join(f"c.{name.strip()}" for name in CONVERSATION.split(","))
-_MESSAGE = (
-    "workspace_id, conversation_id, seq, public_id, type, sender, text, sent_at, trust, sender_name, sender_avatar_url,"
-    " attachments, action_calls, payload, custom_data, answers, vote, author, action_requests"
-)
-_WIDTH = 23
+_MESSAGE = ", ".join(Message.__struct_fields__)
+_WIDTH = len(Conversation.__struct_fields__)
 
 NEXT_TICKET = statement(
     "conversations.next_ticket",
@@ -46,7 +40,8 @@ INSERT = statement(
     "conversations.insert",
     f"""
     INSERT INTO conversations ({CONVERSATION})
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+        $24)
     RETURNING id
     """,
 )
@@ -90,11 +85,12 @@ OF_CONTACT = statement(
     "conversations.of_contact",
     f"SELECT {CONVERSATION} FROM conversations WHERE workspace_id = $1 AND contact_id = $2 ORDER BY updated_at, id",
 )
-# Takes the next `$3` numbers and shows the change; locks the row until the transaction ends, so messages keep order.
+# Takes the next `$3` numbers, for `$5` characters, and shows the change; locks the row until the transaction ends, so
+# messages keep order.
 TAKE_NUMBERS = statement(
     "conversations.take_numbers",
     f"""
-    UPDATE conversations SET next_seq = next_seq + $3, version = version + 1,
+    UPDATE conversations SET next_seq = next_seq + $3, characters = characters + $5, version = version + 1,
         updated_at = CASE WHEN updated_at < $4 THEN $4 ELSE updated_at END
     WHERE workspace_id = $1 AND id = $2 RETURNING {CONVERSATION}
     """,
@@ -139,11 +135,6 @@ ANSWER_TO = statement(
     SELECT {_MESSAGE} FROM messages WHERE workspace_id = $1 AND conversation_id = $2 AND answers = $3
     ORDER BY seq LIMIT 1
     """,
-)
-_LENGTH = " + ".join(f"COALESCE(LENGTH({column}), 0)" for column in ("text", "payload", "custom_data", "attachments"))
-SIZE = statement(
-    "messages.size",
-    f"SELECT CAST(SUM({_LENGTH}) AS BIGINT) FROM messages WHERE workspace_id = $1 AND conversation_id = $2",
 )
 OF_TYPE = statement(
     "messages.of_type",
@@ -245,8 +236,8 @@ def insert(conversation: Conversation) -> Query:
     return query(INSERT, *_conversation_row(conversation))
 
 
-def take_numbers(workspace_id: str, conversation_id: str, count: int, now: int) -> Query:
-    return query(TAKE_NUMBERS, workspace_id, conversation_id, count, now)
+def take_numbers(workspace_id: str, conversation_id: str, count: int, now: int, characters: int) -> Query:
+    return query(TAKE_NUMBERS, workspace_id, conversation_id, count, now, characters)
 
 
 def update(conversation: Conversation) -> Query:
@@ -271,17 +262,10 @@ def update(conversation: Conversation) -> Query:
     )
 
 
-def size(workspace_id: str, conversation_id: str) -> Query:
-    """How many characters its messages have, in all whose length visitors choose. Nothing where there is none."""
-    return query(SIZE, workspace_id, conversation_id)
-
-
-def length(
-    text: str | None, payload: Document | None, custom_data: Document | None, attachments: tuple[Attachment, ...]
-) -> int:
-    """What a message that is not stored yet will add to SIZE."""
-    documents = (each for each in (payload, custom_data, attachments or None) if each is not None)
-    return len(text or "") + sum(len(to_json(each)) for each in documents)
+def length(text: str | None, *documents: object) -> int:
+    """How many characters of a conversation a message takes, in all whose length a visitor has a part in; a document
+    that is not there is empty or None."""
+    return len(text or "") + sum(len(to_json(each)) for each in documents if each)
 
 
 def of_type(workspace_id: str, conversation_id: str, kind: str) -> Query:
@@ -315,31 +299,12 @@ def insert_message(message: Message) -> Query:
 
 
 def conversation_from(row: Row) -> Conversation:
-    return Conversation(
-        workspace_id=row[0],
-        id=row[1],
-        contact_id=row[2],
-        verified=bool(row[3]),
-        scope=row[4],
-        channel=row[5],
-        ticket_number=row[6],
-        title=row[7],
-        status=Status(row[8]),
-        handed_off=bool(row[9]),
-        assignee_kind=Assignee(row[10]),
-        assignee_name=row[11],
-        assignee_avatar_url=row[12],
-        mode_id=row[13],
-        checkpoint=_DOCUMENT.decode(row[14]) if row[14] is not None else None,
-        custom_data=_CUSTOM_DATA.decode(row[15]),
-        language=row[16],
-        last_message=row[17],
-        created_at=row[18],
-        updated_at=row[19],
-        version=row[20],
-        next_seq=row[21],
-        queue_key=row[22],
-    )
+    columns = list(row)
+    columns[3], columns[9] = bool(row[3]), bool(row[9])
+    columns[8], columns[10] = Status(row[8]), Assignee(row[10])
+    columns[14] = _DOCUMENT.decode(row[14]) if row[14] is not None else None
+    columns[15] = _CUSTOM_DATA.decode(row[15])
+    return Conversation(*columns)
 
 
 # Widgets ask for the same conversations again and again, and most of these have not changed: equal rows are read once.
@@ -354,27 +319,13 @@ def _remembered(row: Row) -> Conversation:
 
 
 def message_from(row: Row) -> Message:
-    return Message(
-        workspace_id=row[0],
-        conversation_id=row[1],
-        seq=row[2],
-        public_id=row[3],
-        type=row[4],
-        sender=Sender(row[5]),
-        text=row[6],
-        sent_at=row[7],
-        trust=Trust(row[8]),
-        sender_name=row[9],
-        sender_avatar_url=row[10],
-        attachments=_ATTACHMENTS.decode(row[11]) if row[11] is not None else (),
-        action_calls=_DOCUMENTS.decode(row[12]) if row[12] is not None else (),
-        payload=_DOCUMENT.decode(row[13]) if row[13] is not None else None,
-        custom_data=_DOCUMENT.decode(row[14]) if row[14] is not None else None,
-        answers=row[15],
-        vote=row[16],
-        author=_AUTHORSHIP.decode(row[17]) if row[17] is not None else None,
-        action_requests=_DOCUMENTS.decode(row[18]) if row[18] is not None else (),
-    )
+    columns = list(row)
+    columns[5], columns[8] = Sender(row[5]), Trust(row[8])
+    columns[11] = _ATTACHMENTS.decode(row[11]) if row[11] is not None else ()
+    columns[12], columns[18] = (_DOCUMENTS.decode(row[at]) if row[at] is not None else () for at in (12, 18))
+    columns[13], columns[14] = (_DOCUMENT.decode(row[at]) if row[at] is not None else None for at in (13, 14))
+    columns[17] = _AUTHORSHIP.decode(row[17]) if row[17] is not None else None
+    return Message(*columns)
 
 
 def _conversation_row(conversation: Conversation) -> tuple[Value, ...]:
@@ -402,6 +353,7 @@ def _conversation_row(conversation: Conversation) -> tuple[Value, ...]:
         conversation.version,
         conversation.next_seq,
         conversation.queue_key,
+        conversation.characters,
     )
 
 

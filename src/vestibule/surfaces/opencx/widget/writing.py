@@ -129,8 +129,7 @@ class Writing:
         payload = await self._body(request, self._checkpoint)
         conversation = await open_conversation(self._runtime, author, payload.session_id)
         refuse_nul("payload", payload.payload)
-        largest = self._runtime.settings.max_body_bytes
-        await course.checkpoint(self._runtime, conversation, payload.payload, largest_body=largest)
+        await course.checkpoint(self._runtime, conversation, payload.payload)
         return json_reply(200, b'{"success":true}')
 
     async def vote(self, request: Request) -> Reply:
