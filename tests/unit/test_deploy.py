@@ -161,6 +161,13 @@ def test_what_is_acknowledged_is_on_both_databases() -> None:
     assert {"synchronous_commit = on", "synchronous_standby_names = '*'"} <= settings_of("postgresql.conf")
 
 
+def test_what_the_files_refer_to_is_a_heading_in_operations() -> None:
+    operations = (DEPLOY.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    named = [heading for path in FILES for heading in re.findall(r'see "([^"]+)"', path.read_text(encoding="utf-8"))]
+    assert named
+    assert all(f"# {heading}\n" in operations for heading in named)
+
+
 def settings_of(name: str) -> set[str]:
     return {line.partition("#")[0].strip() for line in text(name).splitlines()}
 

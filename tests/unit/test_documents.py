@@ -18,6 +18,7 @@ from vestibule.storage.opening import SCHEMA_VERSION
 ROOT = Path(__file__).parent.parent.parent
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in fields(Settings)])
@@ -65,6 +66,12 @@ def test_cli_lists_each_setting_of_an_identity_provider_with_its_default() -> No
     in_words = {"accepts": "as far as set up", "algorithms": "all of these"}
     assert listed == settings_of(ProviderSettings) | in_words
     assert all(name in table for name in (*SIGNATURES, *TokenKind, *UserinfoUse, *ClientAuth))
+
+
+def test_operations_lists_each_purpose_of_a_call_out() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "src" / "vestibule").rglob("*.py")))
+    listed = OPERATIONS.partition("\n`purpose` is ")[2].partition(". ")[0]
+    assert set(re.findall(r"`([^`]+)`", listed)) == set(re.findall(r'(?:PURPOSE = |purpose=f?)"([a-z_ -]+)', code))
 
 
 def test_documents_show_this_release_s_schema_and_commands() -> None:
