@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -10,14 +11,21 @@ import msgspec
 import pytest
 import typer.main
 
+from vestibule.auth_endpoint import calls
 from vestibule.cli import app
 from vestibule.model.identity_provider import SIGNATURES, ClientAuth, ProviderSettings, TokenKind, UserinfoUse
+from vestibule.oidc.key_set import MOST_KEYS
+from vestibule.oidc.remembered import Pace
+from vestibule.oidc.strict_jws import LONGEST_TOKEN
+from vestibule.outbound import circuit
+from vestibule.outbound.client import AT_ONCE, Outbound
 from vestibule.settings import PREFIX, Settings
 from vestibule.storage.opening import SCHEMA_VERSION
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
@@ -72,6 +80,31 @@ def test_operations_lists_each_purpose_of_a_call_out() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "src" / "vestibule").rglob("*.py")))
     listed = OPERATIONS.partition("\n`purpose` is ")[2].partition(". ")[0]
     assert set(re.findall(r"`([^`]+)`", listed)) == set(re.findall(r'(?:PURPOSE = |purpose=f?)"([a-z_ -]+)', code))
+
+
+def test_security_tells_what_cannot_be_set_about_providers_and_calls_out_as_it_is() -> None:
+    pace, provider = Pace(), ProviderSettings(name="p", issuer="i")
+    ages = f"{provider.leeway} s; {provider.oldest_iat // 3600} h; {provider.longest_life // 3600} h"
+    lives = f"{pace.life // 60} min; {pace.shortest_life // 60} min; {pace.longest_life // 3600} h"
+    call = inspect.signature(Outbound.request).parameters
+    connect, whole, most = (call[name].default for name in ("connect_timeout", "timeout", "most_bytes"))
+    expected = {
+        "a provider's token": f"{LONGEST_TOKEN // 1024} KiB",
+        "its leeway; oldest `iat`; longest life": ages,
+        "a key set": f"{MOST_KEYS} keys",
+        "a provider's keys and discovery are kept if it does not say how long; at least; at most": lives,
+        "keys that are out of date serve while the provider is down": f"{pace.stale // 3600} h",
+        "a provider is asked again after a failure": f"{pace.first_pause} s, doubling to {pace.longest_pause} s",
+        "an unknown key id makes us ask a provider": f"once in {pace.cool_down} s",
+        "a call to a provider: connecting; all of it; the answer": f"{connect:g} s; {whole:g} s; {most // 1024} KiB",
+        "a call to an auth endpoint: connecting; one try; both; the answer": f"{calls.CONNECT_SECONDS:g} s; "
+        f"{calls.CALL_SECONDS:g} s; {calls.OPERATION_SECONDS:g} s; {calls.MOST_BYTES // 1024} KiB",
+        "a server is left alone after failures in a row, but for one call every": f"{circuit.FAILURES}; "
+        f"{circuit.PROBE_SECONDS:g} s, an auth endpoint {calls.OPEN_SECONDS:g} s",
+        "calls out of a workspace at once, in a process": f"{AT_ONCE}",
+    }
+    rows = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \|", SECURITY, re.MULTILINE))
+    assert {matter: rows.get(matter) for matter in expected} == expected
 
 
 def test_documents_show_this_release_s_schema_and_commands() -> None:
