@@ -12,8 +12,9 @@ import pytest
 from tests.fixtures.admin import NOBODY, PROVIDER, ROOT, Admin, refused
 from tests.fixtures.front_door import Installation, Workspace
 from vestibule.administration import admin_keys
-from vestibule.clock import SECOND_MS
+from vestibule.clock import DAY_MS, SECOND_MS, now_ms
 from vestibule.model.workspace import AdminScope, Scope
+from vestibule.storage.purging import BATCH
 
 
 class TestKeys:
@@ -328,6 +329,21 @@ class TestRepetition:
         headers = {"idempotency-key": "d-1"}
         refused(admin.call("POST", "api-keys", {"name": "\u0007"}, headers), 400, "invalid_field")
         assert admin.call("POST", "api-keys", {"name": "good"}, headers).status_code == 201
+
+    def test_after_a_day_it_is_another_however_many_older_ones_there_are(
+        self, workspace: Workspace, admin: Admin
+    ) -> None:
+        headers, rows = {"idempotency-key": "f-1"}, workspace.installation.rows
+        first = admin.do("POST", "api-keys", {"name": "x"}, **headers)["id"]
+        then = now_ms() - 2 * DAY_MS
+        rows("UPDATE idempotency_keys SET created_at = $2 WHERE workspace_id = $1", workspace.id, then)
+        many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $3)"
+        columns = "workspace_id, admin_key_id, name_hash, request_hash, created_at"
+        older = (
+            f"{many} INSERT INTO idempotency_keys ({columns}) SELECT $1, 'k', 'n' || i, '', CAST($2 AS BIGINT) FROM n"  # noqa: S608
+        )
+        rows(older, workspace.id, then - DAY_MS, 2 * BATCH)
+        assert admin.do("POST", "api-keys", {"name": "x"}, **headers)["id"] != first
 
     def test_at_the_same_time_it_is_done_once(self, admin: Admin) -> None:
         def create(_: int) -> int:

@@ -32,7 +32,8 @@ FORGET = statement(
     "idempotency_keys.forget",
     """
     DELETE FROM idempotency_keys
-    WHERE workspace_id = $1 AND admin_key_id = $2 AND name_hash = $3 AND sealed_answer IS NULL AND created_at < $4
+    WHERE workspace_id = $1 AND admin_key_id = $2 AND name_hash = $3
+        AND ((sealed_answer IS NULL AND created_at < $4) OR created_at < $5)
     """,
 )
 PURGE = purging("idempotency_keys", "workspace_id, admin_key_id, name_hash", "created_at < $1", "created_at")
@@ -65,9 +66,9 @@ async def finish(store: Store, place: Place, sealed_answer: str) -> None:
     await store.write(FINISH, *msgspec.structs.astuple(place), sealed_answer)
 
 
-async def forget(store: Store, place: Place, before: int) -> None:
-    """Frees a place that has no answer and was taken before a moment."""
-    await store.write(FORGET, *msgspec.structs.astuple(place), before)
+async def forget(store: Store, place: Place, *, unanswered_before: int, before: int) -> None:
+    """Frees a place that was taken before a moment, or before another and has no answer."""
+    await store.write(FORGET, *msgspec.structs.astuple(place), unanswered_before, before)
 
 
 async def purge(store: Store, before: int) -> None:

@@ -44,8 +44,10 @@ async def answered_once(
     query = request.scope.get("query_string", b"")
     asked = hashlib.sha256(b"\n".join((request.method.encode(), request.path.encode(), query, body))).hexdigest()
     now = now_ms()
-    await rows.purge(runtime.store, now - KEPT_MS)
-    await rows.forget(runtime.store, place, now - _GIVEN_UP_MS)
+    over = now - KEPT_MS
+    await rows.purge(runtime.store, over)
+    # Itself as well: the purge goes a batch at a time, and may not have come to it.
+    await rows.forget(runtime.store, place, unanswered_before=now - _GIVEN_UP_MS, before=over)
     if not await rows.begin(runtime.store, place, asked, now):
         return await _known(runtime, place, asked)
     try:
@@ -53,7 +55,7 @@ async def answered_once(
     except VestibuleError as error:
         # A database that did not answer in time may have done it: then the place stays taken for a while.
         if not isinstance(error, Unavailable):
-            await rows.forget(runtime.store, place, now + 1)
+            await rows.forget(runtime.store, place, unanswered_before=now + 1, before=over)
         raise
     headers = [(name.decode(), value.decode()) for name, value in reply.headers]
     kept = msgspec.json.encode(_Answer(reply.status, headers, reply.body.decode())).decode()
