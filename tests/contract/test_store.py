@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from vestibule.errors import StorageUnavailable
@@ -167,6 +168,21 @@ async def test_what_nobody_waits_for_any_more_is_not_begun(store: Store) -> None
     await asyncio.gather(*busy, *gone, return_exceptions=True)
     await store.write(INSERT, "behind", "v")
     assert (await store.read(COUNT, "g%"))[0][0] == 0
+
+
+async def test_nor_is_it_begun_anew_where_another_s_violation_undid_it(store: Store, url: str, engine: str) -> None:
+    if engine != "postgresql":
+        pytest.skip("on SQLite each has a step of their own")
+    other = await asyncpg.connect(url)
+    async with other.transaction():
+        await other.execute("INSERT INTO installation (name, value) VALUES ('taken', 'v')")
+        waiting = [asyncio.create_task(store.write(INSERT, name, "v")) for name in ("taken", "undone", "stays")]
+        await asyncio.sleep(0.3)
+        waiting[1].cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await other.close()
+    assert isinstance(waiting[0].exception(), UniqueViolation)
+    assert [bool(await store.read(LOOK, name)) for name in ("undone", "stays")] == [False, True]
 
 
 async def test_reads_are_well_again_once_the_file_is(tmp_path: Path) -> None:

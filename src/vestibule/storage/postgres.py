@@ -283,6 +283,8 @@ async def _fetch_together(connection: Any, statement: Statement, batch: list[Wai
 
 async def _fetch_alone(connection: Any, statement: Statement, waiting: Waiting) -> None:
     values, future, _ = waiting
+    if future.done():  # they have gone, or were told that it is too late
+        return
     try:
         rows = await connection.fetch(statement.postgresql, *values, 0)
     except asyncpg.PostgresError as error:
