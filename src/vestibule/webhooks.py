@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from vestibule.clock import DAY_MS, HOUR_MS, SECOND_MS, SteadyClock, now_ms
+from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import StorageUnavailable, UpstreamFailed, VestibuleError
 from vestibule.ids import new_id
 from vestibule.model.conversation import Document
@@ -34,8 +34,6 @@ _LEASE_MARGIN_MS = 15 * SECOND_MS
 # Added to each wait: what failed together is not tried again together.
 _JITTER = 0.1
 _MOST_BYTES = 65_536
-_DEAD_KEPT_MS = 30 * DAY_MS
-_PURGE_EVERY_MS = HOUR_MS
 _log = logging.getLogger(__name__)
 
 _OPENCX = {
@@ -67,8 +65,6 @@ class Deliverer:
         self._retries = retries
         self._owner = new_id()
         self._serving: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._purged_at = 0
-        self._clock = SteadyClock()
 
     async def run(self) -> None:
         """Delivers until cancelled. What is under way then is sent again by whoever takes it next."""
@@ -88,15 +84,11 @@ class Deliverer:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _look(self) -> None:
-        now = now_ms()
-        for place in await rows.waiting(self._store, now):
+        for place in await rows.waiting(self._store, now_ms()):
             # One task an endpoint: a slow one delays its own events only.
             if place not in self._serving:
                 self._serving[place] = task = asyncio.create_task(self._serve(*place))
                 task.add_done_callback(functools.partial(self._ended, place))
-        if abs(now - self._purged_at) > _PURGE_EVERY_MS and self._clock.is_steady():
-            self._purged_at = now
-            await rows.purge(self._store, now - _DEAD_KEPT_MS)
 
     def _ended(self, place: tuple[str, str], _: asyncio.Task[None]) -> None:
         del self._serving[place]

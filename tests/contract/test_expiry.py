@@ -10,6 +10,9 @@ from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.front_door import Installation, beside
 from tests.fixtures.puzzel import Front
 from tests.fixtures.widget import claims_of, new_uuid
+from vestibule.administration import expiry
+from vestibule.app import make_runtime
+from vestibule.clock import DAY_MS, now_ms
 
 TABLES = {
     "pending_identities": "expires_at",
@@ -40,6 +43,19 @@ def test_what_has_run_out_goes_and_the_rest_stays(responding: Installation, fake
             assert time.monotonic() < gone_by, {table: _count(old, table) for table in TABLES}
             time.sleep(0.1)
     assert all(_count(new, table) for table in TABLES)
+
+
+def test_dead_letters_are_kept_for_thirty_days(installation: Installation) -> None:
+    workspace, now = installation.workspace(), now_ms()
+    for name, died_at in (("old", now - 31 * DAY_MS), ("new", now - 29 * DAY_MS)):
+        columns = "workspace_id, endpoint_id, id, kind, at, contact_id, data, owner, attempts, died_at, problem"
+        sql = f"INSERT INTO webhook_deliveries ({columns}) VALUES ($1, 'e', $2, 'k', 1, '', '', '', 1, $3, '')"  # noqa: S608
+        installation.rows(sql, workspace.id, name, died_at)
+    runtime = installation.run(make_runtime(installation.desk.settings, installation.desk.sealer))
+    installation.run(expiry.sweep(runtime, now))
+    installation.run(runtime.store.close())
+    left = installation.rows("SELECT id FROM webhook_deliveries WHERE workspace_id = $1", workspace.id)
+    assert left == [("new",)]
 
 
 def _count(front: Front, table: str) -> int:

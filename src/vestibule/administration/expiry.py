@@ -9,11 +9,12 @@ from vestibule.administration.attempts import attempt
 from vestibule.administration.staff_sessions import LONGEST_MS
 from vestibule.clock import DAY_MS, SECOND_MS, SteadyClock, now_ms
 from vestibule.runtime import Runtime
-from vestibule.storage import attached_identities, socket_rooms, spent_tokens, staff
+from vestibule.storage import attached_identities, socket_rooms, spent_tokens, staff, webhooks
 
 _JITTER = 0.3
 # A verified contact's token, by its setting's bounds, with a day for clocks that differ.
 LONGEST_TOKEN_MS = 31 * DAY_MS
+_DEAD_LETTERS_KEPT_MS = 30 * DAY_MS
 
 
 async def run(runtime: Runtime) -> None:
@@ -41,3 +42,4 @@ async def sweep(runtime: Runtime, now: int) -> None:
     await attempt("spent tokens that are over", spent_tokens.purge(store, now))
     await attempt("rooms that ran out", socket_rooms.purge(store, now))
     await attempt("staff's sessions that are over", staff.purge(store, sessions_before=now - LONGEST_MS, now=now))
+    await attempt("dead letters of long ago", webhooks.purge(store, now - _DEAD_LETTERS_KEPT_MS))
