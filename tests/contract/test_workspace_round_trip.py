@@ -307,6 +307,21 @@ def test_two_providers_of_one_name_are_told_before_anything_is_changed(workspace
     assert len(_exported(workspace, tmp_path / "exported.toml")["identity_providers"]) == 2
 
 
+def test_a_provider_s_name_in_other_letters_is_refused_before_anything_is_changed(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    installation, own = workspace.installation, ("-w", workspace.id)
+    text = '[workspace]\nname = "{}"\n[[identity_providers]]\nname = "{}"\nissuer = "https://{}.example.com"\n'
+    for name, issuer in (("Acme", "id"), ("ACME", "other")):
+        (tmp_path / f"{name}.toml").write_text(f'{text.format(name, name, issuer)}client_ids = ["one"]\n', "utf-8")
+    installation.cli("workspace", "apply", str(tmp_path / "Acme.toml"), *own)
+    for command in ("diff", "apply"):
+        printed = installation.command("workspace", command, str(tmp_path / "ACME.toml"), *own, "--json")
+        printed.refused("conflict", names="Acme")
+    assert installation.cli("workspace", "show", workspace.id)["name"] == "Acme"
+    installation.cli("workspace", "apply", str(tmp_path / "ACME.toml"), "--prune", *own)
+
+
 def test_the_example_of_the_document_can_be_applied(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,8 @@ async def apply(
     after, kept = _wanted(before, declared, prune=prune)
     differences = [*_differences("", before, after)]
     _refuse_clashes(declared)
+    if declared.providers is not None:
+        _refuse_namesakes(after)
     await _refuse_what_cannot_be(desk, workspace, after)
     made: dict[str, str] = {}
     created = workspace is None
