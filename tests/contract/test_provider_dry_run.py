@@ -30,10 +30,16 @@ from vestibule.model.identity_provider import (
     ProviderSettings,
     TokenKind,
 )
+from vestibule.oidc.jwks import ProviderKeys
+from vestibule.oidc.token_reader import TokenReader
+from vestibule.outbound.client import Outbound
 from vestibule.sealing import Sealer, parse_secret_key
 from vestibule.settings import Settings
 from vestibule.storage.opening import ensure_schema
 from vestibule.storage.provider_identities import ProviderIdentities
+from vestibule.tokens import sign_outs
+from vestibule.verification.provider_sign_out import ProviderSignOut
+from vestibule.verification.token_exchange import ProviderToken, TokenExchange
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 
@@ -60,6 +66,13 @@ async def workspace_id(desk: Desk) -> str:
 async def fake() -> AsyncIterator[FakeProvider]:
     async with running_provider() as running:
         yield running
+
+
+@pytest.fixture
+async def outbound(settings: Settings) -> AsyncIterator[Outbound]:
+    opened = Outbound(settings.private_hosts)
+    yield opened
+    await opened.close()
 
 
 def settings_for(fake: FakeProvider, **changes: Any) -> ProviderSettings:
@@ -147,6 +160,32 @@ async def test_an_opaque_token_shows_its_own_steps(desk: Desk, workspace_id: str
     assert {"introspection", "active", "userinfo"} <= set(states(good))
     dead = await dry_run.try_at_desk(desk, workspace_id, access_token="dead-token")
     assert states(dead)["active"] is False
+
+
+async def test_what_was_used_or_signed_out_before_would_be_refused(
+    desk: Desk, workspace_id: str, fake: FakeProvider, outbound: Outbound
+) -> None:
+    provider = await identity_providers.add(desk, workspace_id, settings_for(fake, single_use=True))
+    reader = TokenReader(outbound, ProviderKeys(outbound))
+    resolver = Resolver(desk.contacts, ProviderIdentities(desk.store, desk.contacts))
+    token = fake.id_token(sid="s-1")
+    for _ in range(2):  # a trial spends nothing
+        trial = await dry_run.try_at_desk(desk, workspace_id, id_token=token)
+        assert trial.passed
+        assert list(states(trial))[-4:] == ["mapping", "session", "single_use", "contact"]
+
+    await resolver.resolve(await TokenExchange(reader).verify(ProviderToken(workspace_id, (provider,), id_token=token)))
+    trial = await dry_run.try_at_desk(desk, workspace_id, id_token=token)
+    assert (trial.passed, trial.error) == (False, "invalid_token")
+    assert (states(trial)["session"], states(trial)["single_use"], states(trial)["contact"]) == (True, False, None)
+    assert (await dry_run.try_at_desk(desk, workspace_id, id_token=fake.id_token(sid="s-1", nonce="n-2"))).passed
+
+    said = await ProviderSignOut(reader).verify(workspace_id, (provider,), fake.logout_token(sid="s-1"))
+    await sign_outs.end_sessions(desk.store, desk.contacts, said)
+    trial = await dry_run.try_at_desk(desk, workspace_id, id_token=fake.id_token(sid="s-1", nonce="n-3"))
+    assert (trial.passed, trial.error) == (False, "invalid_token")
+    assert (states(trial)["session"], states(trial)["single_use"]) == (False, None)
+    assert (await dry_run.try_at_desk(desk, workspace_id, id_token=fake.id_token(sid="s-2"))).passed
 
 
 # ------------------------------------------------------------------------------------------------------------ settings

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from vestibule.administration import identity_providers, provider_rules
 from vestibule.administration.desk import Desk
-from vestibule.errors import VestibuleError
+from vestibule.errors import InvalidProviderToken, VestibuleError
 from vestibule.identity.matching import Outcome
 from vestibule.identity.resolution import Resolver
 from vestibule.model.claims import VerifiedClaims
@@ -19,11 +19,14 @@ from vestibule.oidc import access_token, id_token, introspection
 from vestibule.oidc.jwks import ProviderKeys
 from vestibule.oidc.token_reader import Reading, TokenReader
 from vestibule.outbound.client import Outbound
+from vestibule.storage import spent_tokens, token_endings
 from vestibule.storage.provider_identities import ProviderIdentities
+from vestibule.storage.store import Store
+from vestibule.tokens.contact_token import session_of
 from vestibule.verification.token_exchange import ProviderToken, TokenExchange, claims_of
 
 _JWT = ("provider", "form", "algorithm", "keys", "key", "signature")
-_END = ("subject", "mapping", "contact")
+_END = ("subject", "mapping", "session", "single_use", "contact")
 PLANS = {
     TokenKind.ID_TOKEN: (*_JWT, *(name for name, _ in id_token.RULES), *_END),
     TokenKind.JWT_ACCESS_TOKEN: (*_JWT, *(name for name, _ in access_token.RULES), *_END),
@@ -94,12 +97,11 @@ async def try_by(
     workspace that does not exist."""
     providers = await identity_providers.list_all(desk, workspace_id)
     resolver = Resolver(desk.contacts, ProviderIdentities(desk.store, desk.contacts))
-    return await try_token(
-        exchange, resolver, ProviderToken(workspace_id, providers, provider_id, access_token, id_token)
-    )
+    credential = ProviderToken(workspace_id, providers, provider_id, access_token, id_token)
+    return await _try_token(exchange, resolver, desk.store, credential)
 
 
-async def try_token(exchange: TokenExchange, resolver: Resolver, credential: ProviderToken) -> Trial:
+async def _try_token(exchange: TokenExchange, resolver: Resolver, store: Store, credential: ProviderToken) -> Trial:
     """The same path as a visitor's, up to the point where it would write."""
     steps: list[Step] = []
     reading: Reading | None = None
@@ -108,6 +110,7 @@ async def try_token(exchange: TokenExchange, resolver: Resolver, credential: Pro
         reading = await exchange.read(credential, lambda name, detail: _note(steps, name, detail))
         claims = claims_of(credential.workspace_id, reading)
         steps.append(Step("mapping", passed=True, detail=_fates(claims.notes)))
+        await _look_back(store, claims, steps)
         decision = await resolver.preview(claims)
     except VestibuleError as error:
         return _trial(_with_failure(steps, error, credential), reading, claims, error=error.code)
@@ -120,6 +123,20 @@ async def try_token(exchange: TokenExchange, resolver: Resolver, credential: Pro
         contact_id=None if created else decision.contact.id,
         notes=decision.fields,
     )
+
+
+async def _look_back(store: Store, claims: VerifiedClaims, steps: list[Step]) -> None:
+    """What `authenticate.prove` asks beyond the token itself. By the rows, as nothing runs at a command's desk; and
+    without spending the token. Raises InvalidProviderToken."""
+    subject = claims.subject
+    session = session_of(subject.issuer, subject.session) if subject is not None else None
+    if session is not None and await token_endings.is_session_over(store, claims.workspace_id, session):
+        raise InvalidProviderToken(detail="its session at the provider has ended", step="session")
+    steps.append(Step("session", passed=True, detail="" if session is not None else "the token names none"))
+    once = subject.once if subject is not None else None
+    if once is not None and await spent_tokens.is_spent(store, claims.workspace_id, once):
+        raise InvalidProviderToken(detail="used before, and its provider's tokens are good once", step="single_use")
+    steps.append(Step("single_use", passed=True, detail="" if once is not None else "good more than once"))
 
 
 def _note(steps: list[Step], name: str, detail: str) -> None:

@@ -93,7 +93,7 @@ def _steps(entry: AuditEntry, provider: IdentityProvider | None) -> tuple[Step, 
     if entry.outcome != REFUSED:
         return tuple(Step(name, passed=True) for name in plan)
     check = _check(entry, plan)
-    if check not in plan:  # such as a session that has ended: after everything that the token itself says
+    if check not in plan:  # such as userinfo, which not every provider is asked for: after all that is always looked at
         at = plan.index("contact") if "contact" in plan else len(plan)
         plan = (*plan[:at], check, *plan[at:])
     at = plan.index(check)

@@ -15,6 +15,9 @@ SPEND = statement(
     ON CONFLICT (workspace_id, fingerprint) DO NOTHING RETURNING fingerprint
     """,
 )
+FIND = statement(
+    "spent_tokens.find", "SELECT expires_at FROM spent_tokens WHERE workspace_id = $1 AND fingerprint = $2"
+)
 PURGE = purging("spent_tokens", "workspace_id, fingerprint", "expires_at < $1", "expires_at")
 # Beyond a token's own end: what leeway and other clocks might make of it.
 _GRACE_MS = HOUR_MS
@@ -30,6 +33,11 @@ def until(expires_at: int | None) -> int:
 async def spend(store: Store, workspace_id: str, fingerprint: str, expires_at: int | None) -> bool:
     """False where it was spent before. `expires_at` None: the token does not say when it ends."""
     return bool(await store.write(SPEND, workspace_id, fingerprint, until(expires_at)))
+
+
+async def is_spent(store: Store, workspace_id: str, fingerprint: str) -> bool:
+    """For showing alone: between a look and a step somebody else may spend it."""
+    return bool(await store.read(FIND, workspace_id, fingerprint))
 
 
 async def purge(store: Store, now: int) -> int:

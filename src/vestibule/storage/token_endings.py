@@ -28,6 +28,10 @@ OF_CONTACT = statement(
     WHERE workspace_id = $1 AND contact_id = $2
     """,
 )
+FIND = statement(
+    "token_endings.find",
+    "SELECT created_at FROM token_endings WHERE workspace_id = $1 AND contact_id = $2 AND token_id = $3",
+)
 # A token that had an end of its own is over by it, so it needs no other. A contact's ending stays: an unverified
 # visitor's token has none. So does that of one such token.
 PURGE = purging(
@@ -70,6 +74,11 @@ async def list_since(store: Store, created_at: int) -> list[tuple[Ending, int]]:
 
 async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[Ending]:
     return [Ending(*row) for row in await store.read(OF_CONTACT, workspace_id, contact_id)]
+
+
+async def is_session_over(store: Store, workspace_id: str, session: str) -> bool:
+    """By a provider's session as `session_of` names it."""
+    return bool(await store.read(FIND, workspace_id, "", SESSION + session))
 
 
 async def purge(store: Store, before: int) -> int:
