@@ -27,8 +27,10 @@ from vestibule.model.identity_provider import (
     ClaimMapping,
     ClientCredentials,
     Endpoints,
+    IdentityProvider,
     ProviderSettings,
     TokenKind,
+    UserinfoUse,
 )
 from vestibule.oidc.jwks import ProviderKeys
 from vestibule.oidc.token_reader import TokenReader
@@ -206,6 +208,50 @@ async def test_two_providers_that_take_the_same_tokens_clash(desk: Desk, workspa
         await identity_providers.add(desk, workspace_id, settings_for(fake, name="again"))
     await identity_providers.add(desk, workspace_id, settings_for(fake, name="other", client_ids=("other",)))
     assert await identity_providers.replace(desk, first) == first
+
+
+@pytest.mark.parametrize(
+    ("changes", "clashes"),
+    [
+        ({"client_ids": (CLIENT, "b")}, True),
+        ({"access_token_client_claim": "azp"}, True),
+        ({"client_ids": ("b",)}, False),
+        ({"access_token_client_claim": "", "audiences": ("a",)}, False),
+        ({"issuer": "https://b.example"}, False),
+        ({"accepts": (TokenKind.OPAQUE_ACCESS_TOKEN,)}, False),
+    ],
+    ids=str,
+)
+def test_access_tokens_that_are_known_by_their_client_clash_by_it(changes: dict[str, Any], *, clashes: bool) -> None:
+    by_client: dict[str, Any] = {
+        "name": "cognito",
+        "issuer": "https://a.example",
+        "client_ids": (CLIENT,),
+        "accepts": (TokenKind.JWT_ACCESS_TOKEN,),
+        "access_token_client_claim": "client_id",
+    }
+    known = IdentityProvider(workspace_id="w", id=1, position=1, **by_client)
+    assert (provider_rules.clash(ProviderSettings(**{**by_client, **changes}), [known]) is not None) is clashes
+
+
+@pytest.mark.parametrize(
+    ("accepts", "userinfo", "warned"),
+    [
+        ((TokenKind.ID_TOKEN, TokenKind.JWT_ACCESS_TOKEN), UserinfoUse.OPAQUE, True),
+        ((TokenKind.ID_TOKEN, TokenKind.OPAQUE_ACCESS_TOKEN), UserinfoUse.NEVER, True),
+        ((TokenKind.JWT_ACCESS_TOKEN, TokenKind.OPAQUE_ACCESS_TOKEN), UserinfoUse.NEVER, True),
+        ((TokenKind.ID_TOKEN, TokenKind.OPAQUE_ACCESS_TOKEN), UserinfoUse.OPAQUE, False),
+        ((TokenKind.OPAQUE_ACCESS_TOKEN,), UserinfoUse.NEVER, False),
+    ],
+)
+def test_kinds_of_token_whose_subjects_may_differ_are_warned_of(
+    accepts: tuple[TokenKind, ...], userinfo: UserinfoUse, *, warned: bool
+) -> None:
+    client = ClientCredentials(CLIENT, CLIENT_SECRET)
+    settings = ProviderSettings(
+        name="p", issuer="https://p.example", accepts=accepts, userinfo=userinfo, introspection_client=client
+    )
+    assert any(warning.startswith("accepts: ") for warning in provider_rules.warnings(settings)) is warned
 
 
 async def test_settings_come_back_as_they_were_and_sealed(desk: Desk, workspace_id: str, fake: FakeProvider) -> None:

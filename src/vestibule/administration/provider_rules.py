@@ -12,6 +12,7 @@ from vestibule.model.identity_provider import (
     IdentityProvider,
     ProviderSettings,
     TokenKind,
+    UserinfoUse,
 )
 from vestibule.oidc.claim_mapping import is_hidden, mapped_paths
 from vestibule.outbound.address_guard import parse_url
@@ -71,9 +72,19 @@ def warnings(settings: ProviderSettings) -> list[str]:
     ]
     if settings.uses_shared_secret:
         found.append("algorithms: everybody who knows the shared secret can make tokens for anybody")
-    if TokenKind.ID_TOKEN in settings.accepts and TokenKind.JWT_ACCESS_TOKEN in settings.accepts:
+    if _subjects_may_differ(settings):
         found.append("accepts: if this provider's subjects differ between its tokens, one person becomes two contacts")
     return found
+
+
+def _subjects_may_differ(settings: ProviderSettings) -> bool:
+    """SECURITY.md finding 6. Userinfo has the ID token's subject (OpenID Connect Core section 5.3.2), and where it is
+    asked about an opaque token, introspection's must be the same; alone that may be another."""
+    kinds = set(settings.accepts)
+    if {TokenKind.ID_TOKEN, TokenKind.JWT_ACCESS_TOKEN} <= kinds:
+        return True
+    by_introspection = settings.introspection_client.client_id and settings.userinfo is UserinfoUse.NEVER
+    return bool(by_introspection) and TokenKind.OPAQUE_ACCESS_TOKEN in kinds and len(kinds) > 1
 
 
 def clash(settings: ProviderSettings, others: Iterable[IdentityProvider]) -> str | None:
@@ -83,9 +94,10 @@ def clash(settings: ProviderSettings, others: Iterable[IdentityProvider]) -> str
         if other.issuer != settings.issuer or not kinds:
             continue
         ids = set(settings.client_ids) & set(other.client_ids)
-        if (TokenKind.ID_TOKEN in kinds and ids) or (
-            TokenKind.JWT_ACCESS_TOKEN in kinds and (set(settings.audiences) & set(other.audiences))
-        ):
+        audiences = set(settings.audiences) & set(other.audiences)
+        # Whichever claims they are: a token may well have both.
+        by_client = ids if settings.access_token_client_claim and other.access_token_client_claim else ()
+        if (TokenKind.ID_TOKEN in kinds and ids) or (TokenKind.JWT_ACCESS_TOKEN in kinds and (audiences or by_client)):
             return f"provider {other.id} takes the same kind of tokens of this issuer for the same audience"
     return None
 
