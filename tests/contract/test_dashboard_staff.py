@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.fixtures.auditing import tail
 from tests.fixtures.front_door import Installation, Workspace, beside
 from tests.fixtures.responding import eventually
 from tests.fixtures.staff import PASSWORD, Member, browser, refused, signed_in
@@ -287,6 +288,16 @@ def test_a_disabled_workspace_is_closed_to_its_staff(installation: Installation)
     assert member.sign_in("wrong password again").status_code == 401, "who is not staff is told nothing"
     installation.cli("workspace", "enable", member.workspace.id)
     eventually(lambda: member.get().status_code == 200)
+    # In the audit as what staff did, and no visitor's refusal, which coverage would count.
+    eventually(lambda: "dashboard" in actions(member.workspace, f"staff:{member.id}"))
+    assert tail(member.workspace, "--kind", "authentication") == []
+
+
+def test_a_sign_in_to_a_disabled_workspace_is_in_its_audit(installation: Installation) -> None:
+    member = Member(installation.workspace()).with_password()
+    installation.cli("workspace", "disable", member.workspace.id)
+    eventually(lambda: member.sign_in().status_code == 403)
+    eventually(lambda: "dashboard" in actions(member.workspace, f"staff:{member.id}"))
 
 
 def test_an_unknown_account_looks_like_a_wrong_password(installation: Installation) -> None:

@@ -25,8 +25,8 @@ _CREDENTIALS: tuple[tuple[type[errors.VestibuleError], str], ...] = (
 )
 # Of people at the dashboard: who visitors are is not decided there, and coverage does not count it.
 DASHBOARD = "dashboard"
+# Also before it is known who they are.
 _OF_STAFF = (
-    errors.RoleRequired,
     errors.ForeignPage,
     errors.InvalidLink,
     errors.SignInRefused,
@@ -44,7 +44,8 @@ def decision_of(request: Request, trusted: tuple[Network, ...]) -> AuditEntry | 
         return None
     if isinstance(refusal, errors.NotSignedIn):  # led to the sign-in, which is where something is decided
         return None
-    facts, of_staff = request.facts, isinstance(refusal, _OF_STAFF)
+    facts = request.facts
+    of_staff = "staff" in facts or isinstance(refusal, _OF_STAFF)
     warned = facts.get(STEP) == Enforcement.WARN and facts.get(REASON) in _ARRIVING
     # A key or token that proves nothing names no workspace that could be believed.
     workspace_id = str(facts.get("workspace") or INSTALLATION)

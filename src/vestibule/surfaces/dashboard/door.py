@@ -98,10 +98,10 @@ async def _follow(runtime: Runtime, kept: Passwords, request: Request) -> Reply:
 
 async def let_in(runtime: Runtime, request: Request, member: Staff, *, by: str = "") -> Reply:
     """Raises WorkspaceDisabled."""
+    request.facts |= {"staff": member.id, "workspace": member.workspace_id}
     await require_open(runtime, member)
     # A session of its own for each sign-in: what the browser held before is worth nothing (ASVS 7.2.4).
     session = await staff_sessions.begin(desk_for(runtime, request, member), member, by=by)
-    request.facts |= {"staff": member.id, "workspace": member.workspace_id}
     return go_to(PREFIX, cookie(runtime.settings, session.text))
 
 
