@@ -3,7 +3,7 @@ out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from vestibule.model.responder import Mode
@@ -29,12 +29,15 @@ def own_tools(modes: Iterable[Mode], current: str | None) -> list[dict[str, Any]
     return tools
 
 
-def mode_named(modes: Iterable[Mode], wanted: object) -> Mode | None:
-    """By id, name or slug in any letter case, as the widget finds its component (contracts/opencx.md 4.9)."""
+def mode_named(modes: Collection[Mode], wanted: object) -> Mode | None:
+    """By id, or else by id, name or slug in any letter case, as the widget finds its component (contracts/opencx.md
+    4.9): one mode's id may be another one's slug, and what we give out ourselves is an id."""
     if not isinstance(wanted, str):
         return None
     folded = wanted.casefold()
-    return next((mode for mode in modes if folded in _names(mode)), None)
+    return next((mode for mode in modes if mode.id == wanted), None) or next(
+        (mode for mode in modes if folded in _names(mode)), None
+    )
 
 
 def _names(mode: Mode) -> set[str]:
