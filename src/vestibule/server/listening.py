@@ -22,13 +22,15 @@ def require_address(host: str, port: int) -> None:
 
 async def _bind(host: str, port: int) -> None:
     loop = asyncio.get_running_loop()
+    try:
+        await loop.getaddrinfo(host or None, port)
+    except OSError:  # numbered by the resolver, on some systems with what are the system's own numbers elsewhere
+        raise CannotListen(f"host {host} is not known here; choose another with --host") from None
     # As uvicorn will, but for listening: nobody is let in yet.
     (await loop.create_server(asyncio.Protocol, host, port, start_serving=False)).close()
 
 
 def _words(host: str, port: int, error: OSError) -> str:
-    if error.errno not in errno.errorcode:  # one of the resolver's
-        return f"host {host} is not known here; choose another with --host"
     if error.errno == errno.EADDRINUSE:
         return f"port {port} is taken by another program; choose another with --port"
     if error.errno == errno.EADDRNOTAVAIL:
