@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.processes import memory
 from tests.fixtures.faults import exposed, workers_of
 from tests.fixtures.mixed_load import Load
 from tests.fixtures.postgres import PostgresServer
@@ -33,7 +32,7 @@ _AS_INSTALLED = ("VESTIBULE_BODY_TIMEOUT", "VESTIBULE_DATABASE_TIMEOUT", "VESTIB
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """At one moment: what all workers together have, in MiB and in number."""
+    """At one moment: what all workers together have for themselves, in MiB and in number."""
 
     at: float
     memory: float
@@ -104,7 +103,8 @@ def _watch(server: RunningServer, load: Load, seconds: float, pause: float, tell
     for number in range(1, _LOOKS + 1):
         time.sleep(max(0.0, began + seconds * number / _LOOKS - time.monotonic()))
         workers = workers_of(server)
-        taken = sum(memory(worker.pid).pss for worker in workers)
+        # What they have for themselves. Their part of shared libraries (PSS) would grow when other programs end.
+        taken = sum(worker.memory_full_info().uss for worker in workers) / 2**20
         looks.append(Look(time.monotonic(), taken, sum(worker.num_fds() for worker in workers)))
         if number >= _LOOKS * WARM_UP:
             load.pause = pause
