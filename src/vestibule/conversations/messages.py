@@ -182,23 +182,7 @@ def _is_shown(message: Message) -> bool:
 
 
 def _placed(conversation: Conversation, draft: Draft, seq: int, sent_at: int) -> Message:
+    said = msgspec.structs.asdict(draft) | {"public_id": draft.public_id or new_id()}
     return Message(
-        workspace_id=conversation.workspace_id,
-        conversation_id=conversation.id,
-        seq=seq,
-        public_id=draft.public_id or new_id(),
-        type=draft.type,
-        sender=draft.sender,
-        text=draft.text,
-        sent_at=sent_at,
-        trust=draft.trust,
-        sender_name=draft.sender_name,
-        sender_avatar_url=draft.sender_avatar_url,
-        attachments=draft.attachments,
-        action_calls=draft.action_calls,
-        payload=draft.payload,
-        custom_data=draft.custom_data,
-        answers=draft.answers,
-        author=draft.author,
-        action_requests=draft.action_requests,
+        workspace_id=conversation.workspace_id, conversation_id=conversation.id, seq=seq, sent_at=sent_at, **said
     )

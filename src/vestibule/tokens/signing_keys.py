@@ -80,7 +80,6 @@ class SigningKeys:
         self._refreshed_at = float("-inf")
         self._looking = asyncio.Lock()
         self._signing: SigningKey | None = None
-        self.published: dict[str, SigningKey] = {}
         # Also those that have ended: an unverified visitor's token has no end (contact_token.py), so what it was signed
         # with is recognised for ever, unless it is withdrawn.
         self.known: dict[str, SigningKey] = {}
@@ -138,7 +137,7 @@ class SigningKeys:
             first = min(waiting, key=lambda row: row.signs_from, default=None)
             if first is not None and published[first.id].private is not None:
                 self._signing = published[first.id]
-        self.published, self.known = published, known
+        self.known = known
         public = KeySet([key.public for key in published.values()])
         self.jwks = msgspec.json.encode(public.as_dict(private=False))
         self._loaded, self._loaded_at = tuple(found), now

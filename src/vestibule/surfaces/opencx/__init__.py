@@ -30,7 +30,7 @@ def widget_surface(runtime: Runtime, runner: Runner) -> Surface:
     """For the widget, on whatever page it stands. An upload has one slash more: the widget keeps `apiUrl`'s."""
     handlers = [
         *Reading(runtime).routes(),
-        *Writing(runtime, runner).routes(),
+        *Writing(runtime).routes(),
         *Sending(runtime, runner).routes(),
         *Executing(runtime).routes(),
         *Files(runtime).routes(),

@@ -19,7 +19,6 @@ from vestibule.identity import profile_rules as rules
 from vestibule.identity.email import LONGEST as LONGEST_EMAIL
 from vestibule.ids import is_id, new_id
 from vestibule.model.claims import CustomData, CustomValue, Method
-from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 from vestibule.surfaces.opencx.widget.caller import visitor, workspace_of
@@ -66,9 +65,8 @@ class Vote(msgspec.Struct, frozen=True):
 class Writing:
     """The handlers."""
 
-    def __init__(self, runtime: Runtime, runner: Runner) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._runner = runner
         self._create_unverified = msgspec.json.Decoder(CreateUnverified)
         self._create_session = msgspec.json.Decoder(CreateSession)
         self._resolve = msgspec.json.Decoder(ResolveSession)
