@@ -12,20 +12,18 @@ from vestibule.administration import workspaces
 from vestibule.administration.desk import Desk
 from vestibule.errors import InvalidDeclaration, InvalidField
 from vestibule.model.auth_endpoint import AuthEndpointSettings, Enforcement
+from vestibule.model.unshown import Unshown
 from vestibule.outbound.standard_webhooks import new_secret
 from vestibule.storage import workspace_settings
 from vestibule.tenancy import AUTH_ENDPOINT
 from vestibule.verification.auth_endpoint import KEY_KINDS
 
 
-class Changed(msgspec.Struct, frozen=True):
+class Changed(Unshown, frozen=True):
     """The settings as they are now. `secret`: the one that was made, if one was."""
 
     settings: AuthEndpointSettings
     secret: str | None = None
-
-    def __repr__(self) -> str:
-        return "Changed(…)"
 
 
 async def read(desk: Desk, workspace_id: str) -> AuthEndpointSettings:

@@ -3,8 +3,6 @@ is staff already."""
 
 from __future__ import annotations
 
-import msgspec
-
 from vestibule.administration import staff, workspaces
 from vestibule.administration.desk import Desk
 from vestibule.administration.passwords import Passwords
@@ -12,6 +10,7 @@ from vestibule.clock import HOUR_MS, now_ms
 from vestibule.errors import AlreadyExists, InvalidField, InvalidLink
 from vestibule.model.audit import INSTALLATION
 from vestibule.model.staff import Role, Staff
+from vestibule.model.unshown import Unshown
 from vestibule.model.workspace import Workspace
 from vestibule.settings import Settings
 from vestibule.storage import staff as rows
@@ -23,7 +22,7 @@ LINK = KeyKind("vst_first_", InvalidLink)
 LIFETIME_MS = HOUR_MS
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class Wanted(Unshown, frozen=True):
     """What the first one says. `workspace_id` empty: a new one, of that name. `password` None: who signs in elsewhere
     has none here."""
 
@@ -32,9 +31,6 @@ class Wanted(msgspec.Struct, frozen=True):
     password: str | None
     workspace_id: str = ""
     workspace_name: str = ""
-
-    def __repr__(self) -> str:
-        return "Wanted(…)"
 
 
 async def make_link(store: Store, settings: Settings) -> str | None:

@@ -14,6 +14,7 @@ from vestibule.clock import SECOND_MS
 from vestibule.errors import InvalidDeclaration, InvalidField, UpstreamForbidden
 from vestibule.identity import profile_rules
 from vestibule.model.responder import Mode, ResponderKind, ResponderSettings, WidgetSettings
+from vestibule.model.unshown import Unshown
 from vestibule.outbound.address_guard import parse_url, server_of
 from vestibule.outbound.standard_webhooks import new_secret, secret_bytes
 from vestibule.storage import workspace_settings
@@ -35,7 +36,7 @@ _ORIGIN = re.compile(
 )
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(Unshown, frozen=True):
     """What to change; UNSET stays. `new_secret` puts a fresh secret in front of the current one; `one_secret` forgets
     all but the newest."""
 
@@ -49,9 +50,6 @@ class Change(msgspec.Struct, frozen=True):
     handoff_notice: str | UnsetType = UNSET
     new_secret: bool = False
     one_secret: bool = False
-
-    def __repr__(self) -> str:
-        return "Change(…)"
 
 
 class Shown(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from vestibule.administration.desk import Desk
 from vestibule.clock import now_ms
 from vestibule.errors import AlreadyExists, Conflict, InvalidField, NotFound, UpstreamForbidden
 from vestibule.ids import new_id
+from vestibule.model.unshown import Unshown
 from vestibule.model.webhook import EventKind, EventNames, WebhookEndpoint
 from vestibule.outbound.address_guard import parse_url
 from vestibule.outbound.standard_webhooks import new_secret, secret_bytes
@@ -25,14 +26,11 @@ _LONGEST_NAME = 100
 _MOST_SECRETS = 2
 
 
-class Changed(msgspec.Struct, frozen=True):
+class Changed(Unshown, frozen=True):
     """The endpoint as it is now. `secret`: the one that was made, if one was."""
 
     endpoint: WebhookEndpoint
     secret: str | None = None
-
-    def __repr__(self) -> str:
-        return "Changed(…)"
 
 
 class Listed(msgspec.Struct, frozen=True):

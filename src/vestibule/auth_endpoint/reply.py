@@ -13,9 +13,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from vestibule.errors import AuthBadResponse, AuthRejected, AuthUnavailable
+from vestibule.model.unshown import Unshown
 from vestibule.outbound.messages import Answer
 from vestibule.strict_json import NotStrict, read_object, unmarked
 
@@ -27,7 +26,7 @@ _LONGEST_MESSAGE = 200
 _MEMBERS = ("id", "name", "email", "phone_number", "country_code", "avatar", "label")
 
 
-class Reply(msgspec.Struct, frozen=True):
+class Reply(Unshown, frozen=True):
     """The endpoint's yes, with those members of its `data` that mean something. `life` is for how many seconds it
     allows it to be remembered, if it says so; `at` is when it was given (epoch milliseconds), `size` how many bytes it
     came in."""
@@ -36,9 +35,6 @@ class Reply(msgspec.Struct, frozen=True):
     life: int | None
     at: int
     size: int
-
-    def __repr__(self) -> str:
-        return "Reply(…)"
 
 
 def read(answer: Answer, at: int, secrets: Sequence[str] = ()) -> Reply:

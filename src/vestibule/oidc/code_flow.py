@@ -10,6 +10,7 @@ import msgspec
 
 from vestibule.errors import SignInRefused, UpstreamFailed
 from vestibule.model.identity_provider import ClientAuth, ClientCredentials, IdentityProvider
+from vestibule.model.unshown import Unshown
 from vestibule.oidc.discovery import discovery_url
 from vestibule.oidc.introspection import basic
 from vestibule.oidc.provider_calls import get_document, life_of, post_form, read_answer
@@ -29,7 +30,7 @@ class SignInEndpoints(msgspec.Struct, frozen=True):
     method: ClientAuth
 
 
-class Started(msgspec.Struct, frozen=True):
+class Started(Unshown, frozen=True):
     """What a browser must bring back, and what goes with its code. `at` is epoch milliseconds."""
 
     state: str
@@ -37,16 +38,10 @@ class Started(msgspec.Struct, frozen=True):
     verifier: str
     at: int
 
-    def __repr__(self) -> str:
-        return "Started(…)"
 
-
-class Tokens(msgspec.Struct, frozen=True):
+class Tokens(Unshown, frozen=True):
     id_token: str
     access_token: str
-
-    def __repr__(self) -> str:
-        return "Tokens(…)"
 
 
 async def find_endpoints(outbound: Outbound, provider: IdentityProvider, pace: Pace) -> Fresh[SignInEndpoints]:

@@ -28,6 +28,7 @@ from vestibule.errors import (
 )
 from vestibule.model.action import Action, Location, MessageOverrides, Source
 from vestibule.model.conversation import Conversation, Document, Message, Sender, Trust
+from vestibule.model.unshown import Unshown
 from vestibule.responder import action_desk
 from vestibule.responder.action_desk import Proof
 from vestibule.responder.actions import (
@@ -56,7 +57,7 @@ _REFUSALS: dict[str, type[VestibuleError]] = {
 }
 
 
-class Submitted(msgspec.Struct, frozen=True):
+class Submitted(Unshown, frozen=True):
     """What the visitor's browser sends: as weak as every other message-level override."""
 
     form_message_id: str
@@ -65,9 +66,6 @@ class Submitted(msgspec.Struct, frozen=True):
     query: dict[str, Any]
     body: dict[str, Any]
     headers: dict[str, str]
-
-    def __repr__(self) -> str:
-        return "Submitted(…)"
 
 
 async def submit(runtime: Runtime, author: Visitor, conversation: Conversation, form: Submitted) -> ActionResult:

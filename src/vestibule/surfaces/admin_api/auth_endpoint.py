@@ -21,6 +21,7 @@ from vestibule.errors import (
     InvalidDeclaration,
 )
 from vestibule.model.auth_endpoint import ExtraField, Fallback, HeaderForm, IdentityMethod
+from vestibule.model.unshown import Unshown
 from vestibule.model.workspace import AdminScope
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
@@ -29,7 +30,7 @@ from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint,
 _HERE = f"{WORKSPACE}/auth-endpoint"
 
 
-class AuthEndpoint(msgspec.Struct, frozen=True):
+class AuthEndpoint(Unshown, frozen=True):
     """The customer's own server that is asked, without its secrets: whether there is one, or how many. `new_secret` is
     there once, when it was made. Addresses are shown without their query."""
 
@@ -55,11 +56,8 @@ class AuthEndpoint(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...]
     new_secret: str | None = None
 
-    def __repr__(self) -> str:
-        return "AuthEndpoint(…)"
 
-
-class AuthEndpointChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AuthEndpointChange(Unshown, frozen=True, forbid_unknown_fields=True):
     """What is absent stays. `rotate_secret` signs with a new secret beside the current one, `forget_old_secret` with
     the newest only."""
 
@@ -84,18 +82,12 @@ class AuthEndpointChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     rotate_secret: bool = False
     forget_old_secret: bool = False
 
-    def __repr__(self) -> str:
-        return "AuthEndpointChange(…)"
 
-
-class UserTokenToTry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UserTokenToTry(Unshown, frozen=True, forbid_unknown_fields=True):
     """A user token as a page would show it, and what the page would say of its visitor. Neither is kept."""
 
     user_token: Annotated[str, Meta(max_length=8_192)]
     fields: PageFields | None = None
-
-    def __repr__(self) -> str:
-        return "UserTokenToTry(…)"
 
 
 _CHANGE = msgspec.json.Decoder(AuthEndpointChange)

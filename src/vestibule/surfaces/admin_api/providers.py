@@ -22,6 +22,7 @@ from vestibule.errors import (
     InvalidRequest,
 )
 from vestibule.model.identity_provider import ProviderSettings
+from vestibule.model.unshown import Unshown
 from vestibule.model.workspace import AdminScope
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
@@ -45,15 +46,12 @@ class ProviderPage(msgspec.Struct, frozen=True):
     next: str | None = None
 
 
-class TokenToTry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TokenToTry(Unshown, frozen=True, forbid_unknown_fields=True):
     """A token as a visitor would send it: exactly one. It is read like a visitor's, and neither stored nor logged."""
 
     id_token: Token | None = None
     access_token: Token | None = None
     provider_id: int | None = None
-
-    def __repr__(self) -> str:
-        return "TokenToTry(…)"
 
 
 _BODY = msgspec.json.Decoder(ProviderBody)

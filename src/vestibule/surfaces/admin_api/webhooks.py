@@ -18,6 +18,7 @@ from vestibule.edge.parameters import choice, cursor, cursor_of, number
 from vestibule.edge.surface import Route
 from vestibule.errors import AlreadyExists, CannotUnseal, Conflict, InvalidField, NotFound
 from vestibule.ids import is_id
+from vestibule.model.unshown import Unshown
 from vestibule.model.webhook import EventKind, EventNames, WebhookEndpoint
 from vestibule.runtime import Runtime
 from vestibule.storage.webhooks import Undelivered
@@ -56,7 +57,7 @@ class WebhookPage(msgspec.Struct, frozen=True):
     next: str | None = None
 
 
-class NewWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NewWebhook(Unshown, frozen=True, forbid_unknown_fields=True):
     """`events` absent: all. `names` are whose event names and body are sent; `name` is what the workspace's file knows
     it by."""
 
@@ -65,11 +66,8 @@ class NewWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     names: EventNames = EventNames.VESTIBULE
     name: WebhookName = ""
 
-    def __repr__(self) -> str:
-        return "NewWebhook(…)"
 
-
-class WebhookChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WebhookChange(Unshown, frozen=True, forbid_unknown_fields=True):
     """What is absent stays. `rotate_secret` signs with a new secret beside the current one, `forget_old_secret` with
     the newest only."""
 
@@ -79,9 +77,6 @@ class WebhookChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: WebhookName | UnsetType = UNSET
     rotate_secret: bool = False
     forget_old_secret: bool = False
-
-    def __repr__(self) -> str:
-        return "WebhookChange(…)"
 
 
 class ChangedWebhook(Webhook, frozen=True, kw_only=True, omit_defaults=True):

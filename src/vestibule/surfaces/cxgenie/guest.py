@@ -14,8 +14,6 @@ import contextlib
 import logging
 from typing import Any, Literal
 
-import msgspec
-
 from vestibule.conversations.admission import Reason, admit_unverified
 from vestibule.conversations.visitor import visitor_of
 from vestibule.edge.bearer import bearer
@@ -33,6 +31,7 @@ from vestibule.errors import (
     RateLimited,
     VestibuleError,
 )
+from vestibule.model.unshown import Unshown
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 from vestibule.surfaces.cxgenie.customer_ids import customer_id_of, token_of
@@ -47,13 +46,10 @@ _LONGEST_TOKEN = 4096
 _log = logging.getLogger(__name__)
 
 
-class Reaction(msgspec.Struct, frozen=True):
+class Reaction(Unshown, frozen=True):
     message_id: str
     value: Literal["like", "dislike"]
     customer_id: str | None = None
-
-    def __repr__(self) -> str:
-        return "Reaction(…)"
 
 
 class Guest:

@@ -14,6 +14,7 @@ from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, NotFound
 from vestibule.ids import new_id
 from vestibule.model.conversation import Message, Sender
+from vestibule.model.unshown import Unshown
 from vestibule.runtime import Runtime
 from vestibule.surfaces.cxgenie.customer_ids import keep
 from vestibule.surfaces.cxgenie.dialect import data_reply
@@ -25,12 +26,9 @@ _PAGE, _LARGEST_PAGE = 500, 1000
 _RATINGS = {str(score): score for score in range(course.LOWEST_SCORE, course.HIGHEST_SCORE + 1)}
 
 
-class Feedback(msgspec.Struct, frozen=True):
+class Feedback(Unshown, frozen=True):
     rating: str
     customer_id: str | None = None
-
-    def __repr__(self) -> str:
-        return "Feedback(…)"
 
 
 class Messages:

@@ -18,6 +18,7 @@ from vestibule.errors import ConversationFull, InvalidField
 from vestibule.identity import profile_rules as rules
 from vestibule.ids import is_id, new_id
 from vestibule.model.conversation import Conversation, Message
+from vestibule.model.unshown import Unshown
 from vestibule.responder.posting import Written, post
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
@@ -34,16 +35,13 @@ class Media(msgspec.Struct, frozen=True):
     url: str
 
 
-class NewMessage(msgspec.Struct, frozen=True):
+class NewMessage(Unshown, frozen=True):
     """`local_id`: the client's own; where it is a UUID, a repeated message is stored once."""
 
     content: str = ""
     local_id: str | None = None
     media: tuple[Media, ...] | None = None
     customer_id: str | None = None
-
-    def __repr__(self) -> str:
-        return "NewMessage(…)"
 
 
 def is_shown(message: Message) -> bool:

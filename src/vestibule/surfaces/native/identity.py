@@ -14,6 +14,7 @@ from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.operation import Answer, Operation
 from vestibule.edge.surface import Route
 from vestibule.errors import ConversationClosed, IdentityConflict, InvalidGrant, NotFound
+from vestibule.model.unshown import Unshown
 from vestibule.runtime import Runtime
 from vestibule.surfaces.native.conversations import CONVERSATION_ID, ONE
 from vestibule.surfaces.native.reading import read_body
@@ -22,13 +23,10 @@ from vestibule.surfaces.native.shapes import Conversation, conversation_of
 _ENCODER = msgspec.json.Encoder()
 
 
-class Person(msgspec.Struct, frozen=True):
+class Person(Unshown, frozen=True):
     """A contact token of the verified contact whose the conversation shall be, of the same workspace."""
 
     contact_token: str
-
-    def __repr__(self) -> str:
-        return "Person(…)"
 
 
 class Identity:

@@ -16,6 +16,7 @@ from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, InvalidRequest, NotFound
 from vestibule.model.claims import Method
+from vestibule.model.unshown import Unshown
 from vestibule.model.workspace import Workspace
 from vestibule.runtime import Runtime
 from vestibule.tenancy import LONGEST_CUSTOMER_ID
@@ -27,15 +28,12 @@ LARGEST_BODY = 32_768
 _INTEGER = re.compile(r"[+-]?[0-9]{1,100}")
 
 
-class Payload(msgspec.Struct, frozen=True):
+class Payload(Unshown, frozen=True):
     """The body. A null is an absent token: pages send what they have, and null for what they have not."""
 
     codeChallenge: str  # noqa: N815 - the seed's name
     accessToken: str | None = None  # noqa: N815
     idToken: str | None = None  # noqa: N815
-
-    def __repr__(self) -> str:
-        return "Payload(…)"
 
 
 class _Answer(msgspec.Struct, frozen=True):

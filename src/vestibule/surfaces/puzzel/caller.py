@@ -24,6 +24,7 @@ from vestibule.edge.strict_json import convert, decode
 from vestibule.errors import InvalidField, InvalidRequest
 from vestibule.ids import is_id
 from vestibule.model.claims import Method
+from vestibule.model.unshown import Unshown
 from vestibule.runtime import Runtime
 
 _LARGEST_BODY = 8_192
@@ -31,25 +32,19 @@ _LONGEST_NAME = 64
 _CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 
 
-class Shown(msgspec.Struct, frozen=True):
+class Shown(Unshown, frozen=True):
     """A userInfoId and its verifier. A null is not an absent one: a proof that was lost on the way must not end in a
     chat without it."""
 
     userInfoId: str | UnsetType = UNSET  # noqa: N815 - the seed's name
     codeVerifier: str | UnsetType = UNSET  # noqa: N815
 
-    def __repr__(self) -> str:
-        return "Shown(…)"
 
-
-class Proof(msgspec.Struct, frozen=True):
+class Proof(Unshown, frozen=True):
     """Both of them."""
 
     user_info_id: str
     code_verifier: str
-
-    def __repr__(self) -> str:
-        return "Proof(…)"
 
 
 _BODY = msgspec.json.Decoder(dict[str, Any] | list[Any])
