@@ -207,15 +207,17 @@ async def test_what_was_given_up_is_given_up_in_the_database_as_well(
 
 async def test_a_process_that_freezes_in_a_transaction_keeps_no_lock(postgres_server: PostgresServer) -> None:
     url = postgres_server.new_database()
-    frozen, other = (Connections(url, most=1, timeout=0.3) for _ in range(2))
-    asleep = await frozen.take()
-    await asleep.execute("CREATE TABLE held (id INTEGER); INSERT INTO held VALUES (1)")
-    await asleep.execute("BEGIN; UPDATE held SET id = 2")
-    await asyncio.sleep(1.0)
-    awake = await other.take()
-    assert await awake.fetchval("UPDATE held SET id = 3 RETURNING id") == 3
-    for connections in (frozen, other):
-        await connections.close()
+    frozen, other = (Connections(url, most=1, timeout=1.0) for _ in range(2))
+    try:
+        asleep = await frozen.take()
+        await asleep.execute("CREATE TABLE held (id INTEGER); INSERT INTO held VALUES (1)")
+        await asleep.execute("BEGIN; UPDATE held SET id = 2")
+        await asyncio.sleep(2.5)  # it is ended after twice the time
+        awake = await other.take()
+        assert await awake.fetchval("UPDATE held SET id = 3 RETURNING id") == 3
+    finally:
+        for connections in (frozen, other):
+            await connections.close()
 
 
 async def test_a_connection_that_only_reads_is_not_lent_again(
