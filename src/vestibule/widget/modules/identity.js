@@ -72,6 +72,8 @@ export class Identity {
       const isLogin = error.code === "login_required"; // which no other token of the same visitor changes
       if (!(error instanceof Refused) || error.status !== 401 || isLogin || turn !== this.turn) throw error;
     }
+    // Another call that was under way has found out already.
+    if (this.expired) throw new Expired();
     const fresh = this.current !== token && this.current ? this.current : await this.obtain(true);
     if (turn !== this.turn) throw new Expired();
     try {
