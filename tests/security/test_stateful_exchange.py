@@ -44,15 +44,15 @@ class Proof:
 
     def __init__(self, text: str, verifier: str, person: str) -> None:
         self.text, self.verifier, self.person = text, verifier, person
-        self.used = False
+        self.used = self.ended = False
         self.wrong = 0
 
 
 class Token:
-    """A contact token, and whether it was ended."""
+    """A contact token, the userInfoId that it came of, if one, and whether it was ended."""
 
-    def __init__(self, text: str, person: str, contact_id: str) -> None:
-        self.text, self.person, self.contact_id = text, person, contact_id
+    def __init__(self, text: str, person: str, contact_id: str, proof: Proof | None) -> None:
+        self.text, self.person, self.contact_id, self.proof = text, person, contact_id, proof
         self.ended = False
 
 
@@ -99,8 +99,9 @@ class Life(RuleBasedStateMachine):
         if answer.status_code == 200:
             # The same call again is answered alike, for a page whose answer was lost, and as the same person.
             assert proof.wrong < WRONG_MOST, "five wrong guesses end it"
+            assert not proof.ended, "who signs out with one of its tokens ends it"
             proof.used = True
-            return self._kept(answer, proof.person)
+            return self._kept(answer, proof.person, proof)
         assert (answer.status_code, code_of(answer)) == (400, "invalid_grant"), answer.text
         assert proof.used or proof.wrong >= WRONG_MOST or proof.person in self.signed_out, "a good proof was refused"
         return multiple()
@@ -126,7 +127,11 @@ class Life(RuleBasedStateMachine):
     def sign_out(self, token: Token) -> None:
         answer = self.front.call("POST", "/v1/me/sign-out", {}, bearer=token.text)
         assert answer.status_code == (401 if token.ended else 204), answer.text
-        self._end([token])
+        # What came of one userInfoId is one token, however often it was asked for.
+        same = [one for one in self.all if one.proof is token.proof] if token.proof is not None else [token]
+        if token.proof is not None:
+            token.proof.ended = True
+        self._end(same)
 
     @rule(token=tokens)
     def revoke_all_of_a_person(self, token: Token) -> None:
@@ -165,8 +170,8 @@ class Life(RuleBasedStateMachine):
         assert answer.status_code == 200, answer.text
         return self._kept(answer, person)
 
-    def _kept(self, answer: Any, person: str) -> Token:
-        made = Token(answer.json()["access_token"], person, answer.json()["contact"]["id"])
+    def _kept(self, answer: Any, person: str, proof: Proof | None = None) -> Token:
+        made = Token(answer.json()["access_token"], person, answer.json()["contact"]["id"], proof)
         self.told(person, made.contact_id)
         self.all.append(made)
         return made
