@@ -109,6 +109,7 @@ _LONG_FILES = frozenset(
         "test_native_token.py",
         "test_native_visitors.py",
         "test_object_store.py",
+        "test_odd_addresses.py",
         "test_oracles.py",
         "test_outbound.py",
         "test_outbound_addresses.py",
