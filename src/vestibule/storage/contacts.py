@@ -101,6 +101,9 @@ COUNT = statement("contacts.count", "SELECT COUNT(*) FROM contacts WHERE workspa
 LIST_MERGED = statement(
     "contacts.list_merged", f"SELECT {COLUMNS} FROM contacts WHERE workspace_id = $1 AND merged_into = $2 ORDER BY id"
 )
+MERGED_IDS = statement(
+    "contacts.merged_ids", "SELECT id FROM contacts WHERE workspace_id = $1 AND merged_into = $2 ORDER BY id"
+)
 
 # A merged contact points to another one. Longer chains than this are not made.
 _LONGEST_CHAIN = 8
@@ -179,7 +182,7 @@ class Contacts:
                 if not rows or rows[0][0] is not None:
                     return False
                 verified.add(bool(rows[0][1]))
-            if len(verified) > 1 or (yield query(LIST_MERGED, workspace_id, contact_id)):
+            if len(verified) > 1 or (yield query(MERGED_IDS, workspace_id, contact_id)):
                 return False
             yield query(POINT, workspace_id, contact_id, into_id, now)
             yield webhooks.note(contact_merged(workspace_id, contact_id, into_id))

@@ -25,7 +25,7 @@ from vestibule.storage.store import Query, Row, Store, Value, query
 
 # A row's columns are the members of what it becomes, in their order.
 CONVERSATION = ", ".join(Conversation.__struct_fields__)
-_OF_C = ", ".join(f"c.{name.strip()}" for name in CONVERSATION.split(","))
+_OF_C = ", ".join(f"c.{name}" for name in Conversation.__struct_fields__)
 _MESSAGE = ", ".join(Message.__struct_fields__)
 _WIDTH = len(Conversation.__struct_fields__)
 

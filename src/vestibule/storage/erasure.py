@@ -9,7 +9,7 @@ import msgspec
 
 from vestibule.model.webhook import contact_erased
 from vestibule.storage import webhooks
-from vestibule.storage.contacts import hold
+from vestibule.storage.contacts import MERGED_IDS, hold
 from vestibule.storage.files import attached_in
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Store, Work, query
@@ -27,7 +27,6 @@ EXPIRED = statement(
 LAST_ACTIVITY = statement(
     "erasure.last_activity", "SELECT MAX(updated_at) FROM conversations WHERE workspace_id = $1 AND contact_id = $2"
 )
-MERGED = statement("erasure.merged", "SELECT id FROM contacts WHERE workspace_id = $1 AND merged_into = $2 ORDER BY id")
 CONTACT = statement("erasure.contact", "DELETE FROM contacts WHERE workspace_id = $1 AND id = $2 RETURNING id")
 EXPIRED_CONTACT = statement(
     "erasure.expired_contact",
@@ -98,7 +97,7 @@ async def people(store: Store, workspace_id: str, contact_id: str) -> list[str]:
     """The contact, then who was merged into it, whether it is there or not."""
     found = [contact_id]
     for person in found:  # who is found is asked for theirs as well
-        found += [row[0] for row in await store.read(MERGED, workspace_id, person) if row[0] not in found]
+        found += [row[0] for row in await store.read(MERGED_IDS, workspace_id, person) if row[0] not in found]
     return found
 
 
@@ -159,7 +158,7 @@ def _merged_meanwhile(workspace_id: str, people: Sequence[str]) -> Work[list[str
     others: list[str] = []
     for person in people:
         yield hold(workspace_id, person)  # whoever merges into them from here on waits, and finds them gone
-        others += [row[0] for row in (yield query(MERGED, workspace_id, person)) if row[0] not in people]
+        others += [row[0] for row in (yield query(MERGED_IDS, workspace_id, person)) if row[0] not in people]
     return others
 
 

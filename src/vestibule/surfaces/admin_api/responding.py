@@ -40,9 +40,6 @@ class Responder(responders.Shown, frozen=True, kw_only=True, omit_defaults=True)
 class ResponderChange(Change, frozen=True, forbid_unknown_fields=True):
     """What is absent stays. `new_secret`: sign with a fresh secret as well; `one_secret`: with the newest alone."""
 
-    def __repr__(self) -> str:
-        return "ResponderChange(…)"
-
 
 class Widget(msgspec.Struct, frozen=True):
     """How often the widget asks, in seconds, the modes it may show, and the pages it may stand on (none named: any)."""
