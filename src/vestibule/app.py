@@ -128,6 +128,7 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Run
     tasks = [
         asyncio.create_task(_keep_keys(runtime, sealer)),
         asyncio.create_task(runtime.rate_limiter.run()),
+        asyncio.create_task(metrics.run()),
         asyncio.create_task(runtime.live.run()),
         asyncio.create_task(runtime.api_keys.run()),
         asyncio.create_task(runtime.token_endings.run()),
@@ -143,6 +144,7 @@ async def running(settings: Settings, sealer: Sealer) -> AsyncIterator[tuple[Run
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        metrics.fold()
         with contextlib.suppress(VestibuleError):
             await runtime.rate_limiter.flush()
             await runtime.api_keys.flush()

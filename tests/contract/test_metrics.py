@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def test_every_worker_tells_of_all(server: WorkspaceServer) -> None:
     token = answer.json()["token"]
     for _ in range(4):
         httpx.get(f"{server.base_url}/v1/me", headers={"authorization": f"Bearer {token}"}, trust_env=False)
+    time.sleep(2 * metrics.FOLD_SECONDS)  # by then the others' counts have been brought to where all find them
     texts = [httpx.get(f"{server.base_url}/metrics", trust_env=False) for _ in range(4)]
     for shown in texts:
         assert shown.headers["content-type"].startswith("text/plain")

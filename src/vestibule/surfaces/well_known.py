@@ -57,6 +57,7 @@ def routes(runtime: Runtime) -> Sequence[Route]:
         depths: list[measures.Depth] = []
         with contextlib.suppress(StorageUnavailable):  # the other figures are wanted then more than ever
             depths = await read_depths(runtime.store, now_ms())
+        metrics.fold()
         # In a thread: several workers' counts are read from files.
         text = await asyncio.to_thread(metrics.render) + measures.render(depths)
         return Reply(200, text, ((b"content-type", metrics.CONTENT_TYPE), (b"cache-control", b"no-store")))
