@@ -2,7 +2,7 @@
 
 Label values come from short lists of our own, never from a request: whoever could choose them could fill the memory.
 What happens at every request is noted in dictionaries, and brought to the library twice a second: its own way, with a
-lock for each value, was a thirteenth of a poll.
+lock for each value, takes 2 µs of a request, and 5 where workers count together.
 """
 
 from __future__ import annotations

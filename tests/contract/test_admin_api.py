@@ -198,6 +198,10 @@ class TestOversight:
         [refusal] = admin.get("audit", outcome="refused")["items"]
         assert refusal["code"] == "invalid_field", "at once, on the process that answered"
 
+    @pytest.mark.parametrize("wanted", ["outcome=refuse", "method=oidc", "kind=all", "outcome="])
+    def test_a_filter_that_nothing_can_match_is_refused(self, admin: Admin, wanted: str) -> None:
+        refused(admin.call("GET", f"audit?{wanted}"), 400, "invalid_field")
+
     def test_a_refused_scope_is_in_the_audit(self, workspace: Workspace, admin: Admin) -> None:
         reads = Admin(workspace.installation, workspace.id, [AdminScope.READ])
         reads.call("PATCH", "", {"name": "x"})

@@ -127,8 +127,8 @@ async def _list(seat: Seat) -> Reply:
     await seat.desk.audit.flush()
     wanted = AuditFilter(
         kind=choice(request, "kind", _KINDS),
-        method=text(request, "method"),
-        outcome=text(request, "outcome"),
+        method=choice(request, "method", audit.METHODS),
+        outcome=choice(request, "outcome", audit.OUTCOMES),
         code=text(request, "code"),
         key_id=text(request, "key_id"),
         request_id=text(request, "request_id"),
@@ -206,8 +206,8 @@ def _only(name: str, type_: object = str) -> Parameter:
 
 _FILTERS = (
     _only("kind", AuditKind),
-    _only("method"),
-    _only("outcome"),
+    _only("method", Literal.__getitem__(audit.METHODS)),
+    _only("outcome", Literal.__getitem__(audit.OUTCOMES)),
     _only("code"),
     _only("key_id"),
     _only("request_id"),
