@@ -149,7 +149,9 @@ class Surface:
 
 def note_refusal(request: Request, error: VestibuleError) -> None:
     """What the log tells of a refusal, in whatever dialect the caller is told."""
-    request.refusal = error
+    # Its frames lead back to the request: both would be kept until the garbage collector came, a flood of them.
+    request.refusal = error.with_traceback(None)
+    error.__cause__ = error.__context__ = None
     request.facts["code"] = error.code
     if error.step:
         request.facts["step"] = error.step

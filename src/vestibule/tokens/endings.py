@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import InvalidContactToken, StorageUnavailable
@@ -93,12 +94,13 @@ class TokenEndings:
         began = now_ms()
         for ending, noted in await rows.list_since(self._store, self._since):
             self._newest = max(self._newest, noted)
+            workspace_id = sys.intern(ending.workspace_id)  # all are kept, of few workspaces
             if ending.token_id in _ALL_WITHOUT_SESSION:
-                key = (ending.workspace_id, ending.contact_id, ending.token_id)
+                key = (workspace_id, ending.contact_id, ending.token_id)
                 self._contacts[key] = max(ending.issued_before, self._contacts.get(key, 0))
             else:
                 kept_from = FOR_EVER if ending.issued_before == FOR_EVER else began
-                self._tokens[ending.workspace_id, ending.token_id] = kept_from
+                self._tokens[workspace_id, ending.token_id] = kept_from
         # By our clock or by that of the last one's author, whichever is behind: a clock that has jumped ahead, ours or
         # one of theirs, must not hide what is noted by those that are right.
         self._since = min(began, self._newest) - _OVERLAP_MS
