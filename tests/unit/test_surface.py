@@ -58,7 +58,7 @@ def test_what_a_refused_request_held_goes_with_its_answer() -> None:
         body = Body()
         held.append(weakref.ref(body))
         try:
-            int(b"first")
+            return Reply(int(b"first"))
         except ValueError:
             raise MalformedBody(detail="second", step="body") from None
 
