@@ -20,6 +20,8 @@ TEST_SETTINGS = {
     "VESTIBULE_DATABASE_TIMEOUT": "2s",
     "VESTIBULE_HEADER_TIMEOUT": "2s",
     "VESTIBULE_LOG_LEVEL": "debug",
+    # A server of a module purged once in a while what a test was about to purge.
+    "VESTIBULE_PURGE_INTERVAL": "1d",
     "VESTIBULE_RATE_LIMIT_ADDRESS_MESSAGES": "100000",
     "VESTIBULE_RATE_LIMIT_ADDRESS_REQUESTS": "1000000",
     "VESTIBULE_RATE_LIMIT_ADMIN": "100000",

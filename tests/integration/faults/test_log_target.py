@@ -24,7 +24,8 @@ def test_that_nobody_reads(session_settings: dict[str, str], tmp_path: Path) -> 
             # It ends in time as well, with what it could not write; and begins.
             assert server.terminate(within=6.0) == 0
             os.set_blocking(reading, False)
-            assert len(os.read(reading, 65_536)) >= 2000, "the pipe was not full"
+            # However little: a piece of up to 4,096 octets goes into the pipe whole, or waits (pipe(7)).
+            assert 0 < len(os.read(reading, 65_536)) <= 4096, "the pipe held what 120 requests have to say"
             server.start()
             load.wait_for_answers(50)
         load.verify()
