@@ -76,6 +76,11 @@ export class Identity {
     if (this.expired) throw new Expired();
     const fresh = this.current !== token && this.current ? this.current : await this.obtain(true);
     if (turn !== this.turn) throw new Expired();
+    if (fresh === token) {
+      // The page has no other. To be known before another call is refused, which would ask it once more.
+      this.expire();
+      throw new Expired();
+    }
     try {
       return await use(fresh);
     } catch (error) {
