@@ -126,6 +126,7 @@ class TestMakingItLean:
         ("text", "lean"),
         [
             ("a = 1; // note\nb = 2;", "a=1;b=2;"),
+            ("f(a, [b,], { c, });\nif (d) {\n  e();\n}\nfor (;;) {}", "f(a,[b],{c});if(d){e()}for(;;){}"),
             ('x = "// no note  at all";', 'x="// no note  at all";'),
             ("x = `a  ${b}  // c`;", "x=`a  ${b}  // c`;"),
             ("x = /[/\"']  +/g;", "x=/[/\"']  +/g;"),

@@ -53,7 +53,7 @@ class TestTheToken:
         token = store.sign_in(ADA)[0]
         guest.load(provider(json.dumps(token)))
         guest.open()
-        guest.say("one")
+        conversation = guest.say("one")
         store.installation.run(contacts.sign_out(store.installation.desk, store.id, store.contacts()[0][0]))
         eventually(lambda: store.me(token).status_code == 401)
         guest.write("two")
@@ -66,6 +66,8 @@ class TestTheToken:
         renewed = json.dumps({"token": store.sign_in(ADA)[0]})
         guest.page.evaluate(f"Vestibule.identify({renewed})")
         guest.sees(("user", "one"), ("user", "two"))
+        reply(store, conversation, "I am here.")
+        guest.sees(("user", "one"), ("user", "two"), ("agent", "I am here."))
 
     def test_is_renewed_before_it_ends(self, arrive: Arrive, store: Workspace) -> None:
         guest = arrive()

@@ -21,11 +21,16 @@ class TestWithoutProof:
         guest = arrive()
         guest.load()
         expect(guest.launcher).to_be_visible()
+        assert guest.stored() == {}
         guest.open()
         expect(guest.mark).to_have_text("Not signed in")
         assert guest.calls() == [("GET", "/v1/widget-config")]
         assert store.contacts() == []
         assert guest.told("ready") == [{"name": "test"}]
+        person = arrive()
+        person.load(user={"token": store.sign_in(ADA)[0]})
+        expect(person.launcher).to_be_visible()
+        assert person.stored() == {}
 
     def test_an_anonymous_visitor(self, arrive: Arrive, store: Workspace) -> None:
         guest = arrive()

@@ -149,6 +149,24 @@ class TestTheNetwork:
             guest.page.clock.run_for(9_000)
         guest.sees(("user", "hello"), ("agent", "I am here."))
 
+    def test_a_stream_that_was_refused_is_followed_again_with_the_next_message(
+        self, arrive: Arrive, store: Workspace
+    ) -> None:
+        guest = arrive()
+        guest.excused = ("404",)
+        guest.load()
+        guest.open()
+        headers = {"access-control-allow-origin": "*"}
+        guest.page.route(
+            "**/events?*",
+            lambda route: route.fulfill(status=404, headers=headers, body='{"code": "not_found"}'),
+            times=1,
+        )
+        conversation = guest.say("one")
+        reply(store, conversation, "meanwhile")
+        guest.say("two")
+        guest.sees(("user", "one"), ("agent", "meanwhile"), ("user", "two"))
+
     def test_a_tab_that_nobody_looks_at_gives_up_its_connection(self, arrive: Arrive, store: Workspace) -> None:
         """Browsers have six to a server, and people have more tabs."""
         guest = arrive()

@@ -46,7 +46,7 @@ _TOKEN = re.compile(
     |(?P<sign>.)""",
     re.VERBOSE | re.DOTALL,
 )
-_STICKS_BEFORE = "{([,;:=&|?<>!+*/%"
+_STICKS_BEFORE = "{}([,;:=&|?<>!+*/%"  # after a brace: our statements end with a semicolon
 _STICKS_AFTER = "})],;:.=&|?<>*%"
 
 
@@ -57,7 +57,7 @@ def source(name: str) -> str:
 
 def style_sheet() -> str:
     text = re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", source("widget.css"), flags=re.DOTALL))
-    return re.sub(r";? ?(}) ?| ?([{;,]) ?|(:) ", lambda match: match[1] or match[2] or match[3], text).strip()
+    return re.sub(r";? ?(}) ?| ?([{;,>/!]) ?|(:) ", lambda match: match[1] or match[2] or match[3], text).strip()
 
 
 def script() -> str:
@@ -68,8 +68,9 @@ def script() -> str:
 
 
 def _lean(text: str) -> Iterator[str]:
-    """Without comments, and of each run of blanks only what keeps two tokens or two statements apart."""
-    last, blank = "\n", ""
+    """Without comments, without the last comma or semicolon before what closes, and of each run of blanks only what
+    keeps two tokens or two statements apart."""
+    last, blank, held = "\n", "", ""
     for match in _TOKEN.finditer(text):
         if match.lastgroup == "comment":
             continue
@@ -77,11 +78,15 @@ def _lean(text: str) -> Iterator[str]:
             blank = "\n" if "\n" in match[0] + blank else " "
             continue
         first = match[0][0]
+        if held and not (first == "}" or (held == "," and first in "])")):
+            yield held
         if blank and _parts(last, blank, first):
             yield blank
-        blank = ""
-        yield match[0]
-        last = match[0][-1]
+        held = match[0] if match[0] in {",", ";"} else ""
+        if not held:
+            yield match[0]
+        blank, last = "", match[0][-1]
+    yield held
 
 
 def _parts(before: str, blank: str, after: str) -> bool:

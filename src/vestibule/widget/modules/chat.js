@@ -2,6 +2,7 @@
 // shows nothing; `changed` says that there is something to show.
 
 import { Refused, Unreachable } from "./api.js";
+import { after } from "./dom.js";
 import { Expired, contactOf } from "./identity.js";
 import { Sending, TYPING_MS, isOpen } from "./sending.js";
 import { Follower } from "./stream.js";
@@ -49,10 +50,8 @@ export class Chat extends Sending {
   }
 
   destroy() {
-    this.unfollow();
-    clearTimeout(this.retryTimer);
+    this.reset();
     clearTimeout(this.hiddenTimer);
-    this.turn += 1;
     this.unwatch();
     for (const [target, name, listener] of this.listeners) target.removeEventListener(name, listener);
   }
@@ -62,39 +61,40 @@ export class Chat extends Sending {
   /** Finds out who it is and what was said. Of a visitor whom nobody knows yet that is nothing: nothing is asked. */
   connect() {
     if (!this.connecting) {
-      const turn = this.turn;
+      const { turn } = this.identity;
       this.connecting = this.load()
-        .catch((error) => {
-          if (turn === this.turn) this.fail(error);
-        })
+        .catch((error) => turn === this.identity.turn && this.fail(error))
         .finally(() => {
-          if (turn === this.turn) this.connecting = null;
+          if (turn === this.identity.turn) this.connecting = null;
         });
     }
     return this.connecting;
   }
 
   async load() {
-    const turn = this.turn;
+    const { turn } = this.identity; // which a newer token of the same person changes as well: that begins anew
+    this.identity.recall();
     if (!this.identity.isUnknown) {
-      this.phase = this.phase === "ready" ? "ready" : "connecting";
+      this.phase = "connecting";
       this.changed();
       await this.identity.token();
-      if (turn !== this.turn) return;
+      if (turn !== this.identity.turn) return;
       const brought = this.guest && (await this.bring(this.guest));
-      if (turn !== this.turn) return;
+      if (turn !== this.identity.turn) return;
       await Promise.all([this.identity.know(), this.refresh()]);
-      if (turn !== this.turn) return;
+      if (turn !== this.identity.turn) return;
       this.introduce();
       const open = brought || this.list.find((each) => each.status === "open");
       if (open && !this.conversation && !this.wantsFresh) {
         await this.enter(open).catch((error) => {
-          if (turn === this.turn) this.conversation = null; // entered again, when there is a network
+          if (this.conversation === open) this.conversation = null; // entered again, when there is a network
           throw error;
         });
       }
+      if (turn !== this.identity.turn) return;
+      // What was lost is followed again; what is just being entered is not there yet.
+      if (this.messages.length) this.follow();
     }
-    if (turn !== this.turn) return;
     this.guest = null;
     this.isLost = false;
     if (this.identity.isBarred) {
@@ -117,16 +117,18 @@ export class Chat extends Sending {
 
   /** The conversation goes on as that of the person who has signed in; null where it cannot, and another begins. Who
    *  holds the tokens of both may say so. */
-  async bring({ id, token }) {
+  async bring(guest) {
     const { turn, identity } = this;
     let brought = null;
     const { verified } = await identity.know();
     if (verified && turn === this.turn) {
+      const { id, token } = guest;
       const json = { contact_token: await identity.token() };
       brought = await identity.api.call("POST", `/v1/conversations/${id}/identity`, { token, json }).catch((error) => {
         if (!(error instanceof Refused) || error.passes) throw error; // tried again, with all of `load`
         return null;
       });
+      guest.messages = []; // the person's from now on: whom the page names next, the service has to let see them
     }
     if (!brought && turn === this.turn) this.messages = [];
     return brought;
@@ -140,9 +142,17 @@ export class Chat extends Sending {
   }
 
   async refresh() {
-    const scope = this.identity.scope;
+    const { turn } = this;
+    const { scope } = this.identity;
     const query = scope ? `?scope=${encodeURIComponent(scope)}` : "";
-    this.list = (await this.identity.call("GET", `/v1/conversations${query}`)).items;
+    const { items } = await this.identity.call("GET", `/v1/conversations${query}`);
+    if (turn === this.turn) this.list = items; // else they are the ones of somebody who was there before
+  }
+
+  /** What is to be done where something fails that begins now: of somebody who was there before nothing is shown. */
+  get failed() {
+    const { turn } = this;
+    return (error) => turn === this.turn && this.fail(error);
   }
 
   fail(error) {
@@ -273,11 +283,11 @@ export class Chat extends Sending {
     if (!conversation || conversation.handed_off || conversation.assignee.kind !== "ai" || !isOpen(conversation))
       return false;
     const last = this.messages.filter((each) => each.sender.kind === "user" || isAnswer(each)).pop();
-    return Boolean(last) && last.sender.kind === "user" && Date.now() - (last.here || 0) < TYPING_MS;
+    return !!last && last.sender.kind === "user" && Date.now() - (last.here || 0) < TYPING_MS;
   }
 
   get hasEnded() {
-    return Boolean(this.conversation) && !isOpen(this.conversation);
+    return !!this.conversation && !isOpen(this.conversation);
   }
 
   // --------------------------------------------------------------------------------------------------- the connection
@@ -344,22 +354,23 @@ export class Chat extends Sending {
       this.identity.use(user);
       this.isIntroduced = false;
       this.connecting = null;
-      await this.connect();
+      this.connect();
       return;
     }
-    if (this.outbox.next()) await Promise.race([this.flush(), new Promise((resolve) => setTimeout(resolve, 3000))]);
+    if (this.outbox.next()) await Promise.race([this.flush(), after(3000)]);
     const { conversation, messages, identity } = this;
     const isGuests = !identity.verifies && identity.current;
     const id = conversation ? isOpen(conversation) && conversation.id : this.phase === "barred" && this.latest;
-    const { current: token, scope } = identity;
+    // Named again before anybody was proven, it is still the guest's.
+    const guest = isGuests && id ? { id, token: identity.current, scope: identity.scope, messages } : this.guest;
     this.reset();
     identity.use(user);
     // In a scope of the page's own it would not be shown.
-    if (isGuests && id && identity.verifies && (!user.scope || user.scope === scope)) {
-      this.guest = { id, token };
-      this.messages = messages;
+    if (guest && identity.verifies && (!user.scope || user.scope === guest.scope)) {
+      this.guest = guest;
+      this.messages = guest.messages;
     }
-    await this.connect();
+    this.connect();
   }
 }
 

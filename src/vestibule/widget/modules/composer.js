@@ -12,6 +12,8 @@ const KINDS = "image/png,image/jpeg,image/gif,image/webp,.pdf,.csv,.xls,.xlsx,.d
 export class Composer {
   constructor({ chat, words, device, announce }) {
     Object.assign(this, { chat, words, device, announce });
+    this.owner = null; // the verified person who writes here
+    this.aside = null;
     this.files = [];
     this.text = element("textarea", {
       rows: "1",
@@ -73,6 +75,32 @@ export class Composer {
     this.showFiles();
   }
 
+  /** Another may be there from now on. What a verified person has begun is put aside until it is known who it is; a
+   *  guest goes on in it, and what they have attached is sent again: the service has it as the guest's. */
+  handOver() {
+    const { owner } = this;
+    const files = this.files.map((item) => item.file);
+    if (owner) {
+      this.owner = null;
+      this.aside = { owner, files, text: this.text.value };
+      this.clear();
+    } else {
+      this.files = [];
+      this.add(files);
+    }
+  }
+
+  /** The service has said who is there. `{}`: nobody is any more. */
+  welcome({ id, verified }) {
+    const { aside } = this;
+    this.aside = null;
+    this.owner = verified ? id : null;
+    if (!aside || aside.owner !== id) return;
+    this.text.value = aside.text + this.text.value;
+    this.typed();
+    this.add(aside.files);
+  }
+
   typed() {
     if (this.text.value) this.device.tab.set("draft", this.text.value);
     else this.device.tab.remove("draft");
@@ -107,12 +135,16 @@ export class Composer {
   take(files, event) {
     if (!files.length) return;
     if (event) event.preventDefault();
+    this.add(files);
+    this.focus();
+  }
+
+  add(files) {
     for (const file of files.slice(0, MOST_FILES - this.files.length)) {
       const item = { file, name: file.name || "file" };
       this.files.push(item);
       this.upload(item);
     }
-    this.focus();
   }
 
   async upload(item) {
@@ -122,7 +154,7 @@ export class Composer {
       item.kept = await this.chat.upload(item.file);
     } catch (error) {
       item.problem = this.words(error instanceof Expired ? "expired" : "badFile", { name: item.name });
-      this.announce(item.problem);
+      if (this.files.includes(item)) this.announce(item.problem);
     }
     this.showFiles();
   }

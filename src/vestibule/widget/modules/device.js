@@ -17,7 +17,7 @@ class Shelf {
 
   get(name) {
     try {
-      const text = this.storage ? this.storage.getItem(this.prefix + name) : this.memory.get(name);
+      const text = this.memory.get(name) || (this.storage && this.storage.getItem(this.prefix + name));
       return text ? JSON.parse(text) : null;
     } catch {
       return null;
@@ -27,10 +27,10 @@ class Shelf {
   set(name, value) {
     const text = JSON.stringify(value);
     try {
-      if (this.storage) this.storage.setItem(this.prefix + name, text);
-      else this.memory.set(name, text);
+      this.storage.setItem(this.prefix + name, text);
+      this.memory.delete(name);
     } catch {
-      this.memory.set(name, text); // full
+      this.memory.set(name, text); // blocked, or full
     }
   }
 
@@ -72,7 +72,10 @@ export class Device {
     const listen = (event) => {
       if (event.storageArea !== this.kept.storage || !event.key || !event.key.startsWith(this.prefix)) return;
       const name = event.key.slice(this.prefix.length);
-      if (name === "signed_out" && event.newValue) signedOut();
+      if (name === "signed_out" && event.newValue) {
+        this.kept.memory.clear(); // which that tab could not
+        signedOut();
+      }
       if (name.startsWith("outbox:")) outbox();
     };
     addEventListener("storage", listen);

@@ -24,7 +24,6 @@ export class Identity {
     this.user = user;
     this.way = wayOf(user);
     this.verifies = this.way !== "claims";
-    this.scope = user.scope || (this.verifies ? undefined : this.device.scope());
     this.current = this.verifies ? null : this.stored();
     this.contact = this.current ? contactOf(this.current) : null;
     this.expired = false;
@@ -38,6 +37,17 @@ export class Identity {
     const kept = this.device.kept.get("visitor");
     const same = kept && (this.user.formMayFollow || JSON.stringify(kept.claims) === JSON.stringify(this.user.claims));
     return same ? kept.token : null;
+  }
+
+  /** Takes the token that another tab of this device has been given meanwhile: they are one visitor. */
+  recall() {
+    const kept = this.isUnknown && !this.expired && !this.asking && this.stored();
+    if (kept) this.take(kept);
+  }
+
+  /** Whose conversations are shown and begun. A guest's are their device's, which has no scope before the first. */
+  get scope() {
+    return this.user.scope || (this.verifies ? undefined : this.device.scope());
   }
 
   /** Whether a page has to ask the visitor first. */
@@ -114,7 +124,7 @@ export class Identity {
 
   take(token) {
     this.current = token;
-    this.contact = { ...(this.contact || {}), ...contactOf(token) };
+    this.contact = { ...this.contact, ...contactOf(token) };
     this.expired = false;
     const { iat, exp } = claimsOf(token);
     clearTimeout(this.timer);
@@ -141,11 +151,11 @@ export class Identity {
 
   get renews() {
     const { getToken, idToken, accessToken, userToken } = this.user;
-    return Boolean(getToken || userToken || typeof idToken === "function" || typeof accessToken === "function");
+    return getToken || userToken || typeof idToken === "function" || typeof accessToken === "function";
   }
 
   async ask(again) {
-    const { user } = this;
+    const { user, turn } = this;
     if (this.way === "contact") {
       if (!again && user.token) return user.token;
       if (!user.getToken) throw new Expired();
@@ -160,6 +170,9 @@ export class Identity {
       const json = { widget_token: this.config.widget_token, user_token: userToken, fields };
       return (await this.api.call("POST", "/v1/visitors/authenticate", { json })).token;
     }
+    // Another tab may have been given one, or another one: two would be two visitors, and the chat of one be lost.
+    const kept = this.stored();
+    if (kept && (!again || kept !== this.current)) return kept;
     // The token was ended, by its visitor or an operator: a new one, and with it a new scope, so nothing is shown that
     // was ended on purpose.
     if (again && !user.scope) this.device.kept.remove("scope");
@@ -167,14 +180,20 @@ export class Identity {
     const { token } = await this.api.call("POST", "/v1/visitors", {
       json: { widget_token: this.config.widget_token, ...claims },
     });
+    // Somebody else is there by now, or this one has signed out: what the device keeps is no longer theirs.
+    if (turn !== this.turn) throw new Expired();
+    // The first that is kept is the device's: other tabs may have asked at the same time.
+    const first = this.stored();
+    if (first && first !== kept) return first;
     this.device.kept.set("visitor", { token, claims });
-    this.scope = user.scope || this.device.scope();
     return token;
   }
 
   /** Asks the service who this is; `verified` is its word and not the page's. */
   async know() {
+    const turn = this.turn;
     const me = await this.call("GET", "/v1/me");
+    if (turn !== this.turn) throw new Expired(); // it was asked of somebody else
     this.contact = { id: me.id, verified: me.verified, name: me.name, email: me.email };
     return this.contact;
   }

@@ -44,9 +44,11 @@ export class Outbox {
     return this.items.find((item) => item.state === "waiting");
   }
 
-  /** One tab at a time, where the browser can say so; elsewhere the ids alone keep a message from being stored
-   *  twice. */
+  /** One tab at a time, where the browser can say so; elsewhere the ids alone keep a message from being stored twice. It
+   *  may refuse locks where it blocks storage: no reason to send nothing. */
   alone(work) {
-    return navigator.locks ? navigator.locks.request(`vestibule-${this.name}`, work) : work();
+    let working = null;
+    const once = () => (working = working || work());
+    return navigator.locks ? navigator.locks.request(`vestibule-${this.name}`, once).catch(once) : work();
   }
 }

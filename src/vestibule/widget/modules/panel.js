@@ -226,7 +226,7 @@ export class Panel {
       current: chat.conversation,
       choose: (item) => {
         this.isListing = false;
-        chat.enter(item).catch((error) => chat.fail(error));
+        chat.enter(item).catch(chat.failed);
         this.render();
         this.focus();
       },
@@ -270,7 +270,7 @@ export class Panel {
   /** Who the service takes the visitor for. Nothing but its own word makes the mark. */
   showMark() {
     const { contact, verifies } = this.identity;
-    const isVerified = Boolean(contact && contact.verified && this.chat.phase === "ready");
+    const isVerified = contact && contact.verified && this.chat.phase === "ready";
     const name = isVerified && (contact.name || contact.email);
     const state = isVerified ? `yes ${name}` : verifies ? "" : "no";
     if (this.marked === state) return;

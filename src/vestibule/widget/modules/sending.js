@@ -46,28 +46,30 @@ export class Sending {
     return this.flush();
   }
 
-  /** Sends what waits, in order, one after the other, in one tab at a time. */
-  async flush() {
-    if (this.flushing) {
-      this.again = true;
-      return;
-    }
+  /** Sends what waits, in order, one after the other, in one tab at a time; resolves when no more can be sent now. */
+  flush() {
+    this.again = true;
+    if (!this.isFlushing) this.flushed = this.sendAll();
+    return this.flushed;
+  }
+
+  async sendAll() {
     const turn = this.turn;
-    this.flushing = true;
+    this.isFlushing = true;
     try {
-      do {
+      while (this.again) {
         this.again = false;
         if (this.outbox.next()) {
           await this.outbox.alone(async () => {
             for (let item; turn === this.turn && (item = this.outbox.next());) await this.deliver(item);
           });
         }
-      } while (this.again);
+      }
       this.attempts = 0;
     } catch (error) {
       if (turn === this.turn) this.held(error);
     } finally {
-      this.flushing = false;
+      this.isFlushing = false;
       if (turn !== this.turn && this.phase === "ready" && this.outbox.next()) this.flush();
     }
   }
@@ -100,12 +102,17 @@ export class Sending {
       attachments: item.attachments.map(({ url }) => ({ url })),
       ...this.options.message,
     };
+    const box = this.outbox;
     try {
       const message = await this.identity.call("POST", `/v1/conversations/${id}/messages`, { json });
+      // Also where somebody else is there by now: else it would be sent again when this one is back.
+      box.remove(item.id);
       if (turn !== this.turn) return;
       message.here = Date.now();
-      if (this.conversation && this.conversation.id === id) this.arrived(message);
-      this.outbox.remove(item.id);
+      if (this.conversation && this.conversation.id === id) {
+        this.follow(); // before it is shown: what was missed has come before it
+        this.arrived(message);
+      }
       this.isLost = false;
       this.changed();
       setTimeout(() => this.changed(), TYPING_MS);
@@ -130,6 +137,7 @@ export class Sending {
     let found = this.conversation && isOpen(this.conversation) ? this.conversation : null;
     if (!found && !item.fresh) {
       await this.refresh();
+      if (turn !== this.turn) return null;
       found = this.list.find(isOpen);
     }
     const isNew = !found;

@@ -57,6 +57,7 @@ export class Follower {
 
   async poll() {
     const { items } = await this.identity.call("GET", `${this.path}/messages?after=${this.seq}`);
+    if (this.ended) return; // another conversation is shown by now, or another person is there
     for (const message of items) this.message(message);
     this.take("conversation", await this.identity.call("GET", this.path));
     this.found();

@@ -97,7 +97,7 @@ class Widget {
     this.identity
       .obtain(false)
       .then(() => this.chat.connect())
-      .catch((error) => this.chat.fail(error))
+      .catch(this.chat.failed)
       .finally(() => this.panel.focus());
     this.changed();
   }
@@ -114,16 +114,25 @@ class Widget {
 
   told(name, detail) {
     if (name === "message") this.panel.tellOf(detail.message);
+    if (name === "identified") this.panel.composer.welcome(detail.contact);
     if (name === "identityExpired") this.chat.lost(new Expired());
     tell(name, detail);
   }
 
   async identify(user) {
-    await this.chat.become(this.claimed(userOf(user)));
-    const { phase } = this.chat;
-    if (["barred", "expired", "refused"].includes(phase))
-      throw new Error(`Vestibule: the visitor was not identified (${phase})`);
-    return { ...this.identity.contact };
+    const { chat, identity } = this;
+    const { turn } = chat;
+    await chat.become(this.claimed(userOf(user)));
+    const { verifies } = identity;
+    if (turn !== chat.turn) {
+      this.panel.isListing = false;
+      this.panel.composer.handOver();
+    }
+    // Where another call has taken this one's place, its outcome is this one's as well.
+    while (chat.connecting) await chat.connecting;
+    if (chat.phase !== "ready" || (verifies && !identity.contact))
+      throw new Error(`Vestibule: not identified (${chat.phase})`);
+    return { ...identity.contact };
   }
 
   /** Ends what was begun, here and at the service. */
@@ -139,6 +148,7 @@ class Widget {
     this.device.tab.clear();
     this.chat.reset();
     this.identity.use(this.claimed({ claims: {} }));
+    this.panel.composer.welcome({});
     this.panel.composer.clear();
     this.panel.isListing = false;
     this.chat.connect();
