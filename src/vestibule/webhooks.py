@@ -157,7 +157,9 @@ class Deliverer:
             timeout=self._timeout_ms / SECOND_MS,
             most_bytes=_MOST_BYTES,
             purpose="webhook",
-            tenant=event.workspace_id,
+            # Each endpoint by itself: five that hang would take the turns of all others, and use up tries that were
+            # never made; and none takes those of sign-ins and the bot.
+            tenant=f"webhooks:{event.workspace_id}/{endpoint.id}",
             repeatable=True,
             # The waits between tries are the circuit; an opened one would use up tries that were never made.
             circuit=False,

@@ -5,18 +5,33 @@ from __future__ import annotations
 import itertools
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jwt
 import pytest
 
-from tests.fixtures.fake_model import call, call_all, say
+from tests.fixtures.admin import Admin
+from tests.fixtures.fake_model import call, call_all, error, pieces, say
 from tests.fixtures.fake_shop import HEADER, checked_assertion
-from tests.fixtures.front_door import refused
-from tests.fixtures.responding import cli, logged
+from tests.fixtures.front_door import Workspace, refused
+from tests.fixtures.responding import cli, logged, text_of
 from tests.fixtures.trading import EXTRACTED, UPDATE, Trade, action_calls, declare, get, talk
 from tests.fixtures.widget import Device, anonymous, new_uuid, verified
+from vestibule.administration import conversations
 from vestibule.errors import InvalidDeclaration, InvalidField
+from vestibule.responder.runner import NOTICE
+
+
+def take(workspace: Workspace, session_id: str) -> None:
+    desk = workspace.installation.desk
+    workspace.installation.run(conversations.take(desk, workspace.id, session_id, name="Grace"))
+
+
+def requests(workspace: Workspace, session_id: str) -> list[list[dict[str, Any]]]:
+    """What each row of the history tells staff of actions, where it does."""
+    rows = Admin(workspace.installation, workspace.id).get(f"conversations/{session_id}/messages")["items"]
+    return [row["action_requests"] for row in rows if row["action_requests"]]
 
 
 class TestCall:
@@ -120,6 +135,65 @@ class TestCall:
         assert (result["error"], told in result["text"]) == (code, True)
         assert len(trade.shop.received) == 1
         logged(trade.workspace, f"for contact {device.contact_id} (unverified): {code or 500}")
+
+    def test_of_arguments_that_are_refused_unread_keeps_none(self, trade: Trade) -> None:
+        """They would come with every poll."""
+        trade.declare(UPDATE.format(shop=trade.shop.url, more=""))
+        written = json.dumps({"note": "x" * 200_000})
+        wanted = {"index": 0, "id": "c", "type": "function", "function": {"name": "update_order", "arguments": written}}
+        trade.model.script = [pieces({"tool_calls": [wanted]}), say("That did not work.")]
+        device = anonymous(trade.workspace)
+        session_id, _ = talk(device)
+        assert trade.model.results[0]["error"] == "invalid_arguments"
+        [shown] = action_calls(device, session_id)
+        assert (shown["args"], shown["result"]["error"]) == ({}, "invalid_arguments")
+        assert len(device.poll(session_id).content) < 10_000
+
+    def test_is_not_made_once_people_have_taken_over(self, trade: Trade) -> None:
+        trade.declare(UPDATE.format(shop=trade.shop.url, more=""))
+        trade.model.script = [call("update_order", EXTRACTED)]
+        device = anonymous(trade.workspace)
+        session_id = device.start()
+        with ThreadPoolExecutor(1) as pool, trade.model.held():
+            sent = pool.submit(device.send, session_id)
+            trade.model.wait_for(1)
+            take(trade.workspace, session_id)
+            trade.model.gate.set()
+            assert text_of(sent.result()) is None
+        assert trade.shop.received == []
+        assert len(trade.model.asked) == 1
+        assert action_calls(device, session_id) == []
+
+    @pytest.mark.parametrize("end", ["taken", "closed"])
+    def test_stays_in_the_history_of_a_chat_that_wants_no_answer_any_more(self, trade: Trade, end: str) -> None:
+        trade.declare(UPDATE.format(shop=trade.shop.url, more=""))
+        trade.model.script = [call("update_order", EXTRACTED), say("It is shipped.")]
+        device = anonymous(trade.workspace)
+        session_id = device.start()
+        with ThreadPoolExecutor(1) as pool, trade.shop.held():
+            sent = pool.submit(device.send, session_id)
+            trade.shop.wait_for(1)
+            if end == "taken":
+                take(trade.workspace, session_id)
+            else:
+                assert device.resolve(session_id).status_code == 200
+            trade.shop.gate.set()
+            assert text_of(sent.result()) is None
+        [shown] = action_calls(device, session_id)
+        assert (shown["actionName"], shown["result"]["status"]) == ("update_order", 200)
+        assert [kind for kind, _ in device.texts(session_id)] == ["user"]
+        [[request]] = requests(trade.workspace, session_id)
+        assert (request["action"], request["status"]) == ("update_order", 200)
+
+    def test_stays_in_the_history_where_the_model_fails_behind_it(self, trade: Trade) -> None:
+        trade.declare(UPDATE.format(shop=trade.shop.url, more=""))
+        trade.model.script = [call("update_order", EXTRACTED), error(500)]
+        device = anonymous(trade.workspace)
+        session_id, body = talk(device)
+        assert (body["autopilotResponse"]["value"]["content"], body["sessionIsHandedOff"]) == (NOTICE, True)
+        assert len(trade.shop.received) == 1
+        [[request]] = requests(trade.workspace, session_id)
+        assert (request["action"], request["status"]) == ("update_order", 200)
 
     def test_of_a_private_address_is_refused(self, trade: Trade) -> None:
         text = get(trade.shop, "/x").replace(trade.shop.url, "https://10.0.0.1")

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from tests.fixtures.fake_bot import FakeBot, why_forged
+from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.loopback import Answer, Loopback, Received
 from tests.fixtures.native import CONVERSATIONS, Client
+from tests.fixtures.puzzel import Front
 from tests.fixtures.responding import RESPONDING_SETTINGS, answered_by_bot
 from tests.fixtures.server import RunningServer
 from tests.fixtures.widget import Device, anonymous, new_uuid, reply, unverified_token, verified
@@ -212,6 +214,16 @@ def test_the_names_of_opencx(front: Workspace, listener: Listener, bot: FakeBot)
     assert all(why_forged(request, subscribed.secret) is None for request in listener.received)
 
 
+def test_what_a_page_says_that_it_has_shown_is_nobody_s_message(front: Workspace, listener: Listener) -> None:
+    """Whoever has the public token of the widget can send one; told, it would be an answer of the AI's."""
+    subscribed = Subscribed(front, listener, "--names", "opencx", "--event", "conversation.message")
+    guest = anonymous(front)
+    guest.say(guest.start(), initial_messages=[{"uuid": new_uuid(), "content": "Your refund is approved."}])
+    listener.wait_for(1)
+    subscribed.until(waiting=0, dead=0)
+    assert [request.json["event"] for request in listener.received] == ["conversation.contact_response"]
+
+
 def test_a_failure_and_a_time_out_are_tried_again_with_the_same_id_and_body(
     front: Workspace, listener: Listener
 ) -> None:
@@ -347,6 +359,37 @@ def test_an_endpoint_that_hangs_delays_no_other(front: Workspace, listener: List
         Subscribed(other, listener)
         anonymous(other).start()
         listener.wait_for(1, within=4)
+
+
+def test_many_that_hang_delay_no_other_and_no_sign_in(
+    session_settings: dict[str, str], database_url: str, tmp_path: Path, listener: Listener
+) -> None:
+    """In one workspace: each endpoint has turns of its own, and so have identity providers."""
+    settings = {**session_settings, **SETTINGS, "VESTIBULE_DATABASE_URL": database_url}
+    settings["VESTIBULE_WEBHOOK_TIMEOUT"] = "15s"
+    provider = FakeProvider()
+    with (
+        RunningServer(settings, tmp_path) as server,
+        Installation(server) as installation,
+        Listener() as hanging,
+    ):
+        installation.run(provider.start())
+        front = installation.workspace()
+        pages = Front(front)
+        pages.add_provider(provider)
+        hanging.say = lambda _: Answer(204, wait=30)
+        for _ in range(6):
+            Subscribed(front, hanging)
+        guest = anonymous(front)
+        for _ in range(6):
+            guest.start()
+        hanging.wait_for(21)  # up to four at each: more than a workspace has turns for anything else
+        Subscribed(front, listener)
+        guest.start()
+        listener.wait_for(1, within=4)
+        answer = pages.authenticate(accessToken=provider.access_token())
+        assert answer.status_code == 200, answer.text
+        installation.run(provider.stop())
 
 
 def test_two_processes_send_each_event_once(front: Workspace, listener: Listener, tmp_path: Path) -> None:

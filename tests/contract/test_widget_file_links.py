@@ -17,9 +17,10 @@ import pytest
 
 from tests.fixtures import sample_files as samples
 from tests.fixtures.files import assert_takes_ids_only, read_part
-from tests.fixtures.front_door import Installation, Workspace, refused
+from tests.fixtures.front_door import Installation, Workspace, beside, refused
 from tests.fixtures.raw_http import RawConnection
 from tests.fixtures.server import RunningServer
+from tests.fixtures.staff import signed_in
 from tests.fixtures.uploads import UPLOAD, get, link_of, parts_of, path_of, stored, until, upload
 from tests.fixtures.widget import Device, anonymous, claiming, verified
 from vestibule.clock import now_ms
@@ -136,6 +137,28 @@ class TestALink:
         served = get(device.workspace, link_of(device), range=asked)
         assert served.status_code == 416
         assert served.headers["content-range"] == f"bytes */{len(samples.PDF)}"
+        assert served.headers["cache-control"] == "no-store"
+
+    @pytest.mark.parametrize("asked", ["bytes=0-1", "bytes=100000-"])
+    def test_knows_no_range_where_no_content_is_asked_for(self, device: Device, asked: str) -> None:
+        """RFC 9110 section 14.2."""
+        served = device.workspace.installation.http.head(link_of(device), headers={"range": asked})
+        assert served.status_code == 200
+        assert served.headers["content-length"] == str(len(samples.PDF))
+        assert "content-range" not in served.headers
+
+    @pytest.mark.parametrize(
+        ("content", "name", "kind"),
+        [
+            ("a;ä\n".encode("utf-16"), "table.csv", "text/csv"),
+            ("a;ä\n".encode("latin-1"), "table.csv", "text/csv"),
+            ("a;ä\n".encode(), "note.txt", "text/plain; charset=utf-8"),
+        ],
+        ids=["UTF-16", "Latin-1", "text"],
+    )
+    def test_says_of_text_alone_how_it_is_written(self, device: Device, content: bytes, name: str, kind: str) -> None:
+        served = get(device.workspace, link_of(device, content, name))
+        assert (served.headers["content-type"], served.content) == (kind, content)
 
     def test_knows_what_a_client_has(self, device: Device) -> None:
         link = link_of(device)
@@ -291,6 +314,27 @@ class TestAnAttachment:
         renamed = link.rpartition("/")[0] + "/%22%3E%3Cscript%3E"
         device.say(session, "x", attachments=[attachment(renamed)])
         assert device.history(session)[0]["attachments"][0]["url"] == link
+
+    def test_may_be_named_by_the_address_of_before(
+        self, installation: Installation, device: Device, tmp_path: Path
+    ) -> None:
+        before, now = installation.base_url, "http://new.example.com"
+        sent, link = link_of(device), link_of(device)
+        chat = device.start()
+        device.say(chat, "then", attachments=[attachment(sent)])
+        with beside(installation, tmp_path, public_url=now, former_public_urls=before) as moved:
+            there = Device(device.workspace, device.token, base_url=moved.base_url)
+            there.say(chat, "", attachments=[attachment(link)])
+            row = [row for row in there.history(chat) if row["sender"]["kind"] == "user"][-1]
+            assert row["attachments"][0]["url"] == link.replace(before, now)
+            elsewhere = link.replace(before, "http://other.example.com")
+            refused(there.send(chat, "x", attachments=[attachment(elsewhere)]), 400, "invalid_field")
+            # Staff find what was sent before where the service is now.
+            page = signed_in(device.workspace).http.get(f"{moved.base_url}/dashboard/inbox/{chat}")
+            assert page.status_code == 200
+            for each in (sent, link):
+                assert f'href="{each.replace(before, now)}"' in page.text
+            assert before not in page.text
 
     @pytest.mark.parametrize(
         "attachments",

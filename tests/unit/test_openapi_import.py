@@ -227,6 +227,10 @@ def test_an_operation_that_cannot_be_sent_faithfully_is_left_out(operation: dict
         {"name": "a", "in": "query", "style": "deepObject", "schema": {"type": "object"}},
         {"name": "a", "in": "header", "schema": {"type": ["array", "null"]}},
         {"name": "a", "in": "query", "content": {"text/plain": {}}},
+        {"name": "a", "in": "query", "content": {"application/json": {}}},
+        {"name": "a", "in": "query", "content": {"application/json": {"schema": {"type": "string"}}}},
+        {"name": "a", "in": "query", "content": {"application/json": {"schema": {"type": "array"}}}},
+        {"name": "a", "in": "query", "content": {"application/json": {"schema": {"type": ["object", "array"]}}}},
     ],
 )
 def test_an_optional_parameter_that_cannot_be_sent_is_left_out(parameter: dict[str, Any]) -> None:

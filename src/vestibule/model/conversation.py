@@ -120,6 +120,11 @@ class Message(msgspec.Struct, frozen=True):
     author: Authorship | None = None
     action_requests: tuple[Document, ...] = ()
 
+    @property
+    def is_greeting(self) -> bool:
+        """Whether a page says that its visitor was shown this: nobody on our side has written it."""
+        return self.sender is Sender.AI and self.trust not in {Trust.SYSTEM, Trust.STAFF}
+
 
 class StoredFile(msgspec.Struct, frozen=True):
     """An uploaded file. Its bytes lie elsewhere, under its id. `token_id`: of whom, where they had proven nothing."""

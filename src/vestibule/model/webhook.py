@@ -92,11 +92,12 @@ def conversation_started(conversation: Conversation) -> WebhookEvent:
 
 
 def course_of(before: Conversation, after: Conversation, messages: tuple[Message, ...]) -> list[WebhookEvent]:
-    """What an append has brought: messages that people or the responder wrote, a handoff, the end."""
+    """What an append has brought: messages that people or the responder wrote (not what a page says that it has shown,
+    which nobody wrote), a handoff, the end."""
     events = [
         _of_conversation(EventKind.CONVERSATION_MESSAGE, after, message=_told(message))
         for message in messages
-        if message.sender is not Sender.SYSTEM
+        if message.sender is not Sender.SYSTEM and not message.is_greeting
     ]
     if after.handed_off and not before.handed_off:
         events.append(_of_conversation(EventKind.CONVERSATION_HANDED_OFF, after))

@@ -128,7 +128,7 @@ def argument_names(action: ActionDeclaration) -> dict[str, Parameter]:
 def check_arguments(action: ActionDeclaration, arguments: str) -> tuple[Value, ...] | Refusal:
     """What the model extracted, checked against the schemas. Whether something is missing is seen after the merge."""
     try:
-        members = _decode(arguments)
+        members = decode_arguments(arguments)
     except ValueError as error:
         return Refusal("invalid_arguments", f"The arguments {error}.")
     parameters = argument_names(action)
@@ -159,10 +159,18 @@ def may_run(action: ActionDeclaration, contact: OnBehalfOf, now: int) -> Refusal
 
 
 def prepare(
-    action: Action, arguments: str, circumstances: Circumstances, *, now: int, assertions: Assertions, call_id: str = ""
+    action: Action,
+    arguments: str,
+    circumstances: Circumstances,
+    *,
+    now: int,
+    assertions: Assertions,
+    call_id: str = "",
+    from_form: tuple[Value, ...] = (),
 ) -> EffectiveRequest | Refusal:
     """The request of a call, or why it may not be made. `call_id` is the same when a call that may have been made
-    already is made again: after a crash nobody knows."""
+    already is made again: after a crash nobody knows. `from_form`: values that stand where the model's do, and were
+    checked like them, but are somebody else's."""
     if not action.enabled:
         return Refusal("action_disabled", "This action is disabled.")
     contact = circumstances.on_behalf_of
@@ -173,7 +181,7 @@ def prepare(
         extracted = check_arguments(action, arguments)
         if isinstance(extracted, Refusal):
             return extracted
-        effective = merge(action, circumstances.layers(extracted), circumstances.policy)
+        effective = merge(action, circumstances.layers(extracted + from_form), circumstances.policy)
         return build(action, effective, ours=_own_headers(action, circumstances, assertions, call_id))
     except NoSigningKey as error:
         # Not without the assertion: an API that relies on it would answer for nobody, or for everybody.
@@ -259,7 +267,8 @@ def _function(action: Action, offered: Mapping[str, Parameter]) -> dict[str, Any
     }
 
 
-def _decode(arguments: str) -> dict[str, Any]:
+def decode_arguments(arguments: str) -> dict[str, Any]:
+    """Raises ValueError where they are too large, too deep, or no JSON object."""
     try:
         raw = arguments.encode()
         if len(raw) > LARGEST_ARGUMENTS:

@@ -41,7 +41,7 @@ from vestibule.responder.actions import (
 )
 from vestibule.responder.assertion import Assertions
 from vestibule.responder.effective_request import EffectiveRequest, Refusal
-from vestibule.responder.overrides import check_message_overrides, is_locked, place
+from vestibule.responder.overrides import check_message_overrides, place
 from vestibule.responder.question import ACTION_EXECUTED, FORM_SUBMITTED
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
@@ -131,23 +131,22 @@ def _prepare(
     given = {Location.PATH: form.path, Location.QUERY: form.query, Location.BODY: form.body}
     given[Location.HEADER] = {place(Location.HEADER, name): value for name, value in form.headers.items()}
     declared: dict[str, Any] = {}
-    from_path: dict[str, Any] = {}
     for name, parameter in argument_names(action).items():
         key = place(parameter.location, parameter.name)
-        if key not in given[parameter.location]:
-            continue
-        declared[name] = given[parameter.location][key]
-        # The message level has no path values (seed), so these come in where the model's would, behind all others'.
-        # They are a browser's all the same, so its locks hold.
-        locked = is_locked(action, circumstances.policy, Source.MESSAGE, parameter.name)
-        if parameter.location is Location.PATH and not locked:
-            from_path[name] = declared[name]
+        if key in given[parameter.location]:
+            declared[name] = given[parameter.location][key]
     checked = check_arguments(action, _json(declared))
     if isinstance(checked, Refusal):
         _refuse(checked)
     assertions = Assertions(runtime.signing_keys, issuer=runtime.settings.public_url)
-    arguments = _json(from_path)
-    prepared = prepare(action, arguments, circumstances, now=now_ms(), assertions=assertions, call_id=call_id)
+    # The message level has no path values (seed), so these come in where the model's would, behind all others'. They
+    # are a browser's all the same, so its locks hold, and not the model's.
+    in_path = tuple(
+        msgspec.structs.replace(value, source=Source.MESSAGE) for value in checked if value.location is Location.PATH
+    )
+    prepared = prepare(
+        action, "{}", circumstances, now=now_ms(), assertions=assertions, call_id=call_id, from_form=in_path
+    )
     if isinstance(prepared, Refusal):
         _refuse(prepared)
     return prepared

@@ -11,22 +11,22 @@ import uuid
 from collections import Counter
 from typing import Any
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from vestibule.clock import now_ms
 from vestibule.conversations.neutralise import without_pictures
 from vestibule.errors import UpstreamFailed
-from vestibule.model.action import Action
-from vestibule.model.conversation import Document
+from vestibule.model.action import Action, Source
 from vestibule.model.responder import Mode, ResponderSettings
 from vestibule.responder import action_desk
 from vestibule.responder.action_desk import Policy
 from vestibule.responder.actions import (
     ActionResult,
     Circumstances,
+    argument_names,
     as_tools,
     check_arguments,
+    decode_arguments,
     execute,
     may_run,
     prepare,
@@ -35,18 +35,20 @@ from vestibule.responder.actions import (
 from vestibule.responder.assertion import Assertions
 from vestibule.responder.chat_completions import Completions, Wanted
 from vestibule.responder.effective_request import Refusal
+from vestibule.responder.overrides import is_locked
 from vestibule.responder.prompt import messages_of
-from vestibule.responder.question import Answer, Question
+from vestibule.responder.question import Answer, Made, Question
 from vestibule.responder.tools import ENTER_MODE, HANDOFF, MODE_TOOLS, mode_named, own_tools
 from vestibule.responder.webhook import storable
 from vestibule.runtime import Runtime
+from vestibule.storage import conversations as rows
 
 _MOST_CALLS = 5
 _CALLS = uuid.UUID("5f1f3c0e-9a3c-4c52-8a63-0d6f4f7ad1b6")
 _FORM_SHOWN = Refusal("form_requested", "The visitor was shown a form for this. It is done when they send it.")
 
 
-async def ask(runtime: Runtime, settings: ResponderSettings, question: Question) -> Answer:
+async def ask(runtime: Runtime, settings: ResponderSettings, question: Question, made: Made) -> Answer:
     """Raises Upstream errors, StorageUnavailable."""
     conversation = question.conversation
     actions = await action_desk.actions_of(runtime.store, conversation.workspace_id)
@@ -54,7 +56,7 @@ async def ask(runtime: Runtime, settings: ResponderSettings, question: Question)
         runtime, conversation, question.contact, *action_desk.of_question(question)
     )
     modes = (await runtime.tenancy.widget(conversation.workspace_id)).modes
-    desk = _Desk(runtime, actions, circumstances, question.message.public_id, modes)
+    desk = _Desk(runtime, actions, circumstances, question.message.public_id, modes, made=made)
     tools = [*as_tools(actions, circumstances), *own_tools(modes, conversation.mode_id)]
     messages = messages_of(settings, question)
     ended, beside_mode = False, None
@@ -72,6 +74,8 @@ async def ask(runtime: Runtime, settings: ResponderSettings, question: Question)
             messages.append(_as_asked(text, wanted))
             for call in wanted:
                 result = await desk.call(call)
+                if result is None:
+                    return desk.answer(None, handoff=False)
                 messages.append({"role": "tool", "tool_call_id": call.id, "content": result.for_model()})
     # Whoever opens what was asked for may leave it at that. Behind an action its outcome is still to be told.
     turned = desk.mode_id is not UNSET and not desk.calls
@@ -93,14 +97,16 @@ class _Desk:
         circumstances: Circumstances,
         cause: str,
         modes: tuple[Mode, ...],
+        *,
+        made: Made,
     ) -> None:
         self._runtime = runtime
         self._cause = cause
         self._asked: Counter[tuple[str, str]] = Counter()
         self._actions = {action.name: action for action in actions}
         self._circumstances = circumstances
-        self.calls: list[Document] = []
-        self._requests: list[Document] = []
+        self.calls = made.calls
+        self._requests = made.requests
         self._modes = modes
         self.mode_id: str | None | UnsetType = UNSET
         self.form_shown = False
@@ -108,7 +114,8 @@ class _Desk:
     def answer(self, text: str | None, *, handoff: bool) -> Answer:
         return Answer(text, handoff, self.mode_id, tuple(self.calls), tuple(self._requests))
 
-    async def call(self, wanted: Wanted) -> ActionResult:
+    async def call(self, wanted: Wanted) -> ActionResult | None:
+        """What came of it; None where the answer is not wanted any more, and so nothing that is done for it."""
         if wanted.name in MODE_TOOLS:
             return self._turn_to(wanted)
         action = self._actions.get(wanted.name)
@@ -126,6 +133,8 @@ class _Desk:
             assertions=assertions,
             call_id=self._call_id(wanted),
         )
+        if not isinstance(prepared, Refusal) and not await self._is_wanted(action):
+            return None
         if isinstance(prepared, Refusal):
             result = refused(prepared)
         else:
@@ -134,6 +143,12 @@ class _Desk:
         self.calls.append(action_desk.as_call(action, _arguments(wanted.arguments), result))
         self._requests.append(action_desk.as_request(action, prepared, result))
         return result
+
+    async def _is_wanted(self, action: Action) -> bool:
+        """Whether people have not taken over, closed or erased the conversation since the model was asked: what it
+        wants by then happens behind their backs."""
+        now = await rows.get(self._runtime.store, action.workspace_id, self._circumstances.conversation_id)
+        return now is not None and now.is_open and not now.handed_off
 
     def _turn_to(self, wanted: Wanted) -> ActionResult:
         mode = mode_named(self._modes, _arguments(wanted.arguments).get("mode"))
@@ -155,7 +170,13 @@ class _Desk:
         checked = check_arguments(action, wanted.arguments) if refusal is None else refusal
         if isinstance(checked, Refusal):
             return refused(checked)
-        self.calls.append(action_desk.as_form(action, policy, _arguments(wanted.arguments)))
+        names = argument_names(action)
+        known = {
+            name: value
+            for name, value in _arguments(wanted.arguments).items()
+            if not is_locked(action, policy, Source.MODEL, names[name].name)
+        }
+        self.calls.append(action_desk.as_form(action, policy, known))
         self.form_shown = True
         return refused(_FORM_SHOWN)
 
@@ -169,8 +190,8 @@ def _as_asked(text: str | None, wanted: list[Wanted]) -> dict[str, Any]:
 
 
 def _arguments(text: str) -> dict[str, Any]:
+    """As they are kept: nothing of what is refused unread, or every poll would carry it."""
     try:
-        decoded = msgspec.json.decode(text or "{}")
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return decode_arguments(text)
+    except ValueError:
         return {}
-    return decoded if isinstance(decoded, dict) else {}

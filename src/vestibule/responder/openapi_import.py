@@ -27,6 +27,8 @@ _METHODS: tuple[HttpMethod, ...] = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"})
 _DEFAULT_STYLES = {"query": "form", "path": "simple", "header": "simple"}
 _JSON_MEDIA = re.compile(r"application/([a-z0-9.+-]+\+)?json", re.IGNORECASE)
+# What is sent as JSON in a query.
+_JSON_IN_QUERY = frozenset({"object", "number", "integer", "boolean", "null"})
 
 
 class Imported(msgspec.Struct, frozen=True):
@@ -206,6 +208,9 @@ def _parameter(expansion: Expansion, place: str, name: str, node: dict[str, Any]
         if place != "query" or not isinstance(media, dict):
             raise Unusable("its form cannot be sent")
         schema = expansion.schema(media.get("schema", {}))
+        # We send texts and lists as a form has them; by its media type they would be JSON, in quotes or brackets.
+        if not _kinds(schema) or not _kinds(schema) <= _JSON_IN_QUERY:
+            raise Unusable("its form cannot be sent")
     else:
         schema = expansion.schema(node.get("schema", {}))
         _require_plain_style(place, node, schema)
@@ -215,13 +220,17 @@ def _parameter(expansion: Expansion, place: str, name: str, node: dict[str, Any]
 
 def _require_plain_style(place: str, node: dict[str, Any], schema: dict[str, Any]) -> None:
     """Only what is sent as we send it: single values, and lists in the query by repeating the name."""
-    kinds = schema.get("type", [])
-    kinds = {kinds} if isinstance(kinds, str) else set(kinds)
+    kinds = _kinds(schema)
     if node.get("style", _DEFAULT_STYLES[place]) != _DEFAULT_STYLES[place]:
         raise Unusable("its style cannot be sent")
     listed = "array" in kinds and (place != "query" or node.get("explode", True) is not True)
     if "object" in kinds or listed:
         raise Unusable("an object or list of this style cannot be sent")
+
+
+def _kinds(schema: dict[str, Any]) -> set[str]:
+    kinds = schema.get("type", [])
+    return {kinds} if isinstance(kinds, str) else set(kinds)
 
 
 def _body_parameters(expansion: Expansion, method: str, operation: dict[str, Any]) -> list[Parameter]:

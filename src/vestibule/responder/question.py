@@ -10,10 +10,11 @@ from msgspec import UNSET, UnsetType
 from vestibule.conversations.visibility import is_internal
 from vestibule.model.claims import Method
 from vestibule.model.contact import Contact
-from vestibule.model.conversation import Conversation, Document, Message, Sender, Trust
+from vestibule.model.conversation import Conversation, Document, Message, Trust
 from vestibule.tokens.contact_token import Said
 
-# Rows of a history that tell of a form: that the visitor has sent it, and what the action came to.
+# Rows of a history: that the visitor has sent a form, and what its action came to. One of the latter that answers no
+# other row tells what was called for an answer that nobody wanted any more.
 FORM_SUBMITTED = "action_form_submitted"
 ACTION_EXECUTED = "action_executed"
 
@@ -70,6 +71,13 @@ class Answer(msgspec.Struct, frozen=True):
     might_solve: bool = False
 
 
+class Made(msgspec.Struct):
+    """The calls of an answer as they are made: they have had their effect also where the answer comes to nothing."""
+
+    calls: list[Document] = []
+    requests: list[Document] = []
+
+
 class Known(msgspec.Struct, frozen=True, omit_defaults=True):
     """The visitor as a responder is told of them: proven values and claims apart, so that no prompt mistakes one for
     the other (DESIGN rules 2.1, 2.8)."""
@@ -113,8 +121,3 @@ def in_order(history: list[Message], seq: int) -> list[Message]:
     said = [line for line in history if not is_internal(line)]
     upto = [line for line in said if line.seq <= seq or (line.answers is not None and line.answers < seq)]
     return sorted(upto, key=lambda line: (line.seq if line.answers is None else line.answers, line.answers is not None))
-
-
-def is_greeting(line: Message) -> bool:
-    """Whether the page says that its visitor was shown this: nobody on our side has written it."""
-    return line.sender is Sender.AI and line.trust not in {Trust.SYSTEM, Trust.STAFF}

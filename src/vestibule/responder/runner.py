@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import msgspec
 from msgspec import UNSET
@@ -21,8 +21,9 @@ from vestibule.conversations.course import handed_off
 from vestibule.conversations.messages import Appended, Draft, append_work
 from vestibule.errors import ConversationClosed, NotFound, StorageUnavailable, VestibuleError
 from vestibule.ids import new_id
-from vestibule.model.conversation import Assignee, Conversation, Message, Sender, Trust
-from vestibule.responder.question import Answer, JobInput, Question, in_order
+from vestibule.model.conversation import Assignee, Conversation, Document, Message, Sender, Trust
+from vestibule.responder import action_desk
+from vestibule.responder.question import ACTION_EXECUTED, Answer, JobInput, Made, Question, in_order
 from vestibule.responder.respond import respond
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
@@ -180,7 +181,7 @@ class Runner:
         conversation = await rows.get(self._runtime.store, job.workspace_id, job.conversation_id)
         if conversation is None or not conversation.is_open or conversation.handed_off:
             return conversation, Answer()
-        notice = NOTICE
+        notice, made = NOTICE, Made()
         try:
             settings = await self._runtime.tenancy.responder(job.workspace_id)
             notice = settings.notice or NOTICE
@@ -189,16 +190,17 @@ class Runner:
                 return conversation, Answer(notice, handoff=True)
             async with asyncio.timeout(_LONGEST_SECONDS):
                 question = await self._question(job, conversation)
-                answer = Answer() if question is None else await respond(self._runtime, settings, question)
+                answer = Answer() if question is None else await respond(self._runtime, settings, question, made)
         except StorageUnavailable:
             raise
         except Exception as error:
-            # Never silent: people take over, and the visitor is told.
+            # Never silent: people take over, the visitor is told, and so is the history of what was done by then.
             code, detail = type(error).__name__, ""
             if isinstance(error, VestibuleError):
                 code, detail = error.code, error.detail
             _log.warning("the responder failed: %s in conversation %s: %s", code, conversation.id, detail)
-            return conversation, Answer(notice, handoff=True)
+            calls = _carried_out(made.calls)
+            return conversation, Answer(notice, handoff=True, action_calls=calls, action_requests=tuple(made.requests))
         if answer.handoff and not answer.text:
             answer = msgspec.structs.replace(answer, text=settings.handoff_notice or HANDOFF_NOTICE)
         return conversation, answer
@@ -220,24 +222,21 @@ class Runner:
         return await rows.latest(store, job.workspace_id, job.conversation_id, before=before, most=_LOOKED_AT)
 
     async def _store(self, job: Job, conversation: Conversation | None, answer: Answer) -> None:
-        drafts = _drafts(job, answer)
-
-        def work() -> Work[Appended | None]:
-            if not (yield jobs.finish(job)):
-                raise _Superseded
-            silent = not drafts and answer.mode_id is UNSET
-            if conversation is None or (silent and conversation.assignee_kind is Assignee.NONE):
-                return None
-            return (yield from append_work(conversation, drafts, change=lambda now: _changed(now, answer)))
-
         try:
-            done = await self._runtime.store.transact(work)
-        except (ConversationClosed, NotFound, _HandedOff):
-            # Closed, erased or taken by people while the answer was being found: it is not wanted any more.
+            done = await self._keep(job, conversation, answer)
+        except NotFound:  # erased while the answer was being found
             await self._runtime.store.transact(lambda: _forget(job))
             return
         if done is not None:
             self._runtime.live.changed(job.workspace_id, job.conversation_id)
+
+    async def _keep(self, job: Job, conversation: Conversation | None, answer: Answer) -> Appended | None:
+        try:
+            return await self._runtime.store.transact(lambda: _answered(job, conversation, answer))
+        except (ConversationClosed, _HandedOff):
+            # Closed or taken by people while the answer was being found: it is not wanted any more. What was done for
+            # it is part of the history.
+            return await self._runtime.store.transact(lambda: _unanswered(job, conversation, answer))
 
 
 async def _pause(tasks: list[asyncio.Task[None]]) -> None:
@@ -246,6 +245,38 @@ async def _pause(tasks: list[asyncio.Task[None]]) -> None:
         await asyncio.wait(tasks)  # unlike waiting for them directly, this cancels none when it is cancelled
     else:
         await asyncio.sleep(_ASK_AGAIN_SECONDS)
+
+
+def _answered(job: Job, conversation: Conversation | None, answer: Answer) -> Work[Appended | None]:
+    drafts = _drafts(job, answer)
+    if not (yield jobs.finish(job)):
+        raise _Superseded
+    silent = not drafts and answer.mode_id is UNSET
+    if conversation is None or (silent and conversation.assignee_kind is Assignee.NONE):
+        return None
+    return (yield from append_work(conversation, drafts, change=lambda now: _changed(now, answer)))
+
+
+def _unanswered(job: Job, conversation: Conversation | None, answer: Answer) -> Work[Appended | None]:
+    if not (yield jobs.finish(job)):
+        raise _Superseded
+    calls = _carried_out(answer.action_calls)
+    if conversation is None or not calls:
+        return None
+    # Not as the answer to the message: whoever waits for that one is told that there is none.
+    row = Draft(
+        Sender.SYSTEM,
+        Trust.SYSTEM,
+        type=ACTION_EXECUTED,
+        action_calls=calls,
+        action_requests=answer.action_requests,
+    )
+    return (yield from append_work(conversation, [row], closed_too=True))
+
+
+def _carried_out(calls: Iterable[Document]) -> tuple[Document, ...]:
+    """Those that were made: a form that was to be shown has done nothing."""
+    return tuple(call for call in calls if not action_desk.is_form(call))
 
 
 def _drafts(job: Job, answer: Answer) -> list[Draft]:

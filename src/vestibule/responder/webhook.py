@@ -13,7 +13,7 @@ from vestibule.model.conversation import Document
 from vestibule.model.responder import ResponderSettings
 from vestibule.outbound.standard_webhooks import signature_headers
 from vestibule.responder import action_desk
-from vestibule.responder.question import Answer, Known, Question, is_greeting, known_of
+from vestibule.responder.question import Answer, Known, Question, known_of
 from vestibule.responder.tools import mode_named
 from vestibule.runtime import Runtime
 
@@ -121,7 +121,7 @@ def _asked(question: Question) -> _Asked:
         message=_Line(message.sender.value, message.text, message.trust.value),
         attachments=[msgspec.structs.asdict(item) for item in message.attachments],
         history=[
-            _Line("greeting" if is_greeting(line) else line.sender.value, line.text, line.trust.value)
+            _Line("greeting" if line.is_greeting else line.sender.value, line.text, line.trust.value)
             for line in question.history[-_HISTORY:]
             if line.text
         ],

@@ -59,7 +59,9 @@ async def _serve(runtime: Runtime, request: Request) -> Reply:
         return Reply(304, b"", headers)
     wanted = _wanted(request, file.size, tag)
     if wanted is None:
-        return Reply(416, b"", (*headers, (b"content-range", f"bytes */{file.size}".encode())))
+        # About this request and not about the file: no cache may give it to the next one.
+        outside = ((b"content-range", f"bytes */{file.size}".encode()), (b"cache-control", b"no-store"))
+        return Reply(416, b"", (*_SAFE, *outside))
     first, last, partial = wanted
     content = await runtime.files.open(file.workspace_id, file.id, first, last - first + 1)
     if content is None:
@@ -80,8 +82,8 @@ def _headers(file: StoredFile, until: int | None) -> tuple[Header, ...]:
     fresh = _FRESH_SECONDS
     if until is not None:
         fresh = max(0, min(fresh, (until - now_ms()) // SECOND_MS))
-    # Text was checked to be UTF-8.
-    kind = f"{file.media_type}; charset=utf-8" if file.media_type.startswith("text/") else file.media_type
+    # Plain text was checked to be UTF-8; a table is in whatever its spreadsheet writes (conversations/file_types.py).
+    kind = f"{file.media_type}; charset=utf-8" if file.media_type == "text/plain" else file.media_type
     return (
         (b"content-type", kind.encode()),
         (b"content-disposition", _disposition(file)),
@@ -101,7 +103,8 @@ def _wanted(request: Request, size: int, tag: bytes) -> tuple[int, int, bool] | 
     """First and last byte to send, and whether a range was asked for, as players do to learn that they may; None where
     that range lies outside (RFC 9110 section 14.1.2)."""
     whole = (0, size - 1, False)
-    asked = request.headers(b"range")
+    # Of HEAD a range says nothing (RFC 9110 section 14.2).
+    asked = request.headers(b"range") if request.method == "GET" else []
     match = _RANGE.fullmatch(asked[0]) if len(asked) == 1 else None
     # A range of another version of the file would be spliced into the wrong bytes (RFC 9110 section 13.1.5).
     if match is None or any(value != tag for value in request.headers(b"if-range")):

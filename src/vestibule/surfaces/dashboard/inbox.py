@@ -174,7 +174,7 @@ async def _history(seat: Seat, chosen: Conversation, person: Contact | None) -> 
 def _bubble(message: Message, person: Contact | None) -> Bubble:
     requests = tuple(_sent(document) for document in message.action_requests)
     calls = () if requests else tuple(str(call.get("actionName") or "action") for call in message.action_calls)
-    side = "theirs" if message.sender is Sender.USER else "ours"
+    side = "theirs" if message.sender is Sender.USER or message.is_greeting else "ours"
     return Bubble(message, mark_of_message(message, person), side, calls, requests)
 
 

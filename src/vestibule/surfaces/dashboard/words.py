@@ -81,6 +81,9 @@ def mark_of_message(message: Message, contact: Contact | None) -> Mark:
     """Of what was known when it was written, which never changes."""
     if message.sender is Sender.AGENT:
         return Mark("staff", message.sender_name or "Staff")
+    if message.is_greeting:
+        # Whoever has the public widget token can send one: staff must not take it for what we have promised.
+        return Mark("claimed", "Shown by the page, by its own word")
     if message.sender is not Sender.USER:
         return Mark("machine", "AI" if message.sender is Sender.AI else "Notice")
     if message.author is not None:
