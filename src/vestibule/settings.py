@@ -247,6 +247,9 @@ class Settings:
     rate_limit_new_visitors: int = _setting(
         _whole(1, 1_000_000_000), "600", "New unverified visitors a minute per client address and workspace."
     )
+    rate_limit_sign_outs: int = _setting(
+        _whole(1, 1_000_000_000), "60", "Sign-outs of unproven visitors a minute per client address and workspace."
+    )
     rate_limit_messages: int = _setting(
         _whole(1, 1_000_000_000), "60", "Messages and forms a minute that a contact may send."
     )

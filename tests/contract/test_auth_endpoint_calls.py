@@ -15,12 +15,13 @@ import pytest
 from tests.fixtures.certificates import key_pem, made, pem
 from tests.fixtures.fake_auth_endpoint import FakeAuthEndpoint
 from tests.fixtures.loopback import Answer, closed_port, json_answer
+from tests.fixtures.outbound_peers import Peer, serving
 from vestibule.auth_endpoint.answers import Answers
 from vestibule.auth_endpoint.calls import AuthCalls
 from vestibule.auth_endpoint.question import Question
 from vestibule.errors import AuthRejected, AuthTimeout, AuthUnavailable
 from vestibule.model.auth_endpoint import AuthEndpointSettings
-from vestibule.outbound.circuit import Circuits
+from vestibule.outbound.circuit import FAILURES, Circuits
 from vestibule.outbound.client import Outbound
 from vestibule.outbound.standard_webhooks import new_secret
 
@@ -112,6 +113,25 @@ class TestPatience:
             with pytest.raises(AuthRejected):
                 await calls.ask(asking(fake.url, "nobody"))
         assert len(fake.received) == 7
+
+    @pytest.mark.slow
+    async def test_whose_turn_comes_too_late_is_no_failure_of_the_server_s(self, outbound: Outbound) -> None:
+        """A lesson begins, and 150 pages ask at once: twenty at a time, of whom each is answered within a second."""
+        yes = b'{"status":true,"data":{"id":1}}'
+
+        async def handle(peer: Peer) -> None:
+            await peer.request()
+            await asyncio.sleep(1)
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(yes), yes))
+
+        calls = AuthCalls(outbound)
+        async with serving(handle) as server:
+            asking_at_once = [calls.ask(asking(server.url(), f"t{number}")) for number in range(150)]
+            outcomes = await asyncio.gather(*asking_at_once, return_exceptions=True)
+            late = [error for error in outcomes if isinstance(error, BaseException)]
+            assert FAILURES < len(late) < 150
+            assert {(type(error), getattr(error, "step", "")) for error in late} == {(AuthTimeout, "queue")}
+            assert (await calls.ask(asking(server.url(), "one more"))).data == {"id": 1}
 
 
 class TestMemory:

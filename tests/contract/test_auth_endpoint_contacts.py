@@ -63,6 +63,19 @@ class TestWhoItIs:
         # Only the configured method makes a key.
         assert (row["email_key"], row["phone_key"]) == (None, None)
 
+    def test_a_remembered_answer_takes_back_nothing_that_was_said_since(
+        self, workspace: Workspace, fake: FakeAuthEndpoint
+    ) -> None:
+        configure(workspace, fake, identity_method="email", cache_seconds=60)
+        made = signed_in(workspace, "ada-session")
+        workspace.sign_in("ada@example.com", name="Ada Lovelace")
+        fake.people.clear()
+        again = signed_in(workspace, "ada-session")
+        assert again["contact"]["id"] == made["contact"]["id"]
+        me = workspace.me(again["token"]).json()
+        assert (me["name"], me["provenance"]["name"]["source"]) == ("Ada Lovelace", "server_to_server")
+        assert (me["phone"], me["provenance"]["phone"]["source"]) == ("0901234567", "auth_endpoint")
+
     def test_the_token_lives_an_hour_at_the_most(self, workspace: Workspace, fake: FakeAuthEndpoint) -> None:
         configure(workspace, fake)
         made = signed_in(workspace, "ada-session")

@@ -15,6 +15,7 @@ from tests.fixtures.fake_bot import Asked, FakeBot
 from tests.fixtures.front_door import Installation, Workspace, beside
 from tests.fixtures.loopback import Answer, json_answer
 from tests.fixtures.native import Client
+from tests.fixtures.responding import answered_by_bot
 from tests.fixtures.widget import new_uuid, reply
 from vestibule.administration import responders
 from vestibule.administration.responders import Change
@@ -52,6 +53,11 @@ def fake() -> Iterator[FakeAuthEndpoint]:
 def slow_answer(_: Asked) -> Answer:
     time.sleep(0.5)
     return json_answer({"text": "Good day."})
+
+
+def slow_silence(_: Asked) -> Answer:
+    time.sleep(0.5)
+    return Answer(204)
 
 
 def chat_of(app: App) -> str:
@@ -133,6 +139,29 @@ class TestTheUnchangedClient:
                     "malformed_body",
                 }
 
+    def test_sees_it_stop_typing_where_the_bot_says_nothing(self, app: App, sockets: Sockets) -> None:
+        with FakeBot() as bot:
+            answered_by_bot(app.workspace, bot)
+            bot.reply = slow_silence
+            app.start_as_guest()
+            wire = sockets.joined(app)
+            for _ in range(2):  # the first time it changes something of the chat, from then on nothing
+                wire.say(app)
+                assert wire.wait("is_typing")["is_typing"] is True
+                assert wire.wait("is_typing", within=5)["is_typing"] is False
+
+    def test_sees_it_stop_typing_where_people_step_in(self, app: App, sockets: Sockets) -> None:
+        with FakeBot() as bot:
+            answered_by_bot(app.workspace, bot)
+            app.start_as_guest()
+            wire = sockets.joined(app)
+            with bot.held():
+                for command in ("resolve", "take"):
+                    wire.say(app)
+                    assert wire.wait("is_typing")["is_typing"] is True
+                    app.workspace.installation.cli("conversation", command, chat_of(app), "-w", app.workspace.id)
+                    assert wire.wait("is_typing", within=5)["is_typing"] is False
+
     def test_sends_by_a_socket_that_has_joined_nothing(self, app: App, sockets: Sockets) -> None:
         app.start_as_guest()
         wire, other = sockets.joined(app), sockets.open()
@@ -171,6 +200,16 @@ class TestTheUnchangedClient:
         assert wire.wait("ack")["error"]["code"] == "invalid_field"
         wire.say(app, "the socket goes on")
         assert wire.wait("message.created")["content"] == "the socket goes on"
+
+    def test_is_told_when_it_may_not_send_just_now(self, app: App, tmp_path: Path) -> None:
+        """Nor when the database is away, which is told at the same place."""
+        app.start_as_guest()
+        settings = {"rate_limit_requests": "1"}
+        with beside(app.workspace.installation, tmp_path, **settings) as server, Sockets(server.base_url) as sockets:
+            wire = sockets.joined(app)
+            wire.say(app, "too soon", local_id="mine")
+            told = wire.wait("message.send_error")
+            assert (told["local_id"], told["error"]["code"]) == ("mine", "rate_limited")
 
     def test_leaves_its_room(self, app: App, sockets: Sockets) -> None:
         app.start_as_guest()

@@ -196,6 +196,23 @@ class TestTheChat:
         assert app.say("x", local_id=local_id)["id"] == app.say("x", local_id=local_id)["id"] == local_id
         assert [message["content"] for message in app.messages()] == ["x", "first"]
 
+    def test_so_is_one_whose_chat_was_closed_meanwhile(self, app: App, fake: FakeAuthEndpoint) -> None:
+        """As the app repeats one of which the answer was lost."""
+        configure(app.workspace, fake)
+        app.start(customer_auth_token="ada-session")
+        local_id = new_uuid()
+        said = app.say("x", local_id=local_id)
+        native = Client(app.workspace, app.token)
+        [chat] = native.listed()
+        assert native.resolve(chat).status_code == 200
+        assert app.say("x", local_id=local_id.upper()) == said
+        assert native.listed() == [chat]
+        app.say("y")
+        assert app.say("x", local_id=local_id) == said
+        shown = [message["content"] for message in app.messages(remove_system_message="true")]
+        assert shown == ["y", "x"]
+        assert len(native.listed()) == 2
+
     def test_staff_and_bot_are_told_apart(self, app: App, fake: FakeAuthEndpoint) -> None:
         with FakeBot() as bot:
             desk = app.workspace.installation.desk

@@ -15,6 +15,8 @@ from tests.fixtures.native import Client
 from tests.fixtures.responding import eventually
 from tests.fixtures.widget import Device, bot_token, claims_of, unverified_token
 from vestibule.administration import workspaces
+from vestibule.clock import now_ms
+from vestibule.storage import token_endings
 
 EMAIL = "ada@example.com"
 
@@ -167,6 +169,27 @@ class TestSigningOut:
             stream.next("conversation")
             client.call("POST", "/v1/me/sign-out")
             assert stream.rest() == []
+
+    def test_of_who_proves_nothing_is_counted(
+        self, installation: Installation, workspace: Workspace, tmp_path: Path
+    ) -> None:
+        """Their tokens are to be had for the asking, and every process remembers each ending."""
+        with beside(installation, tmp_path, rate_limit_sign_outs="2") as server:
+            tokens = [visitor(workspace).token for _ in range(3)] + [workspace.sign_in(EMAIL)[0]]
+            clients = [Client(workspace, token, base_url=server.base_url) for token in tokens]
+            answers = [client.call("POST", "/v1/me/sign-out") for client in clients]
+            assert [answer.status_code for answer in answers] == [204, 204, 429, 204]
+            refused(answers[2], 429, "rate_limited")
+
+    def test_is_for_ever_only_where_something_is_kept(self, workspace: Workspace) -> None:
+        wrote, silent = visitor(workspace), visitor(workspace)
+        wrote.say(wrote.start("device"))
+        for client in (wrote, silent):
+            assert client.call("POST", "/v1/me/sign-out").status_code == 204
+            refused(client.call("GET", "/v1/me"), 401, "invalid_token")
+        sql = "SELECT issued_before FROM token_endings WHERE workspace_id = $1 ORDER BY issued_before"
+        soon, for_ever = (found for (found,) in workspace.installation.rows(sql, workspace.id))
+        assert soon < now_ms() + 60_000 < for_ever == token_endings.FOR_EVER
 
     def test_needs_the_token(self, workspace: Workspace) -> None:
         refused(Client(workspace, None).call("POST", "/v1/me/sign-out"), 401, "missing_credentials")

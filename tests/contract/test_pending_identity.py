@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,18 +13,19 @@ import msgspec
 import pytest
 
 from vestibule.clock import now_ms
-from vestibule.errors import IdentityConflict, InvalidGrant
+from vestibule.errors import IdentityConflict, InvalidGrant, StorageUnavailable
 from vestibule.identity.matching import Outcome
 from vestibule.identity.resolution import Resolver
 from vestibule.ids import short_id
 from vestibule.model.claims import Method, ProfileClaims, ProviderSubject, VerifiedClaims
+from vestibule.model.contact import Contact
 from vestibule.sealing import KEY_BYTES, Sealer
 from vestibule.storage.contacts import Contacts
 from vestibule.storage.opening import ensure_schema, open_store
 from vestibule.storage.pending_identities import MOST_WRONG_VERIFIERS
 from vestibule.storage.provider_identities import ProviderIdentities
 from vestibule.storage.statement import Statement
-from vestibule.storage.store import Store
+from vestibule.storage.store import Query, Store
 from vestibule.tokens import pkce
 from vestibule.tokens.pending_identity import PREFIX, PendingIdentities, fingerprint
 
@@ -306,6 +308,69 @@ async def test_a_provider_does_not_take_the_phone_key_that_a_backend_gave(resolv
     assert (later.contact.id, later.contact.phone_key) == (known.contact.id, "+4930123456")
 
 
+async def merge(contacts: Contacts, first: str, into: str) -> None:
+    assert await contacts.merge(WORKSPACE, first, into, now_ms())
+
+
+async def part(contacts: Contacts, contact_id: str) -> None:
+    found = await contacts.find(WORKSPACE, contact_id)
+    assert found is not None
+    assert await contacts.update(msgspec.structs.replace(found, merged_into=None))
+
+
+async def test_a_subject_that_was_linked_while_two_were_merged_goes_with_its_own(
+    resolver: Resolver, contacts: Contacts
+) -> None:
+    """Undoing an operator's slip undoes all of it: the next sign-in must not be the other person's."""
+    ada = (await resolver.resolve(vouched("ada@example.com"))).contact.id
+    bob = (await resolver.resolve(vouched("bob@example.com", "Bob"))).contact.id
+    await merge(contacts, bob, ada)
+    linked = await resolver.resolve(emailed("u-bob", "bob@example.com"))
+    assert (linked.outcome, linked.contact.id, linked.contact.email) == (Outcome.LINKED, ada, "ada@example.com")
+    again = await resolver.resolve(emailed("u-bob", "bob@example.com"))
+    assert (again.outcome, again.contact.id) == (Outcome.UNCHANGED, ada)
+    await part(contacts, bob)
+    parted = await resolver.resolve(proof("u-bob", profile=ProfileClaims(name="Robert")))
+    assert (parted.contact.id, parted.contact.email) == (bob, "bob@example.com")
+    assert (await resolver.resolve(vouched("ada@example.com"))).contact.id == ada
+
+
+async def test_what_is_said_of_a_merged_contact_gives_the_other_no_key(resolver: Resolver, contacts: Contacts) -> None:
+    ada = (await resolver.resolve(vouched("ada@example.com"))).contact.id
+    bob = (await resolver.resolve(vouched("bob@example.com", "Bob"))).contact.id
+    nameless = (await resolver.resolve(proof("u-1"))).contact.id
+    await merge(contacts, bob, ada)
+    numbered = ProfileClaims(email="bob@example.com", phone="+4930123456")
+    said = msgspec.structs.replace(vouched("bob@example.com"), phone_key="+4930123456", profile=numbered)
+    assert (await resolver.resolve(said)).contact.phone_key is None
+    await part(contacts, bob)
+    # By subject: one whose provider proves the address after the merge, into a contact that has none.
+    keyless = (await resolver.resolve(proof("u-2"))).contact.id
+    await merge(contacts, nameless, keyless)
+    proven = await resolver.resolve(emailed("u-1", "new@example.com"))
+    assert (proven.contact.id, proven.contact.email_key, proven.contact.email) == (keyless, None, None)
+
+
+async def test_an_address_of_a_merged_contact_s_subject_is_a_conflict(resolver: Resolver, contacts: Contacts) -> None:
+    """A recycled address: who has it now is somebody else at the same issuer, whoever the former owner is part of."""
+    former = (await resolver.resolve(emailed("u-1", "old@example.com"))).contact.id
+    ada = (await resolver.resolve(vouched("ada@example.com"))).contact.id
+    await merge(contacts, former, ada)
+    for address in ("old@example.com", "ada@example.com"):
+        with pytest.raises(IdentityConflict):
+            await resolver.resolve(emailed("u-2", address))
+    assert (await resolver.resolve(emailed("u-1", "old@example.com"))).contact.id == ada
+
+
+async def test_an_address_that_becomes_the_key_is_the_one_that_is_shown(resolver: Resolver) -> None:
+    first = await resolver.resolve(proof(profile=ProfileClaims(email="old@example.com")))
+    assert (first.contact.email, first.contact.email_key) == ("old@example.com", None)
+    later = await resolver.resolve(emailed("u-1", "new@example.com"))
+    assert later.contact.id == first.contact.id
+    assert later.contact.email == later.contact.email_key == "new@example.com"
+    assert later.fields["email"] == "accepted"
+
+
 async def test_a_new_subject_met_by_many_requests_at_once_is_one_contact(schema: str) -> None:
     stores = [await open_store(schema) for _ in range(4)]
     sealer = Sealer((secrets.token_bytes(KEY_BYTES),))
@@ -316,6 +381,24 @@ async def test_a_new_subject_met_by_many_requests_at_once_is_one_contact(schema:
     assert await pairs[0][1].count(WORKSPACE) == 1
     for store in stores:
         await store.close()
+
+
+async def test_who_waits_behind_a_write_that_is_not_answered_fails_with_it(store: Store) -> None:
+    """And not each after a time-out of its own, one after the other."""
+
+    class Unanswered(Contacts):
+        async def update(self, _contact: Contact, _also: Query | None = None) -> bool:
+            await asyncio.sleep(0.5)
+            raise StorageUnavailable(detail="no answer")
+
+    silent = Unanswered(store, Sealer((secrets.token_bytes(KEY_BYTES),)))
+    resolver = Resolver(silent, ProviderIdentities(store, silent))
+    await resolver.resolve(vouched("ada@example.com"))
+    began = time.monotonic()
+    claims = [vouched("ada@example.com", f"Ada {number}") for number in range(6)]
+    outcomes = await asyncio.gather(*map(resolver.resolve, claims), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {StorageUnavailable}
+    assert time.monotonic() - began < 2
 
 
 async def test_two_subjects_that_race_for_one_address_do_not_become_one_person(schema: str) -> None:

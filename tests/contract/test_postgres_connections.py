@@ -160,6 +160,13 @@ async def test_a_host_that_hangs_does_not_keep_from_the_next(postgres_server: Po
     began = time.monotonic()
     await (await primary.connect(timeout=5)).close()
     assert time.monotonic() - began < 3  # it is remembered
+    hurried = Primary(url.replace("@127.0.0.1:", f"@127.0.0.1:{silent.getsockname()[1]},127.0.0.1:"))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await hurried.connect(timeout=5)
+    began = time.monotonic()
+    await (await hurried.connect(timeout=5)).close()
+    assert time.monotonic() - began < 3  # also where its caller had given up before
     silent.close()
     postgres_server.drop_database(url)
 

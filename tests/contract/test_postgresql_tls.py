@@ -12,7 +12,7 @@ import pytest
 
 from tests.fixtures.authority import Authority, make_authority
 from tests.fixtures.postgres import PostgresServer
-from tests.fixtures.server import WorkspaceServer, clean_environment
+from tests.fixtures.server import WorkspaceServer, clean_environment, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -75,3 +75,25 @@ def test_a_server_that_cannot_prove_itself_gets_nothing(
     assert "storage_unavailable" in said
     assert database.split(":")[2].partition("@")[0] not in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("root", ["", "&sslrootcert=system"])
+def test_authorities_that_are_nowhere_are_a_setting_to_mend(root: str, tmp_path: Path) -> None:
+    """The driver knows none of the system's by itself, and takes libpq's `system` for the name of a file. It was told
+    as a database that cannot be reached, for which whoever starts the service would wait."""
+    url = f"postgresql://me:hunter2@127.0.0.1:{free_port()}/x?sslmode=verify-full{root}"
+    done = subprocess.run(
+        [sys.executable, "-m", "vestibule", "serve", "--port", str(free_port())],
+        env=clean_environment({"VESTIBULE_DATABASE_URL": url}, tmp_path),  # with a home that has no root.crt
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "sslrootcert must name the file" in done.stderr
+    assert "invalid_settings" in done.stderr
+    assert "hunter2" not in done.stderr
+    assert "Traceback" not in done.stderr

@@ -160,6 +160,41 @@ def test_a_signed_out_visitor_refreshes_no_more(front: Front) -> None:
     oauth(front.refresh(session["refresh_token"]), 400, "invalid_grant")
 
 
+def test_a_visitor_who_signs_out_refreshes_no_more(front: Front) -> None:
+    """The next texts of their token would have its id."""
+    session = front.session()
+    assert front.call("POST", "/v1/me/sign-out", bearer=session["access_token"]).status_code == 204
+    oauth(front.refresh(session["refresh_token"]), 400, "invalid_grant")
+    assert front.workspace.me(session["access_token"]).status_code == 401
+    assert front.workspace.me(front.session()["access_token"]).status_code == 200
+
+
+@pytest.mark.parametrize("by", ["operator", "visitor"])
+def test_a_refresh_of_the_same_moment_does_not_outlive_a_sign_out(front: Front, by: str) -> None:
+    """What deletes a session's tokens cannot see the one that a refresh is about to write."""
+    session, installation = front.session(), front.workspace.installation
+    sql = """
+        SELECT workspace_id, token_hash, visitor_id, uses, created_at, expires_at FROM refresh_tokens
+        WHERE workspace_id = $1
+        """
+    [row] = installation.rows(sql, front.workspace.id)
+    if by == "operator":
+        body = {"scope": "device-1"}
+        started = front.call("POST", "/v1/conversations", body, bearer=session["access_token"])
+        assert started.status_code == 201, started.text
+        installation.cli("contact", "sign-out", session["visitor_id"], "-w", front.workspace.id)
+    else:
+        assert front.call("POST", "/v1/me/sign-out", bearer=session["access_token"]).status_code == 204
+    sql = """
+        INSERT INTO refresh_tokens (workspace_id, token_hash, visitor_id, uses, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        """
+    installation.rows(sql, *row)
+    oauth(front.refresh(session["refresh_token"]), 400, "invalid_grant")
+    sql = "SELECT token_hash FROM refresh_tokens WHERE workspace_id = $1"
+    assert installation.rows(sql, front.workspace.id) == []
+
+
 def test_only_hashes_of_refresh_tokens_are_kept(front: Front) -> None:
     session = front.session()
     rows = front.workspace.installation.rows(

@@ -9,7 +9,7 @@ import pytest
 from tests.fixtures.admin import Admin
 from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.puzzel import Front, answer_of, problem
-from tests.fixtures.widget import claims_of, new_uuid
+from tests.fixtures.widget import Device, claims_of, new_uuid
 
 
 @pytest.fixture
@@ -123,6 +123,18 @@ def test_a_chat_ends_and_stays_ended(front: Front, fake: FakeProvider) -> None:
     assert answer_of(front.route(new_uuid(), proof=proof))["identified"]
 
 
+def test_an_ended_chat_is_not_opened_again_by_a_new_proof_of_its_person(front: Front, fake: FakeProvider) -> None:
+    conversation_id = new_uuid()
+    token = answer_of(front.route(conversation_id, proof=front.proof(fake.id_token())))["contactToken"]
+    answer_of(front.call("POST", f"/api/conversation/{conversation_id}/end", bearer=token))
+    front.queue("another")
+    for queue in ("support", "another"):
+        again = front.route(conversation_id, proof=front.proof(fake.id_token()), queue=queue)
+        problem(again, 409, "conversation_closed")
+    stranger = front.route(conversation_id, proof=front.proof(fake.id_token(sub="u-2")))
+    problem(stranger, 404, "not_found")
+
+
 def test_an_erased_person_leaves_nothing(front: Front, fake: FakeProvider) -> None:
     bearer, conversation_id = front.visitor(), new_uuid()
     body = answer_of(front.route(conversation_id, proof=front.proof(fake.id_token()), bearer=bearer))
@@ -132,3 +144,14 @@ def test_an_erased_person_leaves_nothing(front: Front, fake: FakeProvider) -> No
         sql = f"SELECT workspace_id FROM {table} WHERE workspace_id = $1"  # noqa: S608
         assert front.workspace.installation.rows(sql, front.workspace.id) == []
     problem(front.route(new_uuid(), proof=proof), 400, "invalid_grant")
+
+
+def test_an_id_that_is_free_again_shows_nothing_of_who_had_it(front: Front) -> None:
+    """The client chooses it, and the widget's poll keeps what it has rendered."""
+    chat = new_uuid()
+    for email, text in (("ada@example.com", "private"), ("eve@example.com", "mine")):
+        token, contact_id = front.workspace.sign_in(email)
+        answer_of(front.route(chat, bearer=token))
+        assert front.say(chat, text, bearer=token).status_code == 201
+        assert Device(front.workspace, token).texts(chat) == [("user", text)]
+        front.workspace.installation.cli("contact", "erase", contact_id, "-w", front.workspace.id, "--yes")

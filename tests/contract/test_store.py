@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import sqlite3
 import time
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -108,6 +110,33 @@ async def test_a_unit_of_work_is_all_or_nothing(store: Store) -> None:
     with pytest.raises(KeyError):
         await store.transact(changes_its_mind)
     assert (await store.read(COUNT, "u%"))[0][0] == 1
+
+
+async def test_a_violation_is_let_go_without_the_garbage_collector(store: Store) -> None:
+    """A message that comes twice is one, and what it keeps until the collector comes are frames with all they hold."""
+
+    def twice() -> Work[None]:
+        yield query(INSERT, "twice", "x")
+        yield query(INSERT, "twice", "again")
+
+    async def violations() -> list[weakref.ref[UniqueViolation]]:
+        found = []
+        for call in (lambda: store.transact(twice), lambda: store.write(INSERT, "once", "again")):
+            try:
+                await call()
+            except UniqueViolation as error:
+                found.append(weakref.ref(error))
+        return found
+
+    await store.write(INSERT, "once", "x")
+    gc.collect()
+    gc.disable()
+    try:
+        found = await violations()
+        await asyncio.sleep(0.05)
+        assert [each() for each in found] == [None, None]
+    finally:
+        gc.enable()
 
 
 async def test_of_a_pair_both_are_written_or_neither(store: Store) -> None:

@@ -263,6 +263,20 @@ async def test_an_address_and_its_proof_come_from_the_same_answer(bench: Bench) 
     assert claims.email_key is None
 
 
+@pytest.mark.parametrize("opaque", [False, True])
+@pytest.mark.parametrize("said", [False, None])
+async def test_nor_does_a_proof_without_an_address_speak_for_another_answer_s(
+    bench: Bench, *, opaque: bool, said: bool | None
+) -> None:
+    """Who may change their profile at the provider would be whoever they name there."""
+    theirs: dict[str, Any] = {"email": "boss@example.com", "email_verified": said}
+    token = bench.fake.opaque_token(OPAQUE, **theirs) if opaque else bench.fake.access_token(**theirs)
+    bench.fake.people[token] = {"sub": "u-1", "email_verified": True}
+    claims = await bench.verify(access_token=token, userinfo=UserinfoUse.ALWAYS, link_by_email=True)
+    assert claims.profile.email == "boss@example.com"
+    assert claims.email_key is None
+
+
 async def test_claims_are_mapped_masked_and_held_to_the_rules(bench: Bench) -> None:
     mapping = ClaimMapping(
         name="https://example.com/display",

@@ -10,6 +10,7 @@ import pytest
 
 from tests.fixtures.fake_bot import FakeBot
 from tests.fixtures.front_door import Workspace, refused
+from tests.fixtures.puzzel import Front, answer_of
 from tests.fixtures.responding import answered_by_bot
 from tests.fixtures.widget import OF_A_SESSION, Device, claiming, new_uuid, unverified_token
 
@@ -68,6 +69,25 @@ def test_scopes_that_are_known(attack: Attack) -> None:
     for scope in (attack.session, attack.message, attack.victim.contact_id, attack.victim.workspace.id):
         assert attack.attacker.listed(scope) == []
         refused(attack.attacker.poll(attack.session), 404)
+
+
+def test_knowing_the_id_that_a_page_has_chosen(workspace: Workspace) -> None:
+    """On Puzzel's wire a chat may have an order's number for its id: that is no scope either, in neither form."""
+    front = Front(workspace)
+    queue = front.queue()
+    victim = claiming(workspace, EMAIL)
+    assert victim.token is not None
+    chat = answer_of(front.route("order-17", queue=queue, bearer=victim.token))["id"]
+    assert front.say("order-17", SECRET, bearer=victim.token).status_code == 201
+    attacker = claiming(workspace, EMAIL)
+    assert attacker.token is not None
+    for scope in ("order-17", chat):
+        assert attacker.listed(scope) == []
+        assert native(attacker, "GET", "/v1/conversations", scope=scope).json()["items"] == []
+        Device(workspace, attacker.token, scope).start()
+        refused(attacker.poll(chat), 404)
+    assert front.route("order-17", queue=queue, bearer=attacker.token).status_code == 404
+    assert front.messages("order-17", bearer=victim.token) == [("unverified", SECRET)]
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,18 @@ nothing (DESIGN rule 2.6)."""
 
 from __future__ import annotations
 
+import time
+
 import httpx
 import pytest
 
+from tests.fixtures.admin import Admin
 from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.front_door import Installation
 from tests.fixtures.puzzel import Front, new_pair, problem
+from tests.fixtures.siege import form
 from tests.fixtures.widget import new_uuid
+from vestibule.surfaces.native.token import USER_INFO_ID
 
 
 @pytest.fixture
@@ -89,6 +94,25 @@ def test_after_a_sign_out_nothing_signs_in_again(front: Front, fake: FakeProvide
         refused(front.route(conversation_id, proof=proof, bearer=bearer))
         refused(front.set_identity(conversation_id, proof, bearer=bearer))
         refused(front.route(conversation_id, proof=proof))
+
+
+def test_after_an_operator_s_sign_out_nothing_signs_in_again(front: Front, fake: FakeProvider) -> None:
+    """Not even before the processes have read who was signed out, which takes them two seconds."""
+    waiting, used = front.proof(fake.id_token()), front.proof(fake.id_token())
+    installation, conversation_id = front.workspace.installation, new_uuid()
+    contact_id = front.route(conversation_id, proof=used).json()["contactId"]
+    admin = Admin(installation, front.workspace.id)
+    time.sleep((0.9 - time.time()) % 1)  # the answer comes with the next second
+    admin.do("POST", f"contacts/{contact_id}/sign-out")
+    refused(front.route(new_uuid(), proof=waiting))
+    refused(front.route(conversation_id, proof=used))
+    fields = {"grant_type": USER_INFO_ID, "client_id": front.customer_id}
+    fields |= {"user_info_id": waiting[0], "code_verifier": waiting[1]}
+    redeemed = form("/v1/token", fields).send(installation.http, "")
+    assert (redeemed.status_code, redeemed.json()["error"]) == (400, "invalid_grant")
+    sql = "SELECT contact_id FROM pending_identities WHERE workspace_id = $1"
+    assert installation.rows(sql, front.workspace.id) == []
+    assert front.route(new_uuid(), proof=front.proof(fake.id_token())).status_code == 200, "they can sign in again"
 
 
 def test_a_provider_s_token_is_no_bearer_and_a_user_info_id_neither(front: Front, fake: FakeProvider) -> None:

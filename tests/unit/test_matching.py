@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
-from vestibule.identity.matching import Known, Outcome, decide
-from vestibule.model.claims import HttpOverrides, Method, ProfileClaims, VerifiedClaims
+from vestibule.identity.matching import Known, KnownSubject, Outcome, decide, decide_by_subject
+from vestibule.model.claims import HttpOverrides, Method, ProfileClaims, ProviderSubject, VerifiedClaims
 from vestibule.model.contact import Contact, Provenance
 
 NOW = 1_800_000_000_000
@@ -116,6 +116,41 @@ def test_a_phone_never_chooses_the_contact() -> None:
     other = contact(id="c2", email_key="bob@example.com", phone_key="+4930123456")
     decision = decide(claims(phone_key="+4930123456", phone="+4930123456"), Known(by_email=contact(), by_phone=other))
     assert decision.contact.id == "c1"
+
+
+def of_provider(email: str, **changes: object) -> VerifiedClaims:
+    """By a subject, with an address that the provider does not say is proven."""
+    said = claims(email=email)
+    given = {"method": Method.TOKEN_EXCHANGE, "email_key": None, "unproven": frozenset({"email", "phone"}), **changes}
+    return msgspec.structs.replace(said, subject=ProviderSubject("https://idp.example.com", "u-1", 1), **given)
+
+
+def test_what_may_have_been_typed_in_at_a_provider_is_the_person_s_own_word() -> None:
+    made = decide_by_subject(of_provider("ada@example.com"), KnownSubject()).contact
+    assert (made.verified, made.email, made.provenance["email"].source) == (True, "ada@example.com", Method.UNVERIFIED)
+    again = decide_by_subject(of_provider("ada@example.com"), KnownSubject(made))
+    assert again.outcome is Outcome.UNCHANGED
+    proven = decide_by_subject(of_provider("ada@example.com", unproven=frozenset()), KnownSubject(made))
+    assert (proven.outcome, proven.contact.provenance["email"].source) == (Outcome.UPDATED, Method.TOKEN_EXCHANGE)
+    # As it was stored before, and where the provider takes its word back.
+    doubted = decide_by_subject(of_provider("ada@example.com"), KnownSubject(proven.contact))
+    assert doubted.contact.provenance["email"].source is Method.UNVERIFIED
+
+
+def test_what_was_typed_in_replaces_nothing_that_is_vouched_for() -> None:
+    vouched = contact(phone="+4930123456", provenance={"phone": Provenance(Method.SERVER_TO_SERVER, 1)})
+    said = msgspec.structs.replace(of_provider("ada@example.com"), profile=ProfileClaims(phone="+4930999999"))
+    decision = decide_by_subject(said, KnownSubject(vouched))
+    assert (decision.outcome, decision.contact.phone) == (Outcome.UNCHANGED, "+4930123456")
+    assert decision.fields["phone"].startswith("kept")
+
+
+def test_the_word_of_who_vouches_replaces_the_visitor_s_for_an_equal_value() -> None:
+    claimed = contact(provenance={"email": Provenance(Method.UNVERIFIED, 1)})
+    decision = decide(claims(), Known(by_email=claimed))
+    assert decision.outcome is Outcome.UPDATED
+    assert decision.contact.provenance["email"] == Provenance(Method.SERVER_TO_SERVER, NOW)
+    assert decide(claims(), Known(by_email=decision.contact)).outcome is Outcome.UNCHANGED
 
 
 def test_what_was_left_out_is_told_by_field() -> None:

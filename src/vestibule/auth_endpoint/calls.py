@@ -66,8 +66,9 @@ class AuthCalls:
         try:
             answer = await self._answer(question, trace)
             reply = read(answer, now_ms(), (question.token, question.settings.header_token))
-        except (AuthUnavailable, AuthTimeout):
-            self._circuits.failed(circuit)
+        except (AuthUnavailable, AuthTimeout) as error:
+            if error.step != "queue":  # there it was we who kept the call waiting, and the endpoint may be well
+                self._circuits.failed(circuit)
             raise
         except (AuthRejected, AuthBadResponse):
             self._circuits.succeeded(circuit)  # it did answer

@@ -10,10 +10,11 @@ from msgspec import UNSET
 
 from vestibule.errors import IdentityConflict
 from vestibule.ids import new_id
-from vestibule.model.claims import KeyKind, VerifiedClaims
+from vestibule.model.claims import KeyKind, Method, VerifiedClaims
 from vestibule.model.contact import PROFILE_FIELDS, Contact, Provenance
 
 _DOCUMENT = msgspec.json.Encoder(order="sorted")
+_WITH_MERGED = "kept with the merged contact"
 
 
 class Outcome(enum.StrEnum):
@@ -35,11 +36,14 @@ class Known(msgspec.Struct, frozen=True):
 
 class KnownSubject(msgspec.Struct, frozen=True):
     """What the store knows about a provider's proof: who it leads to, who has its proven e-mail as a key, and whether
-    that one is known to be somebody else at the same issuer."""
+    that one is known to be somebody else at the same issuer. `is_merged`: the key that finds the contact is not its
+    own, but of one that was merged into it; `holder_id`: whose address it is."""
 
     by_subject: Contact | None = None
     by_email: Contact | None = None
     email_is_anothers: bool = False
+    holder_id: str | None = None
+    is_merged: bool = False
 
 
 class KnownKeys(msgspec.Struct, frozen=True):
@@ -52,11 +56,13 @@ class KnownKeys(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The contact as it shall be. `fields` tells per profile value what became of it, for the audit."""
+    """The contact as it shall be. `fields` tells per profile value what became of it, for the audit; `holder_id` whom a
+    provider's subject is linked to, where that one was merged into the contact: undoing the merge takes it along."""
 
     outcome: Outcome
     contact: Contact
     fields: dict[str, str] = {}
+    holder_id: str | None = None
 
 
 def decide(claims: VerifiedClaims, known: Known) -> Decision:
@@ -82,13 +88,17 @@ def decide_by_subject(claims: VerifiedClaims, known: KnownSubject) -> Decision:
     else:
         contact, outcome = known.by_email, Outcome.LINKED
     values, fields = _changes(claims, contact)
-    if contact.email_key is not None and contact.email_key != claims.email_key and "email" in values:
+    if "email" in values and known.is_merged:
+        del values["email"]
+        fields["email"] = _WITH_MERGED
+    elif "email" in values and contact.email_key not in {None, claims.email_key}:
         # Somebody vouched for the address that finds this contact; what is not proven must not be shown in its place.
         del values["email"]
         fields["email"] = "kept: the contact's own address is vouched for"
-    if contact.email_key is None and claims.email_key is not None and known.by_email is None:
+    if contact.email_key is None and claims.email_key is not None and known.by_email is None and not known.is_merged:
         values["email_key"] = claims.email_key
-    return _decision(claims, contact, values, fields, outcome)
+    decision = _decision(claims, contact, values, fields, outcome)
+    return msgspec.structs.replace(decision, holder_id=known.holder_id) if outcome is Outcome.LINKED else decision
 
 
 def decide_by_key(claims: VerifiedClaims, known: KnownKeys) -> Decision:
@@ -125,7 +135,7 @@ def _decision(
     for name in PROFILE_FIELDS:
         if name in values:
             # A cleared value keeps its provenance: "removed by the backend on that day" is worth knowing.
-            provenance[name] = Provenance(claims.method, claims.proven_at)
+            provenance[name] = Provenance(_source(name, claims), claims.proven_at)
     changed = msgspec.structs.replace(contact, **values, provenance=provenance, updated_at=claims.proven_at)
     return Decision(outcome, changed, fields)
 
@@ -146,6 +156,8 @@ def _changes(claims: VerifiedClaims, contact: Contact) -> tuple[dict[str, object
     """Absent keeps, null clears, equal changes nothing (DESIGN rule 2.7)."""
     values: dict[str, object] = {}
     fields: dict[str, str] = dict(claims.notes)
+    # A customer's server was perhaps asked minutes ago; what somebody has said since then is not taken back.
+    is_remembered = claims.method is Method.AUTH_ENDPOINT
     for name in PROFILE_FIELDS:
         claimed = getattr(claims.profile, name)
         if claimed is UNSET:
@@ -153,23 +165,52 @@ def _changes(claims: VerifiedClaims, contact: Contact) -> tuple[dict[str, object
         if _is_of_merged(name, claims, contact):
             # Found by the address of a contact that was merged into this one: it is theirs, and stays with it, or the
             # two addresses would overwrite each other at every sign-in, and undoing the merge would not undo that.
-            fields[name] = "kept with the merged contact"
+            fields[name] = _WITH_MERGED
+            continue
+        known, origin = getattr(contact, name), contact.provenance.get(name)
+        if is_remembered and origin is not None and origin.at > claims.proven_at:
+            fields[name] = "kept: newer"
+            continue
+        if name in claims.unproven and claimed != known and _is_vouched(known, origin):
+            fields[name] = "kept: the contact's own is vouched for"
             continue
         fields[name] = "cleared" if claimed is None else "accepted"
-        known = getattr(contact, name)
-        if claimed != known or (name == "custom_data" and _DOCUMENT.encode(claimed) != _DOCUMENT.encode(known)):
-            # Custom data as documents: to Python `True` equals `1` and `1` equals `1.0`, to the customer they do not.
+        if (
+            claimed != known
+            # As documents: to Python `True` equals `1` and `1` equals `1.0`, to the customer they do not.
+            or (name == "custom_data" and _DOCUMENT.encode(claimed) != _DOCUMENT.encode(known))
+            or (claimed is not None and origin is not None and _weighs_otherwise(name, claims, origin.source))
+        ):
             values[name] = claimed
     # A method that does not work out numbers says nothing against what is known of one that did not change.
-    said = "phone" in values or (fields.get("phone") == "accepted" and claims.phone_key is not None)
+    said = fields.get("phone") in {"accepted", "cleared"} and (
+        claims.phone_key is not None or claims.profile.phone != contact.phone
+    )
     if said and claims.phone_key != contact.phone_e164:
         values["phone_e164"] = claims.phone_key
     return values, fields
 
 
+def _source(name: str, claims: VerifiedClaims) -> Method:
+    return Method.UNVERIFIED if name in claims.unproven else claims.method
+
+
+def _is_vouched(known: object, origin: Provenance | None) -> bool:
+    """Whether a value is there by the word of the customer, which what somebody typed in elsewhere does not replace."""
+    return known is not None and origin is not None and origin.source not in {Method.TOKEN_EXCHANGE, Method.UNVERIFIED}
+
+
+def _weighs_otherwise(name: str, claims: VerifiedClaims, known: Method) -> bool:
+    """Whether an equal value stands on another word now: it was the person's own and is proven, or the provider whose
+    word it was does not say that it is."""
+    if name in claims.unproven:
+        return known is Method.TOKEN_EXCHANGE
+    return known is Method.UNVERIFIED
+
+
 def _is_of_merged(name: str, claims: VerifiedClaims, contact: Contact) -> bool:
     """Whether the claimed value is a key that found the contact, and not the contact's own."""
-    if name == "email" and claims.match_by in {None, KeyKind.EMAIL}:
+    if name == "email" and claims.subject is None and claims.match_by in {None, KeyKind.EMAIL}:
         return contact.email_key != claims.email_key
     return name == "phone" and claims.match_by is KeyKind.PHONE and contact.phone_key != claims.phone_key
 
@@ -185,7 +226,10 @@ def _phone_key(claims: VerifiedClaims, contact: Contact, known: Known, fields: d
         fields["phone"] = "kept for display: the key of another contact"
         key = None
     elif known.by_phone is not None:
-        # The key of one who was merged into this contact, which leads here as it is and stays theirs. The contact's own
-        # is given up where that was said under its own address, and not under theirs.
-        key = None if contact.email_key == claims.email_key else contact.phone_key
+        # The key of one who was merged into this contact, which leads here as it is and stays theirs.
+        key = None
+    if contact.email_key != claims.email_key:
+        # Said under the address of one who was merged into this contact: its own key is neither theirs to take nor to
+        # give, or a number would go on finding the wrong person when the merge is undone.
+        return {}
     return {"phone_key": key} if key != contact.phone_key else {}

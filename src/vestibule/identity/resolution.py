@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 
-from vestibule.errors import ContactBusy, InvalidProviderToken
+from vestibule.errors import ContactBusy, InvalidProviderToken, StorageUnavailable
 from vestibule.identity.matching import (
     Decision,
     Known,
@@ -41,7 +41,8 @@ class Resolver:
         self._contacts = contacts
         self._provider_identities = provider_identities
         # One writer per person in this process: many first requests of one person would race one another otherwise.
-        self._writers: dict[tuple[str, ...], asyncio.Future[None]] = {}
+        # It tells whether the database did not answer it: those behind it fail with it, and not one after the other.
+        self._writers: dict[tuple[str, ...], asyncio.Future[bool]] = {}
 
     async def resolve(self, claims: VerifiedClaims) -> Decision:
         """The contact of the claims, created, linked or updated. A proof that is good only once is used up by it.
@@ -57,14 +58,19 @@ class Resolver:
         key = _key(claims)
         waited = False
         while (writer := self._writers.get(key)) is not None:
-            await asyncio.shield(writer)
+            if await asyncio.shield(writer):
+                raise StorageUnavailable(detail="who was before was not answered", step="resolve")
             waited = True
         self._writers[key] = writer = asyncio.get_running_loop().create_future()
+        unanswered = False
         try:
             return await self._write_until_settled(claims, await self.preview(claims) if waited else decision)
+        except StorageUnavailable:
+            unanswered = True
+            raise
         finally:
             del self._writers[key]
-            writer.set_result(None)
+            writer.set_result(unanswered)
 
     async def _write_until_settled(self, claims: VerifiedClaims, decision: Decision) -> Decision:
         for round_ in range(_ROUNDS):
@@ -92,14 +98,21 @@ class Resolver:
         return Known(by_email, await self._contacts.find_by_phone(claims.workspace_id, claims.phone_key))
 
     async def _look_by_subject(self, claims: VerifiedClaims, subject: ProviderSubject) -> KnownSubject:
-        found = await self._provider_identities.find_contact(claims.workspace_id, subject)
-        if claims.email_key is None or (found is not None and found.email_key is not None):
-            return KnownSubject(found)
-        by_email = await self._contacts.find_by_email(claims.workspace_id, claims.email_key)
-        if by_email is None or found is not None:
-            return KnownSubject(found, by_email)
+        holder = await self._provider_identities.find_contact(claims.workspace_id, subject)
+        found = await self._contacts.lead(holder)
+        if found is not None:
+            by_email = await self._by_email(claims) if found.email_key is None else None
+            return KnownSubject(found, by_email, is_merged=found is not holder)
+        if claims.email_key is None:
+            return KnownSubject()
+        holder = await self._contacts.holder_of_email(claims.workspace_id, claims.email_key)
+        by_email = await self._contacts.lead(holder)
+        if holder is None or by_email is None:
+            return KnownSubject()
         anothers = await self._provider_identities.has_other_subject(claims.workspace_id, by_email.id, subject)
-        return KnownSubject(found, by_email, anothers)
+        return KnownSubject(
+            None, by_email, email_is_anothers=anothers, holder_id=holder.id, is_merged=by_email is not holder
+        )
 
     async def _look_by_key(self, claims: VerifiedClaims, kind: KeyKind) -> KnownKeys:
         by_email = await self._by_email(claims)
@@ -141,7 +154,8 @@ class Resolver:
         if decision.outcome in {Outcome.UPDATED, Outcome.CLAIMED}:
             return await self._contacts.update(decision.contact, news)
         if decision.outcome is Outcome.LINKED and subject is not None:
-            return await self._provider_identities.link(decision.contact, subject)
+            holder_id = decision.holder_id or decision.contact.id
+            return await self._provider_identities.link(decision.contact, holder_id, subject)
         if subject is not None:
             return await self._provider_identities.create(decision.contact, subject, news)
         return await self._contacts.insert(decision.contact, news)

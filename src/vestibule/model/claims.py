@@ -90,7 +90,8 @@ class VerifiedClaims(msgspec.Struct, frozen=True):
     for. `match_by`: only this one chooses the contact and becomes its key, and the others may be nobody else's; None:
     as the method's own rule has it. `may_claim`: an unverified contact that says the same e-mail may become the proven
     one. `proven_at` and `token_until`, when the contact's token has to end, are epoch milliseconds. `notes` tells, by
-    field, what was left out of the profile and why (DESIGN rule 2.7).
+    field, what was left out of the profile and why (DESIGN rule 2.7). `unproven` are the fields of the profile that the
+    person may have typed in where they proved who they are: the contact is theirs, the value is their own word.
     """
 
     workspace_id: str
@@ -105,6 +106,7 @@ class VerifiedClaims(msgspec.Struct, frozen=True):
     match_by: KeyKind | None = None
     may_claim: bool = False
     token_until: int | None = None
+    unproven: frozenset[str] = frozenset()
 
     @property
     def authenticated_at(self) -> int:

@@ -14,31 +14,37 @@ from vestibule.oidc.claim_rules import Claims
 # What is shown in place of a masked value, to the agent and the visitor alike.
 MASKED = "***"
 PROFILE_NAMES = ("name", "email", "phone", "avatar_url", "language")
+# What people may type in at many providers, and the claim of which `…_verified` speaks (OpenID Connect Core 5.1).
+PROVABLE = {"email": "email", "phone": "phone_number"}
 
 
 class Mapped(msgspec.Struct, frozen=True):
-    """`values` are as the provider wrote them: UNSET where the claim is absent, None where it is null.
-    `proven_email` is the address only where `email_verified` is the boolean true, and shown at all."""
+    """`values` are as the provider wrote them: UNSET where the claim is absent, None where it is null. `proven`: the
+    address and the number, as far as the provider says in a boolean of its own that they are, and they are shown."""
 
     values: dict[str, Any]
     custom: dict[str, Any] | None
-    proven_email: str | None
+    proven: frozenset[str]
 
 
 def map_claims(provider: IdentityProvider, claims: Claims) -> Mapped:
     mapping = provider.claims
     values = {name: _value(provider, claims, getattr(mapping, name)) for name in PROFILE_NAMES}
     custom = {name: _value(provider, claims, path) for name, path in mapping.custom.items()}
-    email = values["email"]
     # ASVS 15.3.5: the text "true" is no boolean. It speaks of the claim `email` and of no other that may be mapped.
     # What is masked is not shown, and so must not find anybody either.
-    proven = (
-        claims.get("email_verified") is True and mapping.email == "email" and isinstance(email, str) and email != MASKED
-    )
+    proven = {
+        name
+        for name, claim in PROVABLE.items()
+        if claims.get(f"{claim}_verified") is True
+        and getattr(mapping, name) == claim
+        and isinstance(values[name], str)
+        and values[name] != MASKED
+    }
     return Mapped(
         values=values,
         custom={name: value for name, value in custom.items() if value is not UNSET} if mapping.custom else None,
-        proven_email=email if proven else None,
+        proven=frozenset(proven),
     )
 
 

@@ -14,10 +14,15 @@ _MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?([0-9]{1,10})", re.IGNORECAS
 _UNCACHED = re.compile(r"(?:^|[\s,])no-(?:store|cache)(?:$|[\s,=])", re.IGNORECASE)
 
 
+def tenant_of(workspace_id: str) -> str:
+    """Providers have turns of their own: a slow bot shall not keep its visitors from signing in."""
+    return f"oidc:{workspace_id}"
+
+
 async def get_document(outbound: Outbound, workspace_id: str, url: str, purpose: str) -> tuple[dict[str, Any], Answer]:
     """A public document of the provider. Raises the Upstream errors."""
     answer = await outbound.request(
-        "GET", url, tenant=workspace_id, purpose=purpose, headers={"Accept": "application/json"}
+        "GET", url, tenant=tenant_of(workspace_id), purpose=purpose, headers={"Accept": "application/json"}
     )
     if answer.status != 200:
         raise UpstreamFailed(detail=f"{purpose}: status {answer.status}", step="status")
@@ -31,7 +36,7 @@ async def post_form(
     answer = await outbound.request(
         "POST",
         url,
-        tenant=workspace_id,
+        tenant=tenant_of(workspace_id),
         purpose=purpose,
         body=body,
         headers={

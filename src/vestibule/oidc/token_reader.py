@@ -13,7 +13,7 @@ from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import OpaqueTokenNotSupported
 from vestibule.model.identity_provider import IdentityProvider, TokenKind, UserinfoUse
 from vestibule.oidc import access_token, id_token, introspection, logout_token
-from vestibule.oidc.claim_mapping import find_claim
+from vestibule.oidc.claim_mapping import PROVABLE, find_claim
 from vestibule.oidc.claim_rules import Claims, Rules, Setting, check_subject, moment, not_bound
 from vestibule.oidc.jwks import ProviderKeys
 from vestibule.oidc.key_set import Key, KeySet
@@ -185,9 +185,13 @@ _OF_THE_TOKEN = frozenset({"iss", "aud", "azp", "exp", "nbf", "iat", "jti", "sub
 
 
 def _joined(of_token: Claims, of_person: Claims) -> Claims:
-    if "email" in of_person:
-        # An address and whether it is proven belong together: never one from here and the other from there.
-        of_token = {name: value for name, value in of_token.items() if name != "email_verified"}
+    # An address and whether it is proven belong together: never one from here and the other from there.
+    for claim in PROVABLE.values():
+        proof = f"{claim}_verified"
+        if claim in of_person:
+            of_token = {name: value for name, value in of_token.items() if name != proof}
+        elif of_person.get(proof) is True:  # of whatever address that is; a no counts
+            of_person = {name: value for name, value in of_person.items() if name != proof}
     return {**of_token, **{name: value for name, value in of_person.items() if name not in _OF_THE_TOKEN}}
 
 

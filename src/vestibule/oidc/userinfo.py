@@ -17,7 +17,7 @@ from vestibule.oidc.claim_rules import (
     not_expired,
     required_scopes,
 )
-from vestibule.oidc.provider_calls import read_answer
+from vestibule.oidc.provider_calls import read_answer, tenant_of
 from vestibule.oidc.refusal import refuse
 from vestibule.outbound.client import Outbound
 
@@ -36,7 +36,7 @@ async def userinfo(
     answer = await outbound.request(
         "GET",
         url,
-        tenant=provider.workspace_id,
+        tenant=tenant_of(provider.workspace_id),
         purpose=PURPOSE,
         headers={"Accept": "application/json", "Authorization": f"Bearer {token}"},
     )

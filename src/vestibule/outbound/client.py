@@ -127,11 +127,15 @@ class Outbound:
             await self._exchanges.close()
 
     async def _within(self, call: Call, timeout: float) -> Answer:
+        in_line = 0.0
         try:
             async with asyncio.timeout(timeout), self._turns.take(call.tenant):
+                in_line = elapsed() - call.began
                 return await self._exchanger().run(call)
         except TimeoutError:
-            raise UpstreamTimeout(detail=f"no answer within {timeout:g} s", step=call.step) from None
+            # Whose turn came late left the server too little time: it is not the server that failed.
+            step = "queue" if in_line > timeout / 2 else call.step
+            raise UpstreamTimeout(detail=f"no answer within {timeout:g} s", step=step) from None
 
     def _exchanger(self) -> Exchanges:
         if self._exchanges is None:

@@ -43,7 +43,8 @@ class Lookup:
         # The caller itself waits for a thread, not what is shared: who has given up leaves no name in line, and nobody
         # of another tenant waits in this one's.
         async with contextlib.AsyncExitStack() as places:
-            await places.enter_async_context(self._of_tenant.take(tenant))
+            # "tenant/part": each part has turns of its own for its calls, and all of them share the tenant's threads.
+            await places.enter_async_context(self._of_tenant.take(tenant.partition("/")[0]))
             await places.enter_async_context(self._threads)
             task = self._under_way.get(host)
             if task is None:

@@ -89,7 +89,7 @@ class Connections:
     async def _connect(self) -> Any:
         try:
             connection = await self._primary.connect(
-                timeout=min(2.0, self._timeout),
+                timeout=min(2.0, self._timeout / 2),  # less than the caller has: another host may have to be asked
                 server_settings=self._settings,
             )
         except BaseException:

@@ -128,7 +128,11 @@ class Contacts:
 
     async def find_by_email(self, workspace_id: str, email_key: str) -> Contact | None:
         """Who is found by this verified e-mail; a merged contact leads to the one it was merged into."""
-        return await self.lead(self._only(await self._store.read(FIND_BY_EMAIL, workspace_id, email_key)))
+        return await self.lead(await self.holder_of_email(workspace_id, email_key))
+
+    async def holder_of_email(self, workspace_id: str, email_key: str) -> Contact | None:
+        """Whose key it is, merged or not."""
+        return self._only(await self._store.read(FIND_BY_EMAIL, workspace_id, email_key))
 
     async def find_by_phone(self, workspace_id: str, phone_key: str) -> Contact | None:
         return await self.lead(self._only(await self._store.read(FIND_BY_PHONE, workspace_id, phone_key)))

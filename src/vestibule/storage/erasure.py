@@ -12,7 +12,7 @@ from vestibule.storage import webhooks
 from vestibule.storage.contacts import MERGED_IDS, hold
 from vestibule.storage.files import attached_in
 from vestibule.storage.statement import statement
-from vestibule.storage.store import Store, Work, query
+from vestibule.storage.store import Query, Store, Work, query
 
 # Merged contacts go with the one they were merged into. ($2, $3): the last row of the batch before.
 EXPIRED = statement(
@@ -112,6 +112,11 @@ async def closed(
     """Closed conversations in which nothing has changed since `before`: that time and the id, the oldest first."""
     rows = await store.read(CLOSED, workspace_id, before, *(after or (-1, "")), most)
     return [(row[0], row[1]) for row in rows]
+
+
+def forget_proofs(workspace_id: str, contact_id: str) -> Query:
+    """What waits to be claimed as a contact, and what was: the same claim could be repeated."""
+    return query(OF_CONTACT["pending_identities"], workspace_id, contact_id)
 
 
 async def forget_in_audit(store: Store, workspace_id: str, contact_id: str) -> None:

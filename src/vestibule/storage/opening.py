@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from vestibule.errors import StorageUnavailable
-from vestibule.settings import Settings
+from vestibule.settings import InvalidSettings, Settings
 from vestibule.storage.file_store import DiskFileStore, FileStore
 from vestibule.storage.postgres import PostgresStore
 from vestibule.storage.sqlite import SqliteStore
@@ -19,6 +19,15 @@ from vestibule.storage.store import Store
 
 # The newest migration. A test compares it with the files, so that serving needs no Alembic in memory (10 MB).
 SCHEMA_VERSION = "0018"
+
+# What asyncpg finds in the URL and in PG's variables before it asks any server: waiting does not mend it. It knows none
+# of the system's authorities by itself.
+_UNUSABLE = "ClientConfigurationError"
+_NO_SUCH_FILE = "FileNotFoundError"
+_LOOK_AT_TLS = (
+    "database_url cannot be used as it is: look at sslmode. With verify-full or verify-ca, sslrootcert must name the "
+    "file of the authorities, such as /etc/ssl/certs/ca-certificates.crt"
+)
 
 READ_VERSION = statement("schema.version", "SELECT version_num FROM alembic_version")
 
@@ -55,7 +64,8 @@ def open_files(settings: Settings) -> FileStore:
 
 
 async def schema_version(url: str) -> str | None:
-    """The schema's version, None for an empty database. Raises StorageUnavailable where it cannot be reached."""
+    """The schema's version, None for an empty database. Raises StorageUnavailable where it cannot be reached,
+    InvalidSettings where it cannot even be asked."""
     path = sqlite_path(url)
     if path is not None and not Path(path).exists():  # noqa: ASYNC240 - a command is starting; nobody else waits
         return None
@@ -66,6 +76,8 @@ async def schema_version(url: str) -> str | None:
     except StorageUnavailable as error:
         if error.detail in {"UndefinedTableError", "no such table: alembic_version"}:
             return None
+        if error.detail == _UNUSABLE or (error.detail == _NO_SUCH_FILE and "sslrootcert" in url):
+            raise InvalidSettings([_LOOK_AT_TLS]) from error
         if path is None:
             raise
         # "Try again" helps nobody whose file is a directory, no database or not theirs to write.
@@ -96,7 +108,8 @@ def migrate(url: str) -> None:
 
 
 def ensure_schema(url: str, *, may_migrate: bool) -> None:
-    """Brings the schema to this release's version, or says why not. Raises WrongSchema, StorageUnavailable."""
+    """Brings the schema to this release's version, or says why not. Raises InvalidSettings, WrongSchema,
+    StorageUnavailable."""
     version = asyncio.run(schema_version(url))
     if version == SCHEMA_VERSION:
         return

@@ -191,7 +191,10 @@ class PostgresStore:
             ours = _ours(error, step)
             if ours is error:
                 raise
-            raise ours from error
+            try:
+                raise ours from error
+            finally:
+                del ours  # its frames would keep it, and only the garbage collector would find the ring
         finally:
             if connection is not None:
                 self._connections.give_back(connection, sound=sound)

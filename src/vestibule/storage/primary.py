@@ -40,8 +40,9 @@ class Primary:
                 return await asyncpg.connect(
                     self._urls[self._known], timeout=timeout, target_session_attrs="primary", **options
                 )
-            except Exception:
+            except BaseException as error:
+                # Also where the caller has given up meanwhile: the next one begins with another host.
                 self._known = (self._known + 1) % len(self._urls)
-                if not left:
+                if not left or not isinstance(error, Exception):
                     raise
         raise AssertionError("unreachable")

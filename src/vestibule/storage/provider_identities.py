@@ -26,7 +26,9 @@ FIND_OTHER = statement(
     "provider_identities.find_other",
     """
     SELECT subject FROM provider_identities
-    WHERE workspace_id = $1 AND contact_id = $2 AND issuer = $3 AND subject <> $4 LIMIT 1
+    WHERE workspace_id = $1 AND issuer = $3 AND subject <> $4 AND contact_id IN
+        (SELECT id FROM contacts WHERE workspace_id = $1 AND (id = $2 OR merged_into = $2))
+    LIMIT 1
     """,
 )
 LIST = statement(
@@ -56,9 +58,9 @@ class ProviderIdentities:
         self._contacts = contacts
 
     async def find_contact(self, workspace_id: str, subject: ProviderSubject) -> Contact | None:
-        """Who is found by a provider's proof; a merged contact leads to the one it was merged into."""
+        """Who was proven by it, as they are: a merged contact still has to be followed to its person."""
         rows = await self._store.read(FIND_CONTACT, workspace_id, subject.issuer, subject.subject)
-        return await self._contacts.lead(self._contacts.from_row(rows[0])) if rows else None
+        return self._contacts.from_row(rows[0]) if rows else None
 
     async def use_up(self, workspace_id: str, subject: ProviderSubject) -> bool:
         """Takes note that a proof was used, where it is good only once. False where it was used before."""
@@ -67,7 +69,7 @@ class ProviderIdentities:
         return await spent_tokens.spend(self._store, workspace_id, subject.once, subject.expires_at)
 
     async def has_other_subject(self, workspace_id: str, contact_id: str, subject: ProviderSubject) -> bool:
-        """Whether the contact is known to be somebody else at the same issuer."""
+        """Whether the contact, or one that was merged into it, is known to be somebody else at the same issuer."""
         return bool(await self._store.read(FIND_OTHER, workspace_id, contact_id, subject.issuer, subject.subject))
 
     async def list_of(self, workspace_id: str, contact_id: str) -> list[tuple[str, str]]:
@@ -77,18 +79,18 @@ class ProviderIdentities:
     async def create(self, contact: Contact, subject: ProviderSubject, also: Query | None = None) -> bool:
         """Makes the contact and what leads to it (and writes `also`), all or nothing. False where somebody was
         faster."""
-        return await self._together(CREATE, contact, subject, also)
+        return await self._together(CREATE, contact, contact.id, subject, also)
 
-    async def link(self, contact: Contact, subject: ProviderSubject) -> bool:
-        """Writes over the version of the contact that was read and lets the subject lead to it, both or neither. False
-        where somebody was faster."""
-        return await self._together(LINK, contact, subject)
+    async def link(self, contact: Contact, holder_id: str, subject: ProviderSubject) -> bool:
+        """Writes over the version of the contact that was read and lets the subject lead to the holder, which is the
+        contact or was merged into it; both or neither. False where somebody was faster."""
+        return await self._together(LINK, contact, holder_id, subject)
 
     async def _together(
-        self, both: Pair, contact: Contact, subject: ProviderSubject, also: Query | None = None
+        self, both: Pair, contact: Contact, holder_id: str, subject: ProviderSubject, also: Query | None = None
     ) -> bool:
         row = self._contacts.to_row(contact)
-        leads = (contact.workspace_id, subject.issuer, subject.subject, contact.id, now_ms())
+        leads = (contact.workspace_id, subject.issuer, subject.subject, holder_id, now_ms())
         try:
             if also is None:
                 return await self._store.write_pair(both, row, leads)

@@ -68,6 +68,10 @@ async def rotate(
             yield end(workspace_id, visitor_id)
             # With it or not at all: once the row is gone, a repetition is not known as one, and would end nothing.
             yield token_endings.insert_query(Ending(workspace_id, visitor_id, visitor_id, 0), now)
+        elif (yield from token_endings.ended_since(workspace_id, visitor_id, began)):
+            # Whoever ended it could not delete the row that a refresh of the same moment was about to write.
+            yield end(workspace_id, visitor_id)
+            return None
         else:
             until = min(following.expires_at, began + longest)
             row = msgspec.structs.replace(following, visitor_id=visitor_id, created_at=began, expires_at=until)
@@ -80,11 +84,6 @@ async def rotate(
 def end(workspace_id: str, visitor_id: str) -> Query:
     """Nothing refreshes the session any more."""
     return query(END, workspace_id, visitor_id)
-
-
-async def end_now(store: Store, workspace_id: str, visitor_id: str) -> None:
-    """The same by itself."""
-    await store.write(END, workspace_id, visitor_id)
 
 
 async def purge(store: Store, before: int) -> int:

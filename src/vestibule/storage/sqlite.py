@@ -125,6 +125,9 @@ class SqliteStore:
             return await future
         finally:
             late.cancel()
+            # It has the error whose frames have this one: a ring, with all that was to be written, which only the
+            # garbage collector would find.
+            del future
 
     def _write_forever(self) -> None:
         connection: sqlite3.Connection | None = None
@@ -143,6 +146,7 @@ class SqliteStore:
                 failure = StorageUnavailable(detail=str(error), step="commit")
                 outcomes = [(job.future, None, failure) for job in jobs]
             self._settle(outcomes)
+            jobs, outcomes = [], []  # nothing of theirs is held while nobody writes
         if connection is not None:
             connection.close()
 
@@ -240,6 +244,9 @@ def _leaves_doubt(error: Exception) -> bool:
 
 
 def _translate(error: Exception) -> Exception:
+    if isinstance(error, UniqueViolation):
+        # Another one, without the frames of this: they hold the whole group of jobs, and it is nobody's mistake.
+        return UniqueViolation()
     if isinstance(error, sqlite3.IntegrityError) and error.sqlite_errorcode in _UNIQUE:
         return UniqueViolation()
     if isinstance(error, sqlite3.Error):

@@ -53,7 +53,15 @@ SET_NAME = statement("staff.set_name", "UPDATE staff SET name = $3 WHERE workspa
 SET_DISABLED = statement(
     "staff.set_disabled", "UPDATE staff SET disabled_at = $3 WHERE workspace_id = $1 AND id = $2 RETURNING id"
 )
-NOTE_SIGN_IN = statement("staff.note_sign_in", "UPDATE staff SET signed_in_at = $3 WHERE workspace_id = $1 AND id = $2")
+# Empty where no password was compared: else the one that was must be theirs still. The row is locked with it, so that
+# whoever sets another one, or shuts them out, at the same moment comes before this or finds the session that follows.
+NOTE_SIGN_IN = statement(
+    "staff.note_sign_in",
+    """
+    UPDATE staff SET signed_in_at = $3
+    WHERE workspace_id = $1 AND id = $2 AND disabled_at IS NULL AND ($4 = '' OR password_hash = $4) RETURNING id
+    """,
+)
 DELETE = statement("staff.delete", "DELETE FROM staff WHERE workspace_id = $1 AND id = $2")
 DELETE_EMAIL = statement(
     "staff_emails.delete", "DELETE FROM staff_emails WHERE workspace_id = $1 AND email_key = $2 AND staff_id = $3"
@@ -277,12 +285,17 @@ async def end_sessions(store: Store, workspace_id: str, staff_id: str, *, but: s
     await store.write(END_OTHER_SESSIONS, workspace_id, staff_id, but)
 
 
-async def insert_session(store: Store, staff: Staff, secret_hash: str, now: int) -> None:
-    def work() -> Work[None]:
-        yield query(INSERT_SESSION, staff.workspace_id, secret_hash, staff.id, now)
-        yield query(NOTE_SIGN_IN, staff.workspace_id, staff.id, now)
+async def insert_session(store: Store, staff: Staff, secret_hash: str, now: int, *, password_hash: str = "") -> bool:
+    """Of somebody who was let in just now, by a password of that hash if one is given. False where they are shut out or
+    have another password by now."""
 
-    await store.transact(work)
+    def work() -> Work[bool]:
+        if not (yield query(NOTE_SIGN_IN, staff.workspace_id, staff.id, now, password_hash)):
+            return False
+        yield query(INSERT_SESSION, staff.workspace_id, secret_hash, staff.id, now)
+        return True
+
+    return await store.transact(work)
 
 
 async def find_session(store: Store, workspace_id: str, secret_hash: str) -> StaffSession | None:

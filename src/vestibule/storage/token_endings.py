@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import msgspec
 
 from vestibule.storage.purging import delete_in_batches, purging
 from vestibule.storage.statement import statement
-from vestibule.storage.store import Query, Store, query
+from vestibule.storage.store import Query, Store, Work, query
 
 INSERT = statement(
     "token_endings.insert",
@@ -19,8 +21,14 @@ INSERT = statement(
 )
 SINCE = statement(
     "token_endings.since",
-    "SELECT workspace_id, contact_id, token_id, issued_before, created_at FROM token_endings WHERE created_at >= $1",
+    """
+    SELECT workspace_id, contact_id, token_id, issued_before, created_at FROM token_endings
+    WHERE created_at >= $1 AND (created_at, workspace_id, contact_id, token_id) > ($1, $2, $3, $4)
+    ORDER BY created_at, workspace_id, contact_id, token_id LIMIT $5
+    """,
 )
+# A process that starts reads all there are: millions of them in one answer would take longer than a statement may.
+_PIECE = 10_000
 OF_CONTACT = statement(
     "token_endings.of_contact",
     """
@@ -67,13 +75,29 @@ def insert_query(ending: Ending, created_at: int) -> Query:
     return query(INSERT, ending.workspace_id, ending.contact_id, ending.token_id, ending.issued_before, created_at)
 
 
-async def list_since(store: Store, created_at: int) -> list[tuple[Ending, int]]:
+async def list_since(store: Store, created_at: int) -> AsyncIterator[tuple[Ending, int]]:
     """Each with when it was noted, by the clock of whoever did."""
-    return [(Ending(*row[:4]), int(row[4])) for row in await store.read(SINCE, created_at)]
+    after: tuple[int, str, str, str] = (created_at, "", "", "")
+    while True:
+        found = await store.read(SINCE, *after, _PIECE)
+        for row in found:
+            yield Ending(*row[:4]), int(row[4])
+        if len(found) < _PIECE:
+            return
+        last = found[-1]
+        after = int(last[4]), last[0], last[1], last[2]
 
 
 async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[Ending]:
     return [Ending(*row) for row in await store.read(OF_CONTACT, workspace_id, contact_id)]
+
+
+def ended_since(workspace_id: str, visitor_id: str, began: int) -> Work[bool]:
+    """Whether a visitor session that began then was ended: by its token, whose id is the visitor's, or with all of the
+    visitor's."""
+    endings = [Ending(*row) for row in (yield query(OF_CONTACT, workspace_id, visitor_id))]
+    before = max((each.issued_before for each in endings if not each.token_id), default=0)
+    return began < before or visitor_id in {each.token_id for each in endings}
 
 
 async def is_session_over(store: Store, workspace_id: str, session: str) -> bool:

@@ -47,9 +47,11 @@ def routes(runtime: Runtime) -> Sequence[Route]:
         return json_reply(200, alive)
 
     async def readyz(_request: Request) -> Reply:
-        # Asks for what a request needs: the database, and a key to sign with. Both raise Unavailable.
+        # Asks for what a request needs: the database, a key to sign with, and which tokens were ended. All raise
+        # Unavailable.
         await runtime.store.read(READ_VERSION)
         runtime.signing_keys.current()
+        runtime.token_endings.require_known()
         return json_reply(200, b'{"status":"ready"}')
 
     async def metrics_(request: Request) -> Reply:

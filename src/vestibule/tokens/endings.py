@@ -13,7 +13,7 @@ import sys
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import InvalidContactToken, StorageUnavailable
 from vestibule.model.claims import Method
-from vestibule.storage import attached_identities, pending_identities
+from vestibule.storage import attached_identities, contacts, pending_identities, refresh_tokens
 from vestibule.storage import token_endings as rows
 from vestibule.storage.attached_identities import AttachedRow
 from vestibule.storage.store import Store, Work
@@ -31,7 +31,9 @@ _ALL_WITHOUT_SESSION = (*_ALL, NO_SESSION)
 
 def end_one(ending: Ending, now: int) -> Work[None]:
     """Ends one token, and what it stands for in a conversation that it was given for: its holder goes on as nobody
-    there, who proves themselves again gets another token, and no userInfoId that opened it does so again."""
+    there, who proves themselves again gets another token, and no userInfoId that opened it does so again. A visitor
+    session, whose id is its token's, is over: it would go on with further texts of this very token."""
+    yield refresh_tokens.end(ending.workspace_id, ending.token_id)
     cleared = yield attached_identities.clear_token(ending.workspace_id, ending.contact_id, ending.token_id, now)
     for row in (AttachedRow(*columns) for columns in cleared):
         yield pending_identities.end(row.workspace_id, row.conversation_id, row.holder)
@@ -77,22 +79,33 @@ class TokenEndings:
     def is_over(self, workspace_id: str, session: str | None) -> bool:
         """Whether a provider's session, as `session_of` names it, has ended: it does not begin again, so no proof of it
         counts from then on. Raises StorageUnavailable while no ending is known yet."""
+        self.require_known()
+        return session is not None and (workspace_id, SESSION + session) in self._tokens
+
+    def require_known(self) -> None:
+        """Raises StorageUnavailable while no ending is known yet."""
         if not self._known:
             raise StorageUnavailable(detail="the ended tokens were not read yet", step="ended")
-        return session is not None and (workspace_id, SESSION + session) in self._tokens
 
     async def end(self, claims: ContactClaims) -> None:
         """Ends this one token: here at once, for the other processes with their next refresh. Raises
         StorageUnavailable."""
         now = now_ms()
-        until = now if claims.exp is not None else FOR_EVER
-        await self._store.transact(lambda: end_one(Ending(claims.org_id, claims.sub, claims.jti, until), now))
-        self._tokens[claims.org_id, claims.jti] = until
+
+        def work() -> Work[int]:
+            # For ever only what could open something by then: anybody can have as many tokens as they like that never
+            # wrote a word, and would fill every process with their endings.
+            lasting = claims.exp is None and (yield contacts.hold(claims.org_id, claims.sub))
+            until = FOR_EVER if lasting else now
+            yield from end_one(Ending(claims.org_id, claims.sub, claims.jti, until), now)
+            return until
+
+        self._tokens[claims.org_id, claims.jti] = await self._store.transact(work)
 
     async def refresh(self) -> None:
         """Raises StorageUnavailable."""
         began = now_ms()
-        for ending, noted in await rows.list_since(self._store, self._since):
+        async for ending, noted in rows.list_since(self._store, self._since):
             self._newest = max(self._newest, noted)
             workspace_id = sys.intern(ending.workspace_id)  # all are kept, of few workspaces
             if ending.token_id in _ALL_WITHOUT_SESSION:

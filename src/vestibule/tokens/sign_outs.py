@@ -50,7 +50,8 @@ async def _people(store: Store, contacts: Contacts, sign_out: SignOut) -> list[s
     if sign_out.subject is None:
         return []
     subject = ProviderSubject(sign_out.issuer, sign_out.subject, provider_id=0)
-    contact = await ProviderIdentities(store, contacts).find_contact(sign_out.workspace_id, subject)
+    proven = await ProviderIdentities(store, contacts).find_contact(sign_out.workspace_id, subject)
+    contact = await contacts.lead(proven)
     if contact is None:
         return []
     merged = await contacts.merged_into(sign_out.workspace_id, contact.id)

@@ -14,7 +14,7 @@ from vestibule.identity import profile_rules as rules
 from vestibule.identity.email import email_key
 from vestibule.model.claims import CustomData, CustomValue, Method, ProfileClaims, ProviderSubject, VerifiedClaims
 from vestibule.model.identity_provider import IdentityProvider
-from vestibule.oidc.claim_mapping import MASKED, Mapped, map_claims
+from vestibule.oidc.claim_mapping import MASKED, PROVABLE, Mapped, map_claims
 from vestibule.oidc.provider_choice import NOT_MINE, Candidate, choose
 from vestibule.oidc.time_limit import deadline, until
 from vestibule.oidc.token_reader import Reading, TokenReader, Trace, untraced
@@ -86,14 +86,15 @@ def claims_of(workspace_id: str, reading: Reading) -> VerifiedClaims:
     mapped = map_claims(provider, reading.claims)
     notes: dict[str, str] = {}
     profile = _profile(mapped, notes)
-    proven = mapped.proven_email if provider.link_by_email else None
+    proven = profile.email if provider.link_by_email and "email" in mapped.proven else None
     return VerifiedClaims(
         workspace_id=workspace_id,
         method=Method.TOKEN_EXCHANGE,
         proven_at=now_ms(),
         profile=profile,
-        email_key=email_key(proven) if proven is not None and isinstance(profile.email, str) else None,
+        email_key=email_key(proven) if isinstance(proven, str) else None,
         notes=notes,
+        unproven=frozenset(PROVABLE) - mapped.proven,
         subject=ProviderSubject(
             issuer=provider.issuer,
             subject=reading.subject,

@@ -127,8 +127,8 @@ class Guest:
 
     async def _write(self, argument: Any) -> Any:
         new = convert(argument, NewMessage)
-        author, _ = await self._sender(new.customer_id, Reason.WRITE)
         try:
+            author, _ = await self._sender(new.customer_id, Reason.WRITE)
             await self._thread.count(author, self._request)
             done = await self._thread.write(author, new)
         except VestibuleError as error:

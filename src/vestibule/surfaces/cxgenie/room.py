@@ -18,6 +18,7 @@ from vestibule.edge.socket_io import Connection
 from vestibule.errors import Unavailable
 from vestibule.model.conversation import Conversation, Message, Sender
 from vestibule.runtime import Runtime
+from vestibule.storage import responder_jobs as jobs
 from vestibule.surfaces.cxgenie.reader import Reader
 from vestibule.surfaces.cxgenie.shapes import message_of
 from vestibule.surfaces.cxgenie.thread import Thread
@@ -41,6 +42,8 @@ class Room:
         self._latest = ""
         # By chat: the version that was looked at, and the last message then.
         self._seen: dict[str, tuple[int, int]] = {}
+        # What the visitor said last: its chat, and its number there.
+        self._asked: tuple[str, int] | None = None
         self._typing = False
         self._changed: asyncio.Event | None = None
 
@@ -84,14 +87,30 @@ class Room:
         news.sort(key=lambda message: (message.sent_at, message.conversation_id, message.seq))
         name = await self._thread.bot_name(self._reader) if news else ""
         for message in news:
-            if message.sender is not Sender.USER:
+            if message.sender is Sender.USER:
+                self._asked = (message.conversation_id, message.seq)
+            else:
                 await self._tell_typing(is_typing=False)
             await self._connection.emit("message.created", message_of(message, self._reader, name))
-        if news:
-            # An answer is on its way, from wherever in the cluster it is made.
-            chat = next(each for each in chats if each.id == news[-1].conversation_id)
-            await self._tell_typing(is_typing=news[-1].sender is Sender.USER and chat.is_open and not chat.handed_off)
         self._latest = chats[0].id if chats else ""
+        await self._tell_typing(is_typing=await self._is_answered(chats))
+
+    async def _is_answered(self, chats: list[Conversation]) -> bool:
+        """Whether an answer to what the visitor said last is on its way, from wherever in the cluster it is made. That
+        it ends need not be news here: people take over or close the chat, or a responder has nothing to say."""
+        if self._asked is None:
+            return False
+        chat_id, seq = self._asked
+        chat = next((each for each in chats if each.id == chat_id), None)
+        if (
+            chat is not None
+            and chat.is_open
+            and not chat.handed_off
+            and await jobs.exists(self._runtime.store, chat.workspace_id, chat.id, seq)
+        ):
+            return True
+        self._asked = None  # an idle chat is not to be asked about at every look
+        return False
 
     async def _news(self, chat: Conversation) -> list[Message]:
         known = self._seen.get(chat.id)

@@ -86,11 +86,25 @@ class Thread:
         visitor = author.visitor
         references = [Reference("", item.url) for item in new.media or ()]
         attachments = await attachments_of(self._runtime, visitor, references, field="media.url")
+        chats = await self.chats(author)
+        latest = chats.pop(0) if chats and chats[0].is_open else None
         local_id = (new.local_id or "").lower()
+        if is_id(local_id):
+            known = await self._known(chats, local_id)
+            if known is not None:
+                return known
         written = Written(text, local_id if is_id(local_id) else new_id(), attachments)
-        chat = await self.latest(author)
-        if chat is not None and chat.is_open:
+        if latest is not None:
             with contextlib.suppress(ConversationFull):
-                return await post(self._runtime, self._runner, visitor, chat, written)
+                return await post(self._runtime, self._runner, visitor, latest, written)
         chat = await start_conversation(self._runtime, visitor, scope=author.scope, custom_data={}, channel=CHANNEL)
         return await post(self._runtime, self._runner, visitor, chat, written)
+
+    async def _known(self, chats: list[Conversation], public_id: str) -> Appended | None:
+        """A message that went into another chat than the one that is written into now: since its answer was lost, its
+        own was closed, or filled."""
+        for chat in chats:
+            found = await rows.find_message(self._runtime.store, chat.workspace_id, chat.id, public_id)
+            if found is not None:
+                return Appended(chat, (found,), duplicate=True)
+        return None

@@ -8,6 +8,7 @@ import msgspec
 
 from vestibule.clock import SECOND_MS
 from vestibule.conversations.visitor import unverified_contact, visitor_of
+from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.contact_bearer import admit, claims_of
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.operation import Answer, Operation
@@ -64,6 +65,11 @@ def routes(runtime: Runtime) -> Sequence[Route]:
 
     async def sign_out(request: Request) -> Reply:
         claims = await claims_of(runtime, request)
+        if not claims.contact.verified:
+            # Tokens that prove nothing are to be had for the asking, and each ending is held by every process.
+            address = address_bucket(client_address(request, runtime.settings.trusted_proxies))
+            limit = runtime.settings.rate_limit_sign_outs
+            await runtime.rate_limiter.take(claims.org_id, f"sign_outs:{address}", limit)
         await runtime.token_endings.end(claims)
         return Reply(204, b"", ((b"cache-control", b"no-store"),))
 

@@ -188,6 +188,9 @@ class Identity:
         if existing is None:
             noted = attachment(runtime, arrival.conversation_id, proven)
             existing = await self._start(arrival, proven.visitor(), scope=None, also=(noted,))
+        elif existing.verified and existing.contact_id in proven.people and not existing.is_open:
+            # Only now: of what exists nothing was to be shown before.
+            raise ConversationClosed(step="conversation")
         attached = await attach_identity(runtime, existing, proven, visitor)
         return msgspec.structs.replace(attached, conversation=await move(runtime, attached.conversation, queue.key))
 
@@ -204,8 +207,9 @@ class Identity:
             raise AuthenticationRequired(step="queue")
         _admit(queue, existing)
         if existing is None:
-            # The scope ties an unverified chat to this device (conversations/visibility.py).
-            scope = None if acting.verified else arrival.conversation_id
+            # The scope ties an unverified chat to this device (conversations/visibility.py). Never its id: that is the
+            # page's choice, perhaps an order's number, and whoever says the same e-mail has the same contact.
+            scope = None if acting.verified else f"puzzel:{acting.token_id}"
             existing = await self._start(arrival, acting, scope=scope)
         return await move(runtime, existing, queue.key)
 

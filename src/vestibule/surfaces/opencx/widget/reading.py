@@ -91,7 +91,7 @@ class Reading:
         cursor = request.query(field)
         found, following = await list_conversations(self._runtime, viewer, scope=scope, cursor=cursor, field=field)
         asked = (viewer.workspace_id, viewer.contact_id, scope, cursor)
-        of = ([(conversation.id, conversation.version) for conversation in found], following)
+        of = ([(shown.id, shown.version, shown.created_at) for shown in found], following)
         rendered = self._rendered.find(asked, of)
         if rendered is None:
             body = _ENCODER.encode(_Sessions([session_of(conversation) for conversation in found], following))
@@ -102,7 +102,7 @@ class Reading:
         viewer = await visitor(self._runtime, request)
         conversation = await open_conversation(self._runtime, viewer, request.params["session_id"])
         asked = (conversation.workspace_id, conversation.id)
-        rendered = self._rendered.find(asked, conversation.version)
+        rendered = self._rendered.find(asked, _state_of(conversation))
         if rendered is None:
             rendered = self._rendered.keep(asked, await self._render(conversation))
         return _unless_known(request, rendered)
@@ -118,7 +118,13 @@ class Reading:
         # is the older one, so the next poll renders again. Never the other way round.
         messages = await rows.history(self._runtime.store, conversation.workspace_id, conversation.id)
         body = _ENCODER.encode({"session": session_of(conversation), "history": history_of(messages)})
-        return Rendered(conversation.version, digest_of(body), body)
+        return Rendered(_state_of(conversation), digest_of(body), body)
+
+
+def _state_of(conversation: Conversation) -> tuple[int, int, str]:
+    """What no two answers about one id share. The version alone would do, were ids not free again after an erasure, and
+    the client's own choice on Puzzel's wire: another person's chat begins with the same one."""
+    return (conversation.version, conversation.created_at, conversation.contact_id)
 
 
 def scope_of(filters: str | None) -> str | None:

@@ -12,7 +12,7 @@ _MOST_ANSWERS = 8_192
 
 
 class Rendered(msgspec.Struct, frozen=True, eq=False):
-    """A body as it is sent, its tag, and the versions of what it shows."""
+    """A body as it is sent, its tag, and the state of what it shows."""
 
     of: object
     tag: bytes
@@ -28,7 +28,7 @@ class RenderedAnswers:
         self._kept: dict[Hashable, Rendered] = {}
 
     def find(self, asked: Hashable, of: object) -> Rendered | None:
-        """The answer if it shows these very versions, or None."""
+        """The answer if it shows this very state, or None."""
         found = self._kept.get(asked)
         return found if found is not None and found.of == of else None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -109,9 +108,7 @@ class Sending:
         given = _checked(payload)
         conversation = await open_conversation(self._runtime, author, payload.session_id)
         appended = await self._append(author, conversation, payload, given)
-        message = appended.messages[-1]
-        answer = await self._wait(appended, message)
-        return json_reply(201, _ENCODER.encode(await self._told(appended, answer)))
+        return json_reply(201, _ENCODER.encode(await self._told(appended)))
 
     async def _append(self, author: Visitor, conversation: Conversation, payload: Send, given: JobInput) -> Appended:
         """The visitor's message, and before it the greetings that the widget had only shown until now. Of a file only
@@ -127,17 +124,22 @@ class Sending:
         written = Written(payload.content, payload.uuid, attachments, payload.custom_data or None)
         return await post(self._runtime, self._runner, author, conversation, written, given=given, greetings=greetings)
 
-    async def _wait(self, appended: Appended, message: Message) -> Message | None:
+    async def _wait(self, appended: Appended) -> Message | None:
         if appended.job is None and not appended.duplicate:
             return None
-        # Shielded: the client may hang up while we wait, and the answer is stored all the same.
-        with contextlib.suppress(asyncio.TimeoutError):
-            return await self._runner.answer_of(message, _WAIT_SECONDS)
-        return None
+        # The client may hang up while we wait: the answer is found in a task of its own, and stored all the same.
+        return await self._runner.answer_of(appended.messages[-1], _WAIT_SECONDS)
 
-    async def _told(self, appended: Appended, answer: Message | None) -> _Answer:
+    async def _told(self, appended: Appended) -> _Answer:
         conversation = appended.conversation
-        now = await rows.get(self._runtime.store, conversation.workspace_id, conversation.id) or conversation
+        try:
+            answer = await self._wait(appended)
+            now = await rows.get(self._runtime.store, conversation.workspace_id, conversation.id) or conversation
+        except asyncio.CancelledError:
+            # By the server alone, when its time to stop is over (edge/surface.py). The message is stored, and the next
+            # process answers it: told of an error, the widget would have its visitor write it once more. Nothing is
+            # read any more, as the database may be closed.
+            answer, now = None, conversation
         code = "duplicate_message_ignored" if appended.duplicate else None
         if answer is None and now.handed_off:
             code = code or "session_assigned_to_human_agent"
