@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from tests.fixtures.admin import NOBODY, PROVIDER, ROOT, Admin, refused
 from tests.fixtures.front_door import Installation, Workspace
+from tests.fixtures.widget import anonymous
 from vestibule.administration import admin_keys
 from vestibule.clock import DAY_MS, SECOND_MS, now_ms
 from vestibule.model.workspace import AdminScope, Scope
@@ -250,6 +252,19 @@ class TestOversight:
         before = {key["kid"] for key in whole.get("/signing-keys")["items"]}
         assert before
         refused(whole.call("POST", "/signing-keys/nobody/retire"), 404, "not_found")
+
+    def test_a_purge_is_in_the_audit_with_whose_it_was(self, workspace: Workspace, whole: Admin) -> None:
+        device = anonymous(workspace)
+        device.say(device.start())
+        for sql in ("UPDATE conversations SET updated_at = 1", "UPDATE contacts SET expires_at = 2"):
+            workspace.installation.rows(f"{sql} WHERE workspace_id = $1", workspace.id)
+        program = Admin(workspace.installation)
+        program.do("POST", "/retention/purge", {"dry_run": True})
+        assert program.do("POST", "/retention/purge", {})["contacts"] >= 1
+        program.do("POST", "/retention/purge", {})
+        purges = whole.get("/audit", action="retention.purge")["items"]
+        [purge] = [each for each in purges if each["actor"] == f"admin_key:{program.key_id}"]
+        assert re.fullmatch(r"\d+ contacts, \d+ conversations", purge["detail"])
 
 
 class TestConditions:

@@ -142,6 +142,18 @@ class TestStaff:
         refused(admin.call("PATCH", path, {"role": "king"}), 400, "invalid_field", names="role")
         refused(admin.call("PATCH", path, {"role": "owner"}, {"If-Match": SEEN}), 412, "stale_edit")
 
+    def test_a_sign_in_makes_no_edit_stale(self, workspace: Workspace, admin: Admin) -> None:
+        grace = signed_in(workspace)
+        path = f"staff/{grace.id}"
+        seen, before = tag(admin, path), admin.get(path)["signed_in_at"]
+        assert grace.sign_in().status_code == 303
+        assert admin.get(path)["signed_in_at"] != before
+        changed = admin.call("PATCH", path, {"name": "Ada"}, {"If-Match": seen})
+        assert (changed.status_code, changed.headers["etag"]) == (200, tag(admin, path))
+        for method, body in (("PATCH", {"name": "Eve"}), ("DELETE", None)):
+            refused(admin.call(method, path, body, {"If-Match": seen}), 412, "stale_edit")
+        assert admin.get(path)["name"] == "Ada"
+
     def test_who_is_disabled_is_out_at_once_and_stays_out(self, workspace: Workspace, admin: Admin) -> None:
         grace = signed_in(workspace)
         path = f"staff/{grace.id}"
@@ -227,7 +239,10 @@ class TestWebhooks:
         assert admin.get(path) == made
         replayed = admin.call("POST", "webhooks", {"url": self.URL}, {"Idempotency-Key": "one"})
         assert replayed.json()["id"] == made["id"]
-        changed = admin.do("PATCH", path, {"events": ["contact.erased"], "names": "opencx", "rotate_secret": True})
+        rotation = {"events": ["contact.erased"], "names": "opencx", "rotate_secret": True}
+        answer = admin.call("PATCH", path, rotation)
+        changed = answer.json()
+        assert answer.headers["etag"] == tag(admin, path)
         assert changed.pop("secret").startswith("whsec_")
         assert (changed["events"], changed["names"], changed["secrets"]) == (["contact.erased"], "opencx", 2)
         assert admin.do("PATCH", path, {"forget_old_secret": True})["secrets"] == 1

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 
 from tests.fixtures.admin import NOBODY, PROVIDER, Admin, refused
+from tests.fixtures.auditing import entry
 from tests.fixtures.fake_auth_endpoint import FakeAuthEndpoint, show
 from tests.fixtures.front_door import Workspace
 from tests.fixtures.native import Client
+from tests.fixtures.responding import eventually
+from tests.fixtures.widget import claims_of
+from vestibule.model.identity_provider import ProviderSettings
 from vestibule.outbound.circuit import FAILURES
+from vestibule.surfaces.admin_api.shapes import Provider
 
 
 class TestIdentityProviders:
@@ -31,6 +36,23 @@ class TestIdentityProviders:
         assert "canary" not in everything
         admin.do("DELETE", path)
         refused(admin.call("GET", path), 404, "not_found")
+
+    def test_every_setting_is_shown_so_that_writing_it_back_changes_nothing(
+        self, workspace: Workspace, admin: Admin
+    ) -> None:
+        settings = {*ProviderSettings.__struct_fields__} - {"shared_secret", "introspection_client"}
+        assert settings <= {*Provider.__struct_fields__}
+        made = admin.do("POST", "identity-providers", {**PROVIDER, "single_use": True})
+        path = f"identity-providers/{made['id']}"
+        answer = admin.call("GET", path)
+        shown, seen = answer.json(), answer.headers["etag"]
+        assert shown["single_use"] is True
+        back = {name: shown[name] for name in settings}
+        assert admin.do("PUT", path, back, **{"If-Match": seen}) == shown
+        update = ("provider", "update", str(made["id"]), "--workspace", workspace.id, "--set", "single_use=false")
+        workspace.installation.cli(*update)
+        answer = admin.call("GET", path)
+        assert (answer.json()["single_use"], answer.headers["etag"] == seen) == (False, False)
 
     def test_bad_settings_are_told_all_at_once(self, admin: Admin) -> None:
         problem = refused(
@@ -77,7 +99,10 @@ class TestAuthEndpoint:
             "SELECT COUNT(*) FROM contacts WHERE workspace_id = $1", shop_front.id
         )
         assert contacts == 0
-        rotated = admin.do("PATCH", "auth-endpoint", {"rotate_secret": True, "required_login": True})
+        answer = admin.call("PATCH", "auth-endpoint", {"rotate_secret": True, "required_login": True})
+        rotated = answer.json()
+        assert rotated["new_secret"].startswith("whsec_")
+        assert answer.headers["etag"] == admin.call("GET", "auth-endpoint").headers["etag"]
         assert (rotated["secrets"], rotated["required_login"]) == (2, True)
         admin.do("DELETE", "auth-endpoint")
         assert admin.get("auth-endpoint")["url"] == ""
@@ -221,6 +246,66 @@ class TestContacts:
             "contact.merge.into",
             "contact.merge",
         ]
+
+    def test_who_is_parted_again_has_no_token_of_the_other(self, workspace: Workspace, admin: Admin) -> None:
+        """Whoever signs in while they are merged is given one of whom they were merged into."""
+        (adas, ada), (bobs, bob) = workspace.sign_in(), workspace.sign_in("bob@example.com")
+        admin.do("POST", f"contacts/{bob}/merge", {"into": ada})
+        led, who = workspace.sign_in("bob@example.com")
+        assert who == ada
+        admin.do("POST", f"contacts/{bob}/unmerge")
+        again, who = workspace.sign_in("bob@example.com")
+        assert who == bob
+        eventually(lambda: workspace.me(led).status_code == 401, within=5)
+        assert workspace.me(adas).status_code == 401, "nothing tells hers from it"
+        assert [workspace.me(token).json()["id"] for token in (bobs, again)] == [bob, bob]
+
+    def test_each_that_a_person_is_stands_for_all_of_them(self, workspace: Workspace, admin: Admin) -> None:
+        (_, ada), (_, bob) = workspace.sign_in(), workspace.sign_in("bob@example.com")
+        admin.do("POST", f"contacts/{bob}/merge", {"into": ada})
+        (first, _), (second, _) = workspace.sign_in("bob@example.com"), workspace.sign_in("bob@example.com")
+        for path in ("devices", "identities"):
+            assert admin.get(f"contacts/{bob}/{path}") == admin.get(f"contacts/{ada}/{path}")
+        assert len(admin.get(f"contacts/{bob}/devices")["items"]) == 4
+        exported = admin.get(f"contacts/{bob}/export")
+        assert exported["contact"]["contact"]["id"] == ada
+        assert [each["contact"]["id"] for each in exported["merged"]] == [bob]
+        admin.do("POST", f"contacts/{bob}/devices/{claims_of(first)['jti']}/end")
+        eventually(lambda: workspace.me(first).status_code == 401, within=5)
+        assert workspace.me(second).status_code == 200
+        assert admin.do("POST", f"contacts/{bob}/sign-out") == {"contact_ids": [ada, bob]}
+        assert admin.get(f"contacts/{ada}/devices")["items"] == []
+        eventually(lambda: workspace.me(second).status_code == 401, within=5)
+
+    def test_one_that_was_merged_is_not_erased_by_its_id(self, workspace: Workspace, admin: Admin) -> None:
+        (_, ada), (_, bob) = workspace.sign_in(), workspace.sign_in("bob@example.com")
+        admin.do("POST", f"contacts/{bob}/merge", {"into": ada})
+        refused(admin.call("DELETE", f"contacts/{bob}"), 409, "conflict", names=ada)
+        assert {row[0] for row in workspace.contacts()} == {ada, bob}
+        assert admin.do("DELETE", f"contacts/{ada}") == {"contact_ids": [ada, bob]}
+        refused(admin.call("DELETE", f"contacts/{bob}"), 404, "not_found")
+
+    def test_one_that_leads_to_nobody_is(self, workspace: Workspace, admin: Admin) -> None:
+        _, bob = workspace.sign_in("bob@example.com")
+        sql = "UPDATE contacts SET merged_into = $3 WHERE workspace_id = $1 AND id = $2"
+        workspace.installation.rows(sql, workspace.id, bob, NOBODY)
+        assert admin.get(f"contacts/{bob}/export")["contact"]["contact"]["id"] == bob
+        assert admin.do("DELETE", f"contacts/{bob}") == {"contact_ids": [bob]}
+
+    def test_an_export_has_every_sign_in(self, workspace: Workspace, admin: Admin) -> None:
+        _, contact_id = workspace.sign_in()
+        audit = workspace.installation.desk.audit
+
+        async def many() -> None:
+            for number in range(450):  # more than are read at once
+                audit.note(entry(workspace.id, number, contact_id=contact_id, method="server_to_server"))
+            await audit.flush()
+
+        workspace.installation.run(many())
+        found = admin.get(f"contacts/{contact_id}/export")["contact"]["sign_ins"]
+        assert len(found) == 451
+        [own] = [each for each in found if each["address"]]
+        assert (own["method"], own["outcome"]) == ("server_to_server", "created")
 
 
 class TestConversations:

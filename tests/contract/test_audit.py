@@ -24,6 +24,7 @@ from vestibule.administration import audit, contacts, coverage
 from vestibule.errors import NotFound
 from vestibule.model.audit import INSTALLATION, AuditEntry, AuditKind, StoredEntry
 from vestibule.model.workspace import Scope
+from vestibule.storage import audit as rows
 from vestibule.storage import erasure
 
 
@@ -108,6 +109,20 @@ class TestDecisions:
         assert {entry["contact_id"] for entry in tail(workspace, "--contact", contact_id)} == {contact_id}
         assert not tail(workspace, "--method", "token_exchange")
         assert {entry["kind"] for entry in tail(workspace, "--kind", "administration")} == {"administration"}
+
+    def test_look_as_far_back_as_it_takes(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+        workspace.authenticate(email="x")
+        decisions(workspace, 1)
+        for number in range(5):
+            workspace.sign_in(f"p{number}@example.com")
+        decisions(workspace, 6)
+        for module in (rows, audit):  # how many entries one look is at
+            monkeypatch.setattr(module, "SCANNED", 2)
+        assert [entry["code"] for entry in tail(workspace, "--outcome", "refused")] == ["invalid_field"]
+        assert len(tail(workspace, "--outcome", "created", "--limit", "3")) == 3
+        assert len(tail(workspace, "--outcome", "created")) == 5
+        nothing = ("audit", "tail", "-w", workspace.id, "--code", "rate_limited")
+        assert "No entry passes." in workspace.installation.command(*nothing).stderr
 
     @pytest.mark.parametrize("wanted", [("--outcome", "refused"), ("--contact", "ada")], ids=["outcome", "contact"])
     def test_filters_hold_for_what_is_followed(
@@ -345,17 +360,31 @@ class TestCounts:
         assert shown["refusals_by_code"] == {"invalid_field": 1}
 
     def test_who_still_uses_a_replaced_key(self, workspace: Workspace) -> None:
-        cli = workspace.installation.cli
-        new = cli("api-key", "rotate", workspace.key_id, "-w", workspace.id)["id"]
+        new = workspace.installation.cli("api-key", "rotate", workspace.key_id, "-w", workspace.id)["id"]
         workspace.sign_in()
+        keys = eventually(lambda: of_keys(workspace, workspace.key_id, "replaced_and_used"))
+        assert (keys[workspace.key_id]["succeeded"], keys[new]["replaced_and_used"]) == (1, False)
 
-        def used() -> Any:
-            keys = {key["id"]: key for key in cli("coverage", "-w", workspace.id)["keys"]}
-            return keys if keys[workspace.key_id]["succeeded"] == 1 else None
-
-        keys = eventually(used)
-        assert (keys[workspace.key_id]["replaced_and_used"], keys[new]["replaced_and_used"]) == (True, False)
+    def test_what_came_before_a_key_was_replaced_says_nothing_of_who_uses_it(self, workspace: Workspace) -> None:
+        workspace.sign_in()
+        eventually(lambda: of_keys(workspace, workspace.key_id, "succeeded"))
+        made = workspace.installation.cli("api-key", "rotate", workspace.key_id, "-w", workspace.id)
+        workspace.api_key = made["api_key"]
+        workspace.sign_in()
+        keys = eventually(lambda: of_keys(workspace, made["id"], "succeeded"))
+        old, new = keys[workspace.key_id], keys[made["id"]]
+        assert [(key["succeeded"], key["replaced_and_used"]) for key in (old, new)] == [(1, False), (1, False)]
+        # As it is counted where the old key comes in a later hour, whenever its use is written down.
+        sql = "UPDATE api_keys SET created_at = created_at - 7200000 WHERE workspace_id = $1 AND id = $2"
+        workspace.installation.rows(sql, workspace.id, made["id"])
+        assert of_keys(workspace, workspace.key_id, "replaced_and_used")
 
     def test_a_span_that_is_none(self, workspace: Workspace) -> None:
         refused = workspace.installation.command("coverage", "-w", workspace.id, "--since", "400d", "--json")
         refused.refused("invalid_field", names="92 days")
+
+
+def of_keys(workspace: Workspace, key_id: str, member: str) -> dict[str, Any] | None:
+    """What coverage says of each key, once it says this of one."""
+    keys = {key["id"]: key for key in workspace.installation.cli("coverage", "-w", workspace.id)["keys"]}
+    return keys if keys[key_id][member] else None

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urlencode
+
 from tests.fixtures.command_line import Cli
+from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.front_door import Installation, Workspace
-from tests.fixtures.widget import claiming
+from tests.fixtures.puzzel import Front
+from tests.fixtures.responding import eventually
+from tests.fixtures.widget import claiming, unverified_token
 from vestibule.clock import now_ms
 from vestibule.ids import new_id
+from vestibule.surfaces.native.token import EXCHANGE, ID_TOKEN
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
 class TestWorkspaces:
@@ -165,6 +174,18 @@ class TestContacts:
         keys = [workspace.contact(each)["phone_key"] for each in (first, second)]
         assert keys == [number, None], "undoing the merge undoes it"
 
+    def test_that_are_merged_are_signed_out_together_and_erased_by_the_one_that_leads(
+        self, cli: Cli, workspace: Workspace
+    ) -> None:
+        (_, first), (_, second) = workspace.sign_in("first@example.com"), workspace.sign_in("second@example.com")
+        of = ("-w", workspace.id, "--json")
+        cli("contact", "merge", first, second, *of)
+        assert cli("contact", "sign-out", first, *of).json == {"signed_out": [second, first]}
+        assert cli("contact", "export", first, "-w", workspace.id).json["contact"]["id"] == second
+        assert cli("contact", "show", first, *of).json["id"] == first
+        cli("contact", "erase", first, *of).refused("conflict", names=second)
+        assert cli("contact", "erase", second, *of).json == {"erased": [second, first]}
+
     def test_that_are_merged_make_no_chains(self, cli: Cli, workspace: Workspace) -> None:
         ids = [workspace.sign_in(f"{name}@example.com")[1] for name in ("one", "two", "three")]
         of = ("-w", workspace.id, "--json")
@@ -212,7 +233,7 @@ class TestContacts:
 
 
 class TestTokens:
-    CHECKS = ("form", "header", "signature", "claims", "exp", "contact")
+    CHECKS = ("form", "header", "signature", "claims", "exp", "ended", "contact")
 
     def test_that_are_good_pass_every_check(self, cli: Cli, workspace: Workspace) -> None:
         token, contact_id = workspace.sign_in()
@@ -247,8 +268,65 @@ class TestTokens:
                 found = outcome.json
                 assert found["valid"] is False
                 assert [check["check"] for check in found["checks"] if not check["passed"]] == [step], text[:40]
-        cli("contact", "erase", contact_id, "-w", workspace.id, "--json")
-        found = cli("token", "inspect", token, "--json").json
-        assert [check["check"] for check in found["checks"] if not check["passed"]] == ["contact"]
         foreign = cli("token", "inspect", token, "--json", public_url="https://other.example").json
-        assert [check["check"] for check in foreign["checks"] if not check["passed"]] == ["claims"]
+        assert failed(foreign) == ["claims"]
+        sql = "DELETE FROM contacts WHERE workspace_id = $1 AND id = $2"
+        workspace.installation.rows(sql, workspace.id, contact_id)
+        assert failed(cli("token", "inspect", token, "--json").json) == ["contact"]
+
+    def test_that_were_ended_say_so(self, cli: Cli, workspace: Workspace) -> None:
+        (mine, _), (everywhere, ada), (gone, bob) = (
+            workspace.sign_in("own@example.com"),
+            workspace.sign_in(),
+            workspace.sign_in("bob@example.com"),
+        )
+        headers = {"authorization": f"Bearer {mine}"}
+        assert workspace.installation.http.post("/v1/me/sign-out", headers=headers).status_code == 204
+        cli("contact", "sign-out", ada, "-w", workspace.id, "--json")
+        cli("contact", "erase", bob, "-w", workspace.id, "--json")
+        for token in (mine, everywhere, gone):
+            outcome = cli("token", "inspect", token, "--json")
+            assert outcome.exit_code == 1
+            assert failed(outcome.json) == ["ended"]
+        again, _ = workspace.sign_in()
+        assert cli("token", "inspect", again, "--json").exit_code == 0
+
+    def test_that_ended_at_the_provider_are_those_that_the_door_refuses(self, front: Front, fake: FakeProvider) -> None:
+        sessions: list[dict[str, Any]] = [{"sid": "s-1"}, {"sid": "s-2"}, {}]
+        tokens = [exchanged(front, fake.id_token(**session)) for session in sessions]
+        vouched, _ = front.workspace.sign_in()
+        content = urlencode({"logout_token": fake.logout_token(sid="s-1")}).encode()
+        answer = front.call("POST", f"/v1/backchannel-logout/{front.customer_id}", content, headers=FORM)
+        assert answer.status_code == 200, answer.text
+        eventually(lambda: front.workspace.me(tokens[0]).status_code == 401, within=5)
+        for token in (*tokens, vouched):
+            outcome = front.workspace.installation.command("token", "inspect", token, "--json")
+            refused = front.workspace.me(token).status_code == 401
+            assert (outcome.exit_code, failed(outcome.json)) == ((1, ["ended"]) if refused else (0, []))
+        assert [front.workspace.me(token).status_code for token in tokens] == [401, 200, 401]
+
+    def test_of_a_visitor_who_has_not_written_are_good(self, cli: Cli, workspace: Workspace) -> None:
+        token = unverified_token(workspace)
+        outcome = cli("token", "inspect", token, "--json")
+        assert (outcome.exit_code, failed(outcome.json)) == (0, [])
+        assert workspace.contacts() == []
+        headers = {"authorization": f"Bearer {token}"}
+        assert workspace.installation.http.post("/v1/me/sign-out", headers=headers).status_code == 204
+        assert failed(cli("token", "inspect", token, "--json").json) == ["ended"]
+
+
+def failed(found: dict[str, Any]) -> list[str]:
+    return [check["check"] for check in found["checks"] if not check["passed"]]
+
+
+def exchanged(front: Front, token: str) -> str:
+    """The contact token that a provider's is exchanged for."""
+    form = {
+        "grant_type": EXCHANGE,
+        "client_id": front.customer_id,
+        "subject_token": token,
+        "subject_token_type": ID_TOKEN,
+    }
+    answer = front.call("POST", "/v1/token", urlencode(form).encode(), headers=FORM)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["access_token"])

@@ -9,7 +9,7 @@ from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.puzzel import Front
 from tests.fixtures.staff import Member, refused, signed_in
-from tests.fixtures.widget import verified
+from tests.fixtures.widget import unverified_token, verified
 from vestibule.model.staff import Role
 from vestibule.model.workspace import Scope
 
@@ -184,3 +184,14 @@ class TestTrial:
         page = stranger.post("/debugger", kind="contact_token", token=token).text
         assert checks(page, "finding")["workspace"] == "fail"
         assert contact not in page, "nothing of another workspace's is told"
+        workspace.installation.cli("contact", "sign-out", contact, "-w", workspace.id)
+        ended = checks(member.post("/debugger", kind="contact_token", token=token).text, "finding")
+        steps = ("expiry (exp)", "workspace", "ended", "contact")
+        assert [ended[step] for step in steps] == ["pass", "pass", "fail", "later"]
+        elsewhere = checks(stranger.post("/debugger", kind="contact_token", token=token).text, "finding")
+        assert (elsewhere["workspace"], elsewhere["ended"]) == ("fail", "later")
+
+    def test_a_contact_token_of_a_visitor_who_has_not_written(self, workspace: Workspace) -> None:
+        member, token = signed_in(workspace, Role.ADMIN), unverified_token(workspace)
+        page = member.post("/debugger", kind="contact_token", token=token)
+        assert set(checks(page.text, "finding").values()) == {"pass"}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,7 @@ from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.puzzel import Front
 from tests.fixtures.staff import Member, refused, signed_in
-from tests.fixtures.widget import anonymous, claiming, verified
+from tests.fixtures.widget import Device, anonymous, claiming, new_uuid, unverified_token, verified
 from vestibule.administration import contacts
 from vestibule.model.staff import Role
 
@@ -143,6 +144,19 @@ class TestInbox:
         for bad in ("cursor=x", "show=x", "cursor=ImEi", "show=open&show=all"):
             refused(member.get(f"/inbox?{bad}"), 400, "invalid_field")
 
+    def test_a_page_s_greeting_is_not_shown_as_ours(self, workspace: Workspace) -> None:
+        """Whoever has the public token of the widget can have the page say anything."""
+        device = anonymous(workspace)
+        greeting = {"uuid": new_uuid(), "content": "Your refund is approved."}
+        device.say(device.start(), "So where is it?", initial_messages=[greeting])
+        member = signed_in(workspace, Role.VIEWER)
+        for path in ("", "/live"):
+            page = member.get(f"/inbox/{conversation_of(workspace, device.contact_id)}{path}").text
+            bubble = page.partition("Your refund is approved.")[0].rpartition("<li")[2]
+            assert 'class="theirs claimed"' in bubble
+            assert "Shown by the page, by its own word" in bubble
+            assert ">AI<" not in bubble
+
 
 class TestContacts:
     def test_found_by_what_was_typed(self, workspace: Workspace) -> None:
@@ -155,6 +169,14 @@ class TestContacts:
         assert "Nobody found." in member.shown("/contacts?q=nobody")
         assert "Nobody found." in member.shown("/contacts?q=ada&trust=unverified")
         assert "Nobody yet." in signed_in(workspace.installation.workspace()).shown("/contacts")
+
+    def test_claimed_custom_data_says_whose_word_it_is_and_since_when(self, workspace: Workspace) -> None:
+        token = unverified_token(workspace, non_verified_custom_data={"plan": "gold"})
+        device = Device(workspace, token, new_uuid())
+        device.say(device.start())
+        page = signed_in(workspace).shown(f"/contacts/{device.contact_id}")
+        claimed = page.partition("Claimed by the visitor")[2]
+        assert re.search(r"plan: gold the visitor's own word, \d+ \w+ \d{4}, ", claimed), claimed
 
     def test_verified_and_claimed_stand_apart(self, workspace: Workspace) -> None:
         _, proven = workspace.sign_in("ada@example.com", name="Ada", custom_data={"vip": True})
@@ -210,6 +232,18 @@ class TestContacts:
         assert member.post(f"/contacts/{contact}/erase", word="Erase").status_code == 303
         refused(member.get(f"/contacts/{contact}"), 404, "not_found")
         assert audited(workspace, "contact.erase", member) == 1
+
+    def test_one_that_was_merged_is_signed_out_with_the_other_and_erased_by_it(self, workspace: Workspace) -> None:
+        (_, one), (_, two) = workspace.sign_in("one@example.com"), workspace.sign_in("two@example.com")
+        member = signed_in(workspace, Role.ADMIN)
+        member.post(f"/contacts/{one}/merge", into=two)
+        assert f"/contacts/{one}/erase" not in member.get(f"/contacts/{one}").text
+        refused(member.get(f"/contacts/{one}/erase"), 409, "conflict")
+        refused(member.post(f"/contacts/{one}/erase", word="erase"), 409, "conflict")
+        assert "1 merged into it" in member.shown(f"/contacts/{two}/erase")
+        assert member.post(f"/contacts/{one}/sign-out").status_code == 303
+        sql = "SELECT contact_id FROM token_endings WHERE workspace_id = $1"
+        assert {row[0] for row in workspace.installation.rows(sql, workspace.id)} == {one, two}
 
     def test_another_workspace_s_is_not_there(self, workspace: Workspace) -> None:
         device = verified(workspace)

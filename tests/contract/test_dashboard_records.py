@@ -229,3 +229,24 @@ class TestExport:
         refused(signed_in(workspace, Role.RESPONDER).get(f"/contacts/{device.contact_id}/export"), 403, "role_required")
         admin = Admin(workspace.installation, workspace.id)
         assert len(admin.get("audit", action="contact.export")["items"]) == 1
+
+    def test_has_the_same_on_every_surface(self, front: Front, fake: FakeProvider) -> None:
+        front.queue("support")
+        workspace = front.workspace
+        told = front.route(new_uuid(), proof=front.proof(fake.id_token(sub="canary-subject"))).json()
+        contact_id, device = told["contactId"], Device(workspace, told["contactToken"])
+        chat = device.start()
+        assert device.do("checkpoint", chat, payload={"step": "canary-checkpoint"}).status_code == 200
+        assert device.resolve(chat).status_code == 200
+        assert device.do("csat", chat, score=4, feedback="canary-feedback").status_code == 200
+        shown = Admin(workspace.installation, workspace.id).get(f"contacts/{contact_id}/export")["contact"]
+        printed = workspace.installation.command("contact", "export", contact_id, "-w", workspace.id).json["contact"]
+        [kept] = signed_in(workspace, Role.ADMIN).get(f"/contacts/{contact_id}/export").json()["people"]
+        for found in (shown, printed, kept):
+            assert "canary-feedback" in json.dumps(found)
+            assert found["provider_identities"] == [{"issuer": fake.issuer, "subject": "canary-subject"}]
+            assert {each["method"] for each in found["sign_ins"]} == {"token_exchange"}
+            assert all(each["at"] and each["address"] for each in found["sign_ins"])
+            chats = [each.get("conversation", each) for each in found["conversations"]]
+            assert {"step": "canary-checkpoint"} in [each["checkpoint"] for each in chats]
+            assert found.get("contact", found).keys() >= {"labels", "phone_e164"}

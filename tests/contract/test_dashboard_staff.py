@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from tests.contract.test_erasure_races import Meanwhile
 from tests.fixtures.auditing import tail
 from tests.fixtures.front_door import Installation, Workspace, beside
 from tests.fixtures.responding import eventually
 from tests.fixtures.staff import PASSWORD, Member, browser, refused, signed_in
+from vestibule.administration import staff, staff_sessions
+from vestibule.administration.passwords import Passwords
 from vestibule.clock import HOUR_MS, MINUTE_MS, now_ms
+from vestibule.errors import SignInRefused, WrongPassword
 from vestibule.model.staff import Role
 
 COOKIE = "vestibule_staff"
@@ -162,6 +168,47 @@ def test_another_password_and_a_removal_end_every_session(installation: Installa
     installation.cli("staff", "remove", member.id, "-w", member.workspace.id)
     assert member.get().status_code == 303
     assert member.sign_in("another long password").status_code == 401
+
+
+@pytest.mark.parametrize("by", ["another password", "being disabled"])
+def test_a_sign_in_under_way_is_overtaken_by(installation: Installation, by: str) -> None:
+    """To compare a password takes seconds under load."""
+    member, desk = Member(installation.workspace()).with_password(), installation.desk
+
+    async def meanwhile() -> None:
+        if by == "another password":
+            await staff.set_password(desk, member.workspace.id, member.id, "another long password")
+        else:
+            await staff.set_disabled(desk, member.workspace.id, member.id, disabled=True)
+
+    async def sign_in() -> None:
+        found, password_hash = await staff_sessions.check(desk, Passwords(), member.email, PASSWORD)
+        store: Any = Meanwhile(desk.store, meanwhile)
+        given = dataclasses.replace(desk, store=store)
+        with pytest.raises(WrongPassword):
+            await staff_sessions.begin(given, found, password_hash=password_hash)
+
+    installation.run(sign_in())
+    assert installation.rows("SELECT staff_id FROM staff_sessions WHERE staff_id = $1", member.id) == []
+    assert installation.rows("SELECT signed_in_at FROM staff WHERE id = $1", member.id) == [(None,)]
+    assert member.sign_in().status_code == 401
+    assert member.sign_in("another long password").status_code == (303 if by == "another password" else 401)
+
+
+def test_who_is_disabled_on_the_way_back_from_their_provider_is_refused(installation: Installation) -> None:
+    member, desk = Member(installation.workspace()), installation.desk
+
+    async def come_back() -> None:
+        found = await staff.get(desk, member.workspace.id, member.id)
+        store: Any = Meanwhile(
+            desk.store, lambda: staff.set_disabled(desk, member.workspace.id, member.id, disabled=True)
+        )
+        given = dataclasses.replace(desk, store=store)
+        with pytest.raises(SignInRefused):
+            await staff_sessions.begin(given, found, by="oidc")
+
+    installation.run(come_back())
+    assert installation.rows("SELECT staff_id FROM staff_sessions WHERE staff_id = $1", member.id) == []
 
 
 def test_nobody_gets_anywhere_without_a_session(installation: Installation) -> None:

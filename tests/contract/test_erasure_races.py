@@ -35,16 +35,20 @@ ADA = "ada@example.com"
 
 
 class Meanwhile:
-    """A store at which something happens just before the first unit of work."""
+    """A store at which something happens just before the first unit of work, or so many later."""
 
-    def __init__(self, store: Store, happens: Callable[[], Awaitable[Any]]) -> None:
+    def __init__(self, store: Store, happens: Callable[[], Awaitable[Any]], *, later: int = 0) -> None:
         self._store = store
         self._happens: Callable[[], Awaitable[Any]] | None = happens
+        self._later = later
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
     async def transact(self, make_work: Any) -> Any:
+        if self._later:
+            self._later -= 1
+            return await self._store.transact(make_work)
         happens, self._happens = self._happens, None
         if happens is not None:
             await happens()
@@ -106,7 +110,7 @@ def test_a_file_that_comes_while_their_others_are_deleted(runtime: Runtime, work
     def upload() -> Awaitable[Any]:
         return keep_file(runtime, author, name="a.pdf", size=len(samples.PDF), content=content)
 
-    store: Any = Meanwhile(runtime.store, upload)
+    store: Any = Meanwhile(runtime.store, upload, later=1)  # after the tokens were ended
     desk = dataclasses.replace(workspace.installation.desk, store=store)
     workspace.installation.run(contacts.erase(desk, workspace.id, contact_id))
     assert stored(workspace) == ([], [])
@@ -119,7 +123,7 @@ def test_somebody_who_is_merged_into_them(runtime: Runtime, workspace: Workspace
     author, content = bearer(workspace, token), io.BytesIO(samples.PDF)
     run(start_conversation(runtime, author, scope=None, custom_data={}))
     run(keep_file(runtime, author, name="a.pdf", size=len(samples.PDF), content=content))
-    store: Any = Meanwhile(desk.store, lambda: contacts.merge(desk, workspace.id, merged, contact_id))
+    store: Any = Meanwhile(desk.store, lambda: contacts.merge(desk, workspace.id, merged, contact_id), later=1)
     given = dataclasses.replace(desk, store=store, files=runtime.files)
     assert run(contacts.erase(given, workspace.id, contact_id)) == [contact_id, merged]
     assert held(workspace, "conversations") == held(workspace, "contacts") == held(workspace, "files") == []

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.fixtures.admin import PROVIDER, Admin
 from tests.fixtures.certificates import key_pem, made, pem
 from tests.fixtures.front_door import Workspace
 from vestibule.administration import identity_providers
@@ -342,3 +343,25 @@ def test_the_example_of_the_document_can_be_applied(
     for name in _references(tomllib.loads(text)):
         monkeypatch.setenv(name, "whsec_Y2FuYXJ5LWNybS1zZWNyZXQtY2FuYXJ5LWNybS1zZWNyZXQ=")
     workspace.installation.cli("workspace", "apply", str(tmp_path / "acme.toml"))
+
+
+def test_what_differs_in_capitals_only_or_reads_like_a_secret_is_what_it_is(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    admin, own = Admin(workspace.installation, workspace.id), ("-w", workspace.id)
+    for name in ("Sales", "sales"):
+        admin.do("PUT", f"queues/{name}", {"name": name})
+        admin.do("POST", "webhooks", {"url": f"https://{name.lower()}.example.com/", "name": name})
+        workspace.installation.cli("api-key", "create", *own, "--name", name)
+    inner = {"type": "object", "properties": {"api_key": {"type": "string", "description": "Which one."}}}
+    parameter = {"location": "body", "name": "secrets", "schema": inner}
+    action = {"name": "note", "method": "POST", "url_template": "https://api.example.com/", "parameters": [parameter]}
+    admin.do("PUT", "actions/note", action)
+    admin.do("POST", "identity-providers", {**PROVIDER, "claims": {"custom": {"api_key": "key_name"}}})
+    tables = _exported(workspace, tmp_path / "exported.toml")
+    assert {table["key"] for table in tables["queues"]} == {"Sales", "sales"}
+    assert tables["actions"][0]["parameters"][0]["schema"] == inner
+    assert tables["identity_providers"][0]["claims"] == {"custom": {"api_key": "key_name"}}
+    for command in ("diff", "apply"):
+        done = workspace.installation.cli("workspace", command, str(tmp_path / "exported.toml"), *own)
+        assert (done["differences"], done["kept"], done["made"]) == ([], [], {})

@@ -101,6 +101,13 @@ def test_the_unit_gives_up_what_it_does_not_need() -> None:
     assert "User=vestibule" in lines
 
 
+def test_the_unit_waits_for_a_database_and_not_for_better_settings() -> None:
+    """`serve` ends with 1 where its database is away, and with 2 where its settings cannot be used."""
+    before, _, service = text("vestibule.service").partition("[Service]")
+    assert "StartLimitIntervalSec=0" in before.splitlines()
+    assert {"Restart=on-failure", "RestartPreventExitStatus=2"} <= set(service.splitlines())
+
+
 def test_commands_have_the_settings_of_the_service() -> None:
     """Whatever the unit gives by itself a command lacks: it would erase rows, and leave the files it cannot see."""
     unit = text("vestibule.service")
@@ -136,6 +143,44 @@ def test_the_proxy_s_log_has_no_query_and_no_figures_get_out() -> None:
     assert re.search(r"location ~ \^/\(metrics\|readyz\)\$ \{\s*return 404;", content)
     assert re.search(r"/events\$ \{\s*proxy_buffering off;", content)
     assert "proxy_set_header X-Forwarded-For $remote_addr;" in content
+
+
+def place_of(path: str) -> str:
+    """What nginx.conf says of a path: of the expressions the first that matches, else the longest prefix."""
+    places = re.findall(r"^    location (~ )?(\S+) \{\n(.*?)^    \}", text("nginx.conf"), re.MULTILINE | re.DOTALL)
+    for is_expression, pattern, place in places:
+        if is_expression and re.search(pattern, path):
+            return str(place)
+    return str(max((pattern, place) for kind, pattern, place in places if not kind and path.startswith(pattern))[1])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/conversation/7/route/support",
+        "/api/visitor/setIdentity/7",
+        "/api/v1/messages/guest-auth/customer",
+        "/backend/widget/v2/sessions",
+        "/v1/conversations",
+        "/v1/conversations/7/messages",
+        "/v1/admin/workspaces/7/contacts",
+        "/dashboard",
+        "/dashboard/welcome",
+        "/files/7/7/secret/invoice.pdf",
+    ],
+)
+def test_the_proxy_s_error_log_knows_nothing_of_queries_and_paths_that_open_something(path: str) -> None:
+    """It has whole request lines. A scope is half of what an unverified visitor's device is known by."""
+    place = place_of(path)
+    assert "error_log /dev/null;" in place
+    assert "proxy_pass http://vestibule;" in place
+
+
+def test_the_proxy_holds_no_event_back_and_tells_of_other_errors() -> None:
+    assert "proxy_buffering off;" in place_of("/v1/conversations/7/events")
+    assert 'proxy_set_header Connection "upgrade";' in place_of("/socket.io/")
+    for path in ("/widget/authenticate-user", "/v1/me", "/v1/conversationsx", "/"):
+        assert place_of(path).split() == ["proxy_pass", "http://vestibule;"]
 
 
 def test_the_balancer_s_log_has_no_query_and_it_repeats_nothing_that_a_node_may_have_begun() -> None:

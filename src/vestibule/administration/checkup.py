@@ -8,9 +8,17 @@ from pathlib import Path
 
 import msgspec
 
-from vestibule.administration import actions, api_keys, auth_endpoint_rules, auth_endpoints, responders, workspaces
+from vestibule.administration import (
+    actions,
+    admin_keys,
+    api_keys,
+    auth_endpoint_rules,
+    auth_endpoints,
+    responders,
+    workspaces,
+)
 from vestibule.administration.desk import Desk
-from vestibule.clock import now_ms
+from vestibule.clock import DAY_MS, now_ms
 from vestibule.errors import CannotUnseal, StorageUnavailable
 from vestibule.ids import new_id
 from vestibule.model.auth_endpoint import AuthEndpointSettings
@@ -21,10 +29,13 @@ from vestibule.settings import unknown_variables
 from vestibule.storage import installation
 from vestibule.storage.rate_totals import DatabaseTotals
 from vestibule.storage.signing_keys import list_all, sealing_context
+from vestibule.times import rfc3339
 from vestibule.tokens.signing_keys import Status, status_of
 
 _SAMPLED_CONTACTS = 200
 _MOST_NAMED = 20
+# Time for whoever looks once a week to get another one to where it is used.
+_SOON_MS = 14 * DAY_MS
 
 
 class Grade(enum.StrEnum):
@@ -51,6 +62,7 @@ async def check_up(desk: Desk) -> list[Finding]:
         await _valkey(desk),
         await _bucket(desk) if desk.settings.s3_bucket else _files_directory(desk),
         *await _api_keys(desk),
+        *await _admin_keys(desk),
         *await _of_each_workspace(desk),
     ]
 
@@ -99,7 +111,7 @@ def _private_hosts(desk: Desk) -> Finding:
     networks = desk.settings.private_hosts
     if networks:
         listed = ", ".join(map(str, networks))
-        message = f"Calls out may reach private networks, also without TLS: {listed}. Meant for tests."
+        message = f"Calls out may reach private networks, also without TLS: {listed}. Keep them small."
         return Finding("private_hosts", Grade.UNWISE, message)
     return Finding("private_hosts", Grade.GOOD, "Calls out reach public addresses only.")
 
@@ -223,7 +235,27 @@ async def _api_keys(desk: Desk) -> list[Finding]:
     findings = []
     for workspace in await workspaces.list_all(desk):
         for report in await api_keys.report(desk, workspace.id):
+            said = f"{workspace.name}: {report.key.hint}"
             if report.state is api_keys.KeyState.ENDING and report.used_since_replaced:
-                message = f"{workspace.name}: {report.key.hint} was replaced and is still called with; it ends soon."
+                message = f"{said} was replaced and is still called with; it ends soon."
                 findings.append(Finding("api_keys", Grade.UNWISE, message))
-    return findings or [Finding("api_keys", Grade.GOOD, "No replaced key is still in use.")]
+            elif report.state is api_keys.KeyState.ACTIVE and (ends := _soon(report.key.expires_at)):
+                findings.append(Finding("api_keys", Grade.UNWISE, f"{said} ends at {ends}: vestibule api-key rotate"))
+    return findings or [Finding("api_keys", Grade.GOOD, "No key ends soon, and no replaced key is still in use.")]
+
+
+async def _admin_keys(desk: Desk) -> list[Finding]:
+    findings = []
+    places: list[tuple[str | None, str]] = [(None, "The installation")]
+    places += [(each.id, each.name) for each in await workspaces.list_all(desk)]
+    for workspace_id, name in places:
+        for key in await admin_keys.list_all(desk, workspace_id):
+            if key.usable_at(now_ms()) and (ends := _soon(key.expires_at)):
+                message = f"{name}: {key.hint} ends at {ends}. Make the next one, deploy it, revoke this one."
+                findings.append(Finding("admin_keys", Grade.UNWISE, message))
+    return findings or [Finding("admin_keys", Grade.GOOD, "No key ends soon.")]
+
+
+def _soon(expires_at: int | None) -> str:
+    """When a key ends that is good now; empty if that is long to come."""
+    return rfc3339(expires_at) if expires_at is not None and expires_at < now_ms() + _SOON_MS else ""

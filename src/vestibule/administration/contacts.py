@@ -1,9 +1,9 @@
-"""Finds, shows, corrects, exports, merges and erases contacts for operators; it must not touch a key that finds one."""
+"""Finds, corrects, merges, signs out and erases contacts for operators; it must not touch a key that finds one."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from functools import partial
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -20,34 +20,17 @@ from vestibule.identity.phone import phone_key
 from vestibule.model.audit import AuditEntry
 from vestibule.model.claims import CustomData, Method
 from vestibule.model.contact import Contact, Provenance
-from vestibule.model.conversation import Conversation, Message, StoredFile
 from vestibule.model.webhook import contact_unmerged
-from vestibule.storage import (
-    audit,
-    contact_search,
-    conversation_lists,
-    erasure,
-    files,
-    refresh_tokens,
-    token_endings,
-    webhooks,
-)
-from vestibule.storage import conversations as threads
+from vestibule.storage import audit, contact_search, erasure, files, refresh_tokens, token_endings, webhooks
 from vestibule.storage.contact_search import Trust
+from vestibule.storage.contacts import UPDATE
 from vestibule.storage.provider_identities import ProviderIdentities
-from vestibule.storage.store import Work
+from vestibule.storage.store import Work, query
 from vestibule.storage.token_endings import Ending
 
 _OTHER_SIDE = ".into"
 _MERGES = {action + side for action in ("contact.merge", "contact.unmerge") for side in ("", _OTHER_SIDE)}
 _MOST_CHANGES = 50
-
-
-class Held(msgspec.Struct, frozen=True):
-    """What is kept about one contact beside its profile."""
-
-    conversations: list[tuple[Conversation, list[Message]]]
-    files: list[StoredFile]
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -166,23 +149,22 @@ async def find(desk: Desk, workspace_id: str, id_or_email: str) -> Contact:
     return found
 
 
-async def export(desk: Desk, workspace_id: str, contact_id: str) -> list[Contact]:
-    """The contacts that a person is: the contact, then those merged into it. Raises NotFound."""
+async def one_person(desk: Desk, workspace_id: str, contact_id: str) -> list[Contact]:
+    """The contacts that a person is, whichever of them is named: the one that leads, then those merged into it. Raises
+    NotFound."""
     contact = await get(desk, workspace_id, contact_id)
-    return [contact, *await desk.contacts.merged_into(workspace_id, contact_id)]
-
-
-async def export_all(desk: Desk, workspace_id: str, contact_id: str) -> list[tuple[Contact, Held]]:
-    """Likewise, each with everything that is kept about it. Who looked is in the audit. Raises NotFound."""
-    found = [(contact, await held(desk, contact)) for contact in await export(desk, workspace_id, contact_id)]
-    await desk.record("contact.export", workspace_id, contact_id=contact_id)
+    # Where the one that it points to is gone, it is left by itself.
+    found = [await desk.contacts.lead(contact) or contact]
+    for each in found:  # who is found is asked for theirs as well
+        known = {other.id for other in found}
+        found += [other for other in await desk.contacts.merged_into(workspace_id, each.id) if other.id not in known]
     return found
 
 
 async def identities(desk: Desk, workspace_id: str, contact_id: str) -> list[Identity]:
-    """The verified keys that find a person, of the contact and of those merged into it. Raises NotFound."""
+    """The verified keys that find a person, whichever of their contacts is named. Raises NotFound."""
     subjects, found = ProviderIdentities(desk.store, desk.contacts), []
-    for each in await export(desk, workspace_id, contact_id):
+    for each in await one_person(desk, workspace_id, contact_id):
         keys = {"email": each.email_key, "phone": each.phone_key, "external_id": each.external_id}
         found += [Identity(kind, value, None, each.id) for kind, value in keys.items() if value is not None]
         proven = await subjects.list_of(workspace_id, each.id)
@@ -190,58 +172,31 @@ async def identities(desk: Desk, workspace_id: str, contact_id: str) -> list[Ide
     return found
 
 
-async def held(desk: Desk, contact: Contact) -> Held:
-    """The chats and files of one contact."""
-    found = await threads.of_contact(desk.store, contact.workspace_id, contact.id)
-    chats = [(thread, await threads.history(desk.store, thread.workspace_id, thread.id)) for thread in found]
-    return Held(chats, await files.of_contact(desk.store, contact.workspace_id, contact.id))
-
-
-async def export_document(desk: Desk, workspace_id: str, contact_id: str) -> dict[str, Any]:
-    """Likewise as a plain document, without what is not the person's to have: HTTP overrides, which are mostly the
-    customer's credentials, and hashes of links. Raises NotFound."""
-    return {
-        "people": [
-            {
-                "contact": _plain(contact, "http_action_overrides", "version"),
-                "conversations": [
-                    {**_plain(chat), "messages": [_plain(message) for message in messages]}
-                    for chat, messages in held.conversations
-                ],
-                "files": [_plain(file, "secret_hash") for file in held.files],
-            }
-            for contact, held in await export_all(desk, workspace_id, contact_id)
-        ]
-    }
-
-
-def _plain(value: msgspec.Struct, *without: str) -> dict[str, Any]:
-    members: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(value))
-    return {name: member for name, member in members.items() if name not in without}
-
-
-async def count_held(desk: Desk, contact: Contact) -> tuple[int, int]:
-    """How many chats and files there are of one contact."""
-    chats = await conversation_lists.count_of_contact(desk.store, contact.workspace_id, contact.id)
-    return chats, await files.count_of_contact(desk.store, contact.workspace_id, contact.id)
-
-
 async def sign_out(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
-    """Ends every token that a person holds, of the contact and of those merged into it, on all devices; every worker
-    refuses them within 5 s. The ids are the receipt. Raises NotFound."""
-    ended = [contact.id for contact in await export(desk, workspace_id, contact_id)]
+    """Ends every token that a person holds, whichever of their contacts is named, on all devices; every worker refuses
+    them within 5 s. The ids are the receipt. Raises NotFound."""
+    ended = [contact.id for contact in await one_person(desk, workspace_id, contact_id)]
     await _end_tokens(desk, workspace_id, ended)
-    await desk.record("contact.sign_out", workspace_id, contact_id=contact_id)
-    # A token says in whole seconds when it was issued: whoever signs in after the answer must not seem to have before.
-    await asyncio.sleep((SECOND_MS + 1 - now_ms() % SECOND_MS) / SECOND_MS)
+    await desk.record("contact.sign_out", workspace_id, contact_id=ended[0])
+    await _next_second()
     return ended
 
 
+async def erasable(desk: Desk, workspace_id: str, contact_id: str) -> Contact:
+    """The contact, if it leads its person. Raises NotFound, Conflict."""
+    contact = await get(desk, workspace_id, contact_id)
+    leading = await desk.contacts.lead(contact)
+    if leading is not None and leading.id != contact_id:
+        # Half a person would be left, or more go than was asked for, and neither can be undone.
+        raise Conflict(f"This contact was merged into {leading.id}: erase that one, or undo the merge first.")
+    return contact
+
+
 async def erase(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
-    """Deletes a person: the contact and those merged into it, with their chats, files and devices; their tokens open
-    nothing any more. The erased ids are the receipt. Raises NotFound."""
+    """Deletes a person: the contact that leads and those merged into it, with their chats, files and devices; their
+    tokens open nothing any more. The erased ids are the receipt. Raises NotFound, Conflict."""
     try:
-        await get(desk, workspace_id, contact_id)
+        await erasable(desk, workspace_id, contact_id)
     except NotFound:
         # An erasure may have been cut short before its last step.
         await erasure.forget_in_audit(desk.store, workspace_id, contact_id)
@@ -292,12 +247,15 @@ async def merge(desk: Desk, workspace_id: str, contact_id: str, into_id: str) ->
 
 
 async def unmerge(desk: Desk, workspace_id: str, contact_id: str) -> Contact:
-    """Undoes a merge. Raises NotFound, Conflict, ContactBusy."""
+    """Undoes a merge. Of verified contacts both sign in anew: a token that was issued since then names the one who led,
+    and would go on opening what is theirs to whoever was merged. Raises NotFound, Conflict, ContactBusy."""
     contact = await get(desk, workspace_id, contact_id)
     if contact.merged_into is None:
         raise Conflict("This contact is not merged into another one.")
     parted = await _part(desk, contact, contact.merged_into)
     await _record_both(desk, "contact.unmerge", workspace_id, contact_id, contact.merged_into)
+    if contact.verified:
+        await _next_second()
     return parted
 
 
@@ -343,15 +301,38 @@ def _check(contact: Contact, given: dict[str, object]) -> None:
 
 
 async def _end_tokens(desk: Desk, workspace_id: str, people: list[str]) -> None:
+    for each in people:
+        await desk.store.transact(partial(_ended, workspace_id, each))
+
+
+def _ended(workspace_id: str, contact_id: str) -> Work[None]:
+    """Ends all tokens of a contact and what would bring others: visitor sessions, and proofs, claimed ones too. Whoever
+    claims one is looked up among the signed out in memory, which may be two seconds behind."""
+    yield refresh_tokens.end(workspace_id, contact_id)
+    yield erasure.forget_proofs(workspace_id, contact_id)
     now = now_ms()
-    for person in people:
-        await refresh_tokens.end_now(desk.store, workspace_id, person)
-        await token_endings.insert(desk.store, Ending(workspace_id, person, "", now), now)
+    yield token_endings.insert_query(Ending(workspace_id, contact_id, "", now), now)
+
+
+async def _next_second() -> None:
+    """A token says in whole seconds when it was issued: whoever signs in after the answer must not seem to have
+    before."""
+    await asyncio.sleep((SECOND_MS + 1 - now_ms() % SECOND_MS) / SECOND_MS)
 
 
 async def _part(desk: Desk, contact: Contact, from_id: str) -> Contact:
     changed = msgspec.structs.replace(contact, merged_into=None, updated_at=now_ms())
-    told = webhooks.note(contact_unmerged(contact.workspace_id, contact.id, from_id))
-    if not await desk.contacts.update(changed, told):
+
+    def work() -> Work[bool]:
+        if not (yield query(UPDATE, *desk.contacts.to_row(changed))):
+            return False
+        yield webhooks.note(contact_unmerged(contact.workspace_id, contact.id, from_id))
+        # With it or not at all: it is not undone a second time. What an unverified visitor holds names their own
+        # contact whomever that was merged into, and nothing in the OpenCX widget would get them another.
+        if contact.verified:
+            yield from _ended(contact.workspace_id, from_id)
+        return True
+
+    if not await desk.store.transact(work):
         raise ContactBusy
     return await get(desk, contact.workspace_id, contact.id)

@@ -36,17 +36,21 @@ class Count(msgspec.Struct, frozen=True):
 
 
 class KeyUse(msgspec.Struct, frozen=True):
-    """What came with an API key in the span."""
+    """What came with an API key in the span. `replaced_at` is when another took over from it."""
 
     key: KeyReport
     succeeded: int
     refused: int
     last_hour: int | None
+    replaced_at: int | None
 
     @property
     def should_have_gone(self) -> bool:
-        """Whether somebody called with a key that was replaced."""
-        return self.key.replaced_by is not None and self.succeeded + self.refused > 0
+        """Whether somebody called with a key after it was replaced. Of the very hour in which it was, what is counted
+        does not tell."""
+        if self.replaced_at is None or self.last_hour is None:
+            return False
+        return self.last_hour >= self.replaced_at or self.key.used_since_replaced
 
 
 class Coverage(msgspec.Struct, frozen=True):
@@ -83,6 +87,7 @@ async def coverage(desk: Desk, workspace_id: str, *, since: int | None = None, u
     issued = [(key, count) for key, count in proofs if key.outcome != REFUSED]
     refused = [(key, count) for key, count in found if key.outcome == REFUSED]
     reports = await api_keys.report(desk, workspace_id) if workspace_id != INSTALLATION else []
+    replaced = {report.key.replaces: report.key.created_at for report in reports}
     return Coverage(
         since=first * HOUR_MS,
         until=last * HOUR_MS,
@@ -93,7 +98,7 @@ async def coverage(desk: Desk, workspace_id: str, *, since: int | None = None, u
         by_outcome=_by("outcome", found),
         refusals_by_code=_by("code", refused),
         by_origin=_by("origin", found),
-        keys=[_use(report, found) for report in reports],
+        keys=[_use(report, found, replaced.get(report.key.id)) for report in reports],
     )
 
 
@@ -128,8 +133,9 @@ def _by(member: str, found: Iterable[tuple[CountKey, int]]) -> dict[str, int]:
     return dict(totals.most_common())
 
 
-def _use(report: KeyReport, found: list[tuple[CountKey, int]]) -> KeyUse:
+def _use(report: KeyReport, found: list[tuple[CountKey, int]], replaced_at: int | None) -> KeyUse:
     mine = [(key, count) for key, count in found if key.key_id == report.key.id]
     refused = _sum((key, count) for key, count in mine if key.outcome == REFUSED)
     last = max((key.hour for key, _ in mine), default=None)
-    return KeyUse(report, _sum(mine) - refused, refused, last * HOUR_MS if last is not None else None)
+    last_hour = last * HOUR_MS if last is not None else None
+    return KeyUse(report, _sum(mine) - refused, refused, last_hour, replaced_at)

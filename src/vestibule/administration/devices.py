@@ -17,9 +17,8 @@ from vestibule.clock import now_ms
 from vestibule.errors import NotFound
 from vestibule.model.audit import AuditEntry, AuditKind
 from vestibule.model.claims import Method
-from vestibule.storage import attached_identities, audit, refresh_tokens, token_endings
+from vestibule.storage import attached_identities, audit, token_endings
 from vestibule.storage.attached_identities import AttachedRow
-from vestibule.storage.store import Work
 from vestibule.storage.token_endings import EVERYWHERE, FOR_EVER, Ending
 from vestibule.tokens.endings import end_one
 
@@ -43,9 +42,9 @@ class Device(msgspec.Struct, frozen=True):
 
 
 async def list_all(desk: Desk, workspace_id: str, contact_id: str) -> list[Device]:
-    """Those of the contact and of whom was merged into it, the latest first. What a sign-out at an identity provider
-    has ended is not known here, nor what the audit has not written yet. Raises NotFound."""
-    people = await contacts.export(desk, workspace_id, contact_id)
+    """Those of a person, whichever of their contacts is named, the latest first. What a sign-out at a provider has
+    ended is not known here, nor what the audit has not written yet. Raises NotFound."""
+    people = await contacts.one_person(desk, workspace_id, contact_id)
     found = await asyncio.gather(*(_good(desk, workspace_id, person.id) for person in people))
     return sorted(itertools.chain.from_iterable(found), key=lambda device: device.issued_at, reverse=True)
 
@@ -57,15 +56,9 @@ async def end(desk: Desk, workspace_id: str, contact_id: str, token_id: str) -> 
     if token_id not in held:
         raise NotFound("This contact has no such token.")
     device, now = held[token_id], now_ms()
-
-    def work() -> Work[None]:
-        # The end of a token without one must outlive the sweep of those that are over anyway.
-        until = FOR_EVER if device.ends_at is None else now
-        if device.ends_at is None:
-            yield refresh_tokens.end(workspace_id, token_id)  # a visitor session's id is its token's
-        yield from end_one(Ending(workspace_id, device.contact_id, token_id, until), now)
-
-    await desk.store.transact(work)
+    # The end of a token without one must outlive the sweep of those that are over anyway.
+    ending = Ending(workspace_id, device.contact_id, token_id, FOR_EVER if device.ends_at is None else now)
+    await desk.store.transact(lambda: end_one(ending, now))
     await desk.record("contact.end_token", workspace_id, token_id, contact_id=device.contact_id)
     return device
 

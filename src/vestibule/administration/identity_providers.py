@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -38,6 +38,27 @@ async def replace(desk: Desk, provider: IdentityProvider) -> IdentityProvider:
     return await update(desk, provider.workspace_id, provider.id, lambda _: provider)
 
 
+async def replace_all(desk: Desk, workspace_id: str, wanted: Sequence[IdentityProvider]) -> None:
+    """Writes over several at once. Whether two take the same tokens is judged by what all of them become: what one
+    gives up, another may take on. Raises NotFound, InvalidRequest, Conflict, AlreadyExists."""
+    known: dict[int, IdentityProvider] = {}
+
+    def decide(found: tuple[IdentityProvider, ...]) -> Sequence[IdentityProvider]:
+        known.clear()  # it may be asked again, of what is there by then
+        known.update({provider.id: provider for provider in found})
+        after = known | {provider.id: provider for provider in wanted}
+        for provider in wanted:
+            others = tuple(other for other in after.values() if other.id != provider.id)
+            _judge(desk, _named(found, provider.id), provider, others)
+        return wanted
+
+    await workspaces.get(desk, workspace_id)
+    await rows.change(desk.store, desk.sealer, workspace_id, decide)
+    for provider in wanted:
+        changed = workspaces.names_changed(known[provider.id], provider)
+        await desk.record("identity_provider.change", workspace_id, str(provider.id), detail=changed)
+
+
 async def update(desk: Desk, workspace_id: str, provider_id: int, change: Change) -> IdentityProvider:
     """What `change` makes of a provider as it is at that moment: of two operators, neither undoes what the other has
     changed. Raises NotFound, InvalidRequest, Conflict, AlreadyExists."""
@@ -47,14 +68,7 @@ async def update(desk: Desk, workspace_id: str, provider_id: int, change: Change
     def decide(found: tuple[IdentityProvider, ...]) -> list[IdentityProvider]:
         known[:] = [_named(found, provider_id)]
         provider = change(known[0])
-        moved = msgspec.structs.replace(known[0], position=provider.position)
-        # What no longer passes, as private_hosts is narrower or a rule is new, can still be switched off and moved.
-        if provider not in (moved, msgspec.structs.replace(moved, enabled=False)):
-            others = tuple(other for other in found if other.id != provider.id)
-            _check(provider, desk)
-            _refuse_clash(provider, others)
-            if provider.name != known[0].name:
-                _refuse_namesake(provider, others)
+        _judge(desk, known[0], provider, tuple(other for other in found if other.id != provider.id))
         made[:] = [provider]
         return made
 
@@ -144,6 +158,20 @@ def _named(found: tuple[IdentityProvider, ...], provider_id: int) -> IdentityPro
         if provider.id == provider_id:
             return provider
     raise NotFound("There is no such identity provider.")
+
+
+def _judge(
+    desk: Desk, known: IdentityProvider, provider: IdentityProvider, others: tuple[IdentityProvider, ...]
+) -> None:
+    """Whether one may become the other beside these."""
+    moved = msgspec.structs.replace(known, position=provider.position)
+    # What no longer passes, as private_hosts is narrower or a rule is new, can still be switched off and moved.
+    if provider in (moved, msgspec.structs.replace(moved, enabled=False)):
+        return
+    _check(provider, desk)
+    _refuse_clash(provider, others)
+    if provider.name != known.name:
+        _refuse_namesake(provider, others)
 
 
 def _check(settings: ProviderSettings, desk: Desk) -> None:

@@ -19,7 +19,9 @@ from vestibule.tokens.api_key import fingerprint, workspace_of
 from vestibule.verification.server_to_server import ServerToServer, Vouching
 
 _OF_KEY = ("form", "workspace", "known", "good", "scope", "body", "contact")
-_OF_TOKEN = ("form", "header", "signature", "claims", "exp", "workspace", "contact")
+# What a token itself tells, and what is stored about it: that is the workspace's alone.
+_OF_TEXT, _OF_STORED = ("form", "header", "signature", "claims", "exp"), ("ended", "contact")
+_OF_TOKEN = (*_OF_TEXT, "workspace", *_OF_STORED)
 
 
 async def try_key(desk: Desk, workspace_id: str, text: str, email: str) -> Trial:
@@ -73,23 +75,18 @@ async def _key(desk: Desk, workspace_id: str, text: str, steps: list[Step]) -> A
 async def try_contact_token(desk: Desk, workspace_id: str, text: str) -> Trial:
     """As our own door reads it. Of another workspace's token nothing is told but that it is one."""
     found = await token_inspection.inspect(desk, text)
-    checks = {str(check["check"]): check for check in found.checks}
     failed = next((check for check in found.checks if not check["passed"]), None)
-    ours = found.claims.get("org_id") == workspace_id
-    if failed is None or str(failed["check"]) == "contact":
-        before = [Step(name, passed=True) for name in _OF_TOKEN[:5]]
-        if not ours:
-            return _failed(before, _OF_TOKEN, InvalidContactToken(detail="another workspace's", step="workspace"))
-        before.append(Step("workspace", passed=True))
-        if failed is None:
-            steps = (*before, Step("contact", passed=True))
-            subject = str(found.claims.get("sub", ""))
-            profile = {name: value for name, value in found.claims.items() if name != "sub"}
-            return Trial(passed=True, steps=steps, subject=subject, profile=profile, contact_id=subject)
-        return _failed(before, _OF_TOKEN, InvalidContactToken(detail=str(failed["reason"]), step="contact"))
-    name = str(failed["check"])
+    name = str(failed["check"]) if failed is not None else ""
+    if name in {"", *_OF_STORED} and found.claims.get("org_id") != workspace_id:
+        before = [Step(each, passed=True) for each in _OF_TEXT]
+        return _failed(before, _OF_TOKEN, InvalidContactToken(detail="another workspace's", step="workspace"))
+    if failed is None:
+        steps = tuple(Step(each, passed=True) for each in _OF_TOKEN)
+        subject = str(found.claims.get("sub", ""))
+        profile = {member: value for member, value in found.claims.items() if member != "sub"}
+        return Trial(passed=True, steps=steps, subject=subject, profile=profile, contact_id=subject)
     passed = [Step(each, passed=True) for each in _OF_TOKEN[: _OF_TOKEN.index(name)]] if name in _OF_TOKEN else []
-    return _failed(passed, _OF_TOKEN, InvalidContactToken(detail=str(checks[name]["reason"]), step=name))
+    return _failed(passed, _OF_TOKEN, InvalidContactToken(detail=str(failed["reason"]), step=name))
 
 
 def _failed(passed: list[Step], plan: tuple[str, ...], error: VestibuleError) -> Trial:

@@ -65,6 +65,9 @@ async def purge(desk: Desk, *, dry_run: bool = False) -> Purged:
     for workspace_id, own in kept.items():
         if own.closed_conversations:
             total += await _purge_closed(desk, workspace_id, now - own.closed_conversations, dry_run=dry_run)
+    if not dry_run and (total.contacts or total.conversations):
+        detail = f"{total.contacts} contacts, {total.conversations} conversations"
+        await desk.record("retention.purge", INSTALLATION, detail=detail)
     return total
 
 
@@ -84,9 +87,7 @@ async def run(desk: Desk) -> None:
 async def _purge_and_tell(desk: Desk) -> None:
     purged = await purge(desk)
     if purged.contacts or purged.conversations:
-        detail = f"{purged.contacts} contacts, {purged.conversations} conversations"
         _log.info("purged %s contacts with %s conversations", purged.contacts, purged.conversations)
-        await desk.record("retention.purge", INSTALLATION, detail=detail)
 
 
 async def _purge_closed(desk: Desk, workspace_id: str, before: int, *, dry_run: bool) -> Purged:

@@ -156,10 +156,13 @@ async def forget_identity(desk: Desk, workspace_id: str, staff_id: str) -> None:
     await desk.record("staff.unbind", workspace_id, known.id)
 
 
-async def change_password(desk: Desk, passwords: Passwords, member: Staff, password: str) -> None:
-    """By themselves, who have shown the current one. Ends every session. Raises InvalidField."""
-    await rows.set_password(desk.store, member.workspace_id, member.id, await passwords.hash(password))
+async def change_password(desk: Desk, passwords: Passwords, member: Staff, password: str) -> str:
+    """By themselves, who have shown the current one. Ends every session; the hash is for the next (`begin`). Raises
+    InvalidField."""
+    kept = await passwords.hash(password)
+    await rows.set_password(desk.store, member.workspace_id, member.id, kept)
     await desk.record("staff.password", member.workspace_id, member.id, detail="by themselves")
+    return kept
 
 
 async def remove(desk: Desk, workspace_id: str, staff_id: str) -> Staff:

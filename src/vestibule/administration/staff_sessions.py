@@ -7,7 +7,7 @@ import contextlib
 from vestibule.administration.desk import Desk
 from vestibule.administration.passwords import Passwords
 from vestibule.clock import HOUR_MS, MINUTE_MS, now_ms
-from vestibule.errors import InvalidField, NotSignedIn, StorageUnavailable, WrongPassword
+from vestibule.errors import InvalidField, NotSignedIn, SignInRefused, StorageUnavailable, WrongPassword
 from vestibule.identity.email import email_key
 from vestibule.model.audit import REFUSED, AuditEntry, AuditKind
 from vestibule.model.staff import Staff
@@ -20,25 +20,32 @@ LONGEST_MS = 12 * HOUR_MS
 IDLE_MS = 2 * HOUR_MS
 
 
-async def check(desk: Desk, passwords: Passwords, email: str, password: str) -> Staff:
-    """Who signs in. Raises WrongPassword, whatever is wrong."""
+async def check(desk: Desk, passwords: Passwords, email: str, password: str) -> tuple[Staff, str]:
+    """Who signs in, and the hash that the password was compared with, for `begin`. Raises WrongPassword, whatever is
+    wrong."""
     try:
         found = await rows.find_by_email(desk.store, email_key(email.strip()))
     except InvalidField:
         found = None
     member, kept = found or (None, None)
     # Compared in any case: how long it takes tells nobody who is disabled.
-    if await passwords.matches(password, kept) and member is not None and member.disabled_at is None:
-        return member
+    if await passwords.matches(password, kept) and member is not None and kept and member.disabled_at is None:
+        return member, kept
     if member is not None:
         desk.audit.note(_refused(desk, member))
     raise WrongPassword(step="password")
 
 
-async def begin(desk: Desk, member: Staff, *, by: str = "") -> NewApiKey:
-    """A session, whose text exists in the browser only. `by`: how they signed in, if not by a password."""
+async def begin(desk: Desk, member: Staff, *, by: str = "", password_hash: str = "") -> NewApiKey:
+    """A session, whose text exists in the browser only. `by`: how they signed in, if not by a password. `password_hash`
+    is what it was compared with, which takes seconds under load: whoever was shut out meanwhile, or has another one,
+    gets no session. Raises WrongPassword, SignInRefused."""
     secret = generate(member.workspace_id, SESSION)
-    await rows.insert_session(desk.store, member, secret.secret_hash, now_ms())
+    if not await rows.insert_session(desk.store, member, secret.secret_hash, now_ms(), password_hash=password_hash):
+        if not password_hash:
+            raise SignInRefused(detail="this member is disabled", step="disabled")
+        desk.audit.note(_refused(desk, member))
+        raise WrongPassword(detail="another one was set meanwhile, or they were disabled", step="password")
     await desk.record("staff.sign_in", member.workspace_id, member.id, detail=by)
     return secret
 

@@ -9,9 +9,12 @@ from typing import Any
 import msgspec
 
 from vestibule.administration.desk import Desk
-from vestibule.clock import now_ms
+from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import InvalidContactToken
-from vestibule.tokens.contact_token import ContactTokens
+from vestibule.model.claims import Method
+from vestibule.storage import token_endings
+from vestibule.storage.token_endings import EVERYWHERE, NO_SESSION
+from vestibule.tokens.contact_token import ContactClaims, ContactTokens
 from vestibule.tokens.signing_keys import SigningKeys
 
 
@@ -40,10 +43,31 @@ async def inspect(desk: Desk, token: str) -> Inspection:
     except InvalidContactToken as error:
         return Inspection(valid=False, checks=[_check(error.step, error.detail)], claims=claims)
     checks = [_check(name) for name in ("form", "header", "signature", "claims", "exp")]
-    contact = await desk.contacts.find_leading(checked.org_id, checked.sub)
-    checks.append(_check("contact", "" if contact is not None else "its contact is gone"))
-    left = (checked.exp * 1000 - now_ms()) // 1000 if checked.exp is not None else None
-    return Inspection(valid=contact is not None, checks=checks, claims=claims | {"seconds_left": left})
+    left = (checked.exp * SECOND_MS - now_ms()) // SECOND_MS if checked.exp is not None else None
+    ended = await _is_ended(desk, checked)
+    checks.append(_check("ended", "it was ended before its time" if ended else ""))
+    if not ended:
+        checks.append(_check("contact", "" if await _has_contact(desk, checked) else "its contact is gone"))
+    valid = all(check["passed"] for check in checks)
+    return Inspection(valid=valid, checks=checks, claims=claims | {"seconds_left": left})
+
+
+async def _is_ended(desk: Desk, claims: ContactClaims) -> bool:
+    """What `TokenEndings.check` refuses, by the endings of this contact alone: nobody waits here for all that there
+    are."""
+    kinds = {"", EVERYWHERE}
+    if claims.method is Method.TOKEN_EXCHANGE and claims.sid is None:
+        kinds.add(NO_SESSION)
+    endings = await token_endings.of_contact(desk.store, claims.org_id, claims.sub)
+    before = max((each.issued_before for each in endings if each.token_id in kinds), default=0)
+    if claims.iat * SECOND_MS < before or claims.jti in {each.token_id for each in endings}:
+        return True
+    return claims.sid is not None and await token_endings.is_session_over(desk.store, claims.org_id, claims.sid)
+
+
+async def _has_contact(desk: Desk, claims: ContactClaims) -> bool:
+    """Of a visitor who has proven nothing none is stored before they write: their token is good without."""
+    return not claims.contact.verified or await desk.contacts.find_leading(claims.org_id, claims.sub) is not None
 
 
 def _check(name: str, reason: str = "") -> dict[str, str | bool]:

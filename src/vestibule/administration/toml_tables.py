@@ -1,5 +1,5 @@
 """Reads the tables of a TOML document into structs, member by member, and resolves references to secrets; it must not
-know what the tables are for."""
+know what the tables are for, but for which of them go by a name whatever its capitals."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ Check = Callable[[S], typing.Iterable[str]]
 _TYPES = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
 _BELOW = re.compile(r" - at `\$([^`]*)`$")
 _LISTED = "[]"
+# Arrays of which no two tables may differ in capitals only. Of the others such two are there, and are exported.
+_CASELESS = frozenset({"identity_providers", "staff"})
 
 
 class Tables:
@@ -54,7 +56,8 @@ class Tables:
             if read is None:
                 continue
             self.problems += [f"{place}.{problem}" for problem in check(read)]
-            own = str(getattr(read, by)).casefold()
+            own = str(getattr(read, by))
+            own = own.casefold() if name in _CASELESS else own
             if own in known:
                 self.problems.append(f"{place}.{by}: is another one's, too")
             known.add(own)

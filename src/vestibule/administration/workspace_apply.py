@@ -16,6 +16,7 @@ from vestibule.administration import (
     actions,
     auth_endpoints,
     enforcement,
+    identity_providers,
     provider_rules,
     queues,
     responders,
@@ -25,6 +26,7 @@ from vestibule.administration import (
 )
 from vestibule.administration import workspace_changes as changes
 from vestibule.administration import workspace_tree as trees
+from vestibule.administration.action_file import MOST_ACTIONS
 from vestibule.administration.desk import Desk
 from vestibule.administration.toml_places import toml
 from vestibule.administration.workspace_changes import Made
@@ -71,7 +73,7 @@ async def apply(
         _refuse_namesakes(before)
     after, kept = _wanted(before, declared, prune=prune)
     differences = [*_differences("", before, after)]
-    _refuse_clashes(declared)
+    _refuse_clashes(declared, after)
     if declared.providers is not None:
         _refuse_namesakes(after)
     await _refuse_what_cannot_be(desk, workspace, after)
@@ -260,7 +262,12 @@ async def _change_settings(desk: Desk, workspace: Workspace, declared: Declared)
 
 async def _refuse_what_cannot_be(desk: Desk, workspace: Workspace | None, after: Tree) -> None:
     """What would be refused halfway is refused before anything is changed."""
-    most = {"webhooks": webhooks.MOST_ENDPOINTS, "queues": queues.MOST_QUEUES}
+    most = {
+        "identity_providers": identity_providers.MOST_PROVIDERS,
+        "queues": queues.MOST_QUEUES,
+        "webhooks": webhooks.MOST_ENDPOINTS,
+        "actions": MOST_ACTIONS,
+    }
     problems = [
         f"{section}: must be at most {count}, with those that are there"
         for section, count in most.items()
@@ -282,19 +289,24 @@ def _refuse_namesakes(tree: Tree) -> None:
             raise Conflict(f"Two identity providers are called {name}; give one of them another name.")
 
 
-def _refuse_clashes(declared: Declared) -> None:
-    providers = declared.providers or ()
-    for index, settings in enumerate(providers):
-        others = tuple(
-            IdentityProvider(
-                workspace_id="", id=place, position=place, **{n: getattr(o, n) for n in o.__struct_fields__}
-            )
-            for place, o in enumerate(providers)
-            if place != index
-        )
-        clash = provider_rules.clash(settings, others)
-        if clash is not None:
-            raise InvalidDeclaration([f"identity_providers[{index}]: {clash}"])
+def _refuse_clashes(declared: Declared, after: Tree) -> None:
+    """Of the file's providers with each other, and with those that stay beside them. What stays is left as it is, also
+    where two of it clash."""
+    if declared.providers is None:
+        return
+    mine = {settings.name: settings for settings in declared.providers}
+    there = after["identity_providers"].items()
+    stay = [msgspec.convert({**each, "name": name}, ProviderSettings) for name, each in there if name not in mine]
+    for index, settings in enumerate(mine.values()):
+        for other in (*mine.values(), *stay):
+            if other is not settings and provider_rules.clash(settings, [_as_stored(other)]) is not None:
+                told = f"takes the same kind of tokens of this issuer for the same audience as {other.name}"
+                raise InvalidDeclaration([f"identity_providers[{index}]: {told}"])
+
+
+def _as_stored(settings: ProviderSettings) -> IdentityProvider:
+    members = {name: getattr(settings, name) for name in ProviderSettings.__struct_fields__}
+    return IdentityProvider(workspace_id="", id=0, position=0, **members)
 
 
 def _differences(place: str, before: Any, after: Any) -> Iterator[Difference]:

@@ -22,19 +22,28 @@ async def put_providers(desk: Desk, workspace_id: str, wanted: Sequence[Provider
     if prune:  # first, so that one that goes cannot stand in the way of one that comes
         for name in known.keys() - names:
             await identity_providers.remove(desk, workspace_id, known[name].id)
+    changed = [
+        _placed(found, settings, found.position)
+        for settings in wanted
+        if (found := known.get(settings.name)) is not None
+        and nameless(found, ProviderSettings) != nameless(settings, ProviderSettings)
+    ]
+    if changed:  # together, and before any that is new, so that none stands in the way of what another becomes
+        await identity_providers.replace_all(desk, workspace_id, changed)
     for settings in wanted:
-        found = known.get(settings.name)
-        if found is None:
+        if settings.name not in known:
             await identity_providers.add(desk, workspace_id, settings)
-        elif nameless(found, ProviderSettings) != nameless(settings, ProviderSettings):
-            await identity_providers.replace(desk, _placed(found, settings, found.position))
     now = await identity_providers.list_all(desk, workspace_id)
     by_name = {provider.name: provider for provider in now}
     others = [provider.name for provider in now if provider.name not in names]
     order = order_of([provider.name for provider in now], [settings.name for settings in wanted], others)
-    for provider, name in zip(now, order, strict=True):
-        if by_name[name].position != provider.position:
-            await identity_providers.replace(desk, _placed(by_name[name], by_name[name], provider.position))
+    moved = [
+        _placed(by_name[name], by_name[name], provider.position)
+        for provider, name in zip(now, order, strict=True)
+        if by_name[name].position != provider.position
+    ]
+    if moved:
+        await identity_providers.replace_all(desk, workspace_id, moved)
 
 
 def order_of(known: list[str], mine: list[str], others: list[str]) -> list[str]:

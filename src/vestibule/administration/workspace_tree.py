@@ -6,6 +6,7 @@ Places in the tree are those of the file, but for arrays: their tables go by the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,6 +48,8 @@ ARRAYS = {
     "actions": "name",
 }
 _SECRETS = frozenset({"api_key", "secrets", "shared_secret", "client_secret", "header_token", "client_key"})
+# Where a file has a name of its own making, or none of ours: what reads like a secret is none.
+_NAMES = re.compile(r"api_keys\.|identity_providers\.\d+\.claims\.")
 
 
 async def tree_of(desk: Desk, workspace: Workspace) -> Tree:
@@ -177,6 +180,8 @@ def _without_secrets(table: Tree) -> Tree:
 
 def is_secret(place: str, value: Any) -> bool:
     """Whether what stands there must not be shown; of an address its query may hold one."""
+    if place.startswith("actions."):  # what a schema calls so is a name
+        return False
     parts = place.split(".")
     if place.startswith("variables.") or not _SECRETS.isdisjoint(parts):
         return True
@@ -237,6 +242,6 @@ def _referring(place: str, value: Any) -> Any:
         return {name: _referring(f"{place}.{name}", each) for name, each in value.items()}
     if isinstance(value, list):
         return [_referring(f"{place}.{index}", each) for index, each in enumerate(value)]
-    if isinstance(value, str) and value and not place.startswith("api_keys.") and is_secret(place, value):
+    if isinstance(value, str) and value and not _NAMES.match(place) and is_secret(place, value):
         return {"env": "".join(character if character.isalnum() else "_" for character in place).upper()}
     return value

@@ -73,11 +73,12 @@ def tail(
         only = {"kind": wanted.kind, "method": method, "outcome": outcome, "code": code, "request_id": request_id}
         only = only if contact is None else {"contact_id": contact}
         at_the_desk(lambda desk: _follow(desk, of, only), as_json=as_json)
-    page = at_the_desk(lambda desk: audit.list_page(desk, of, wanted, contact_id=contact, most=limit), as_json=as_json)
-    items = [_shown(stored) for stored in reversed(page.entries)]
+    found = at_the_desk(lambda desk: _latest(desk, of, wanted, contact, limit), as_json=as_json)
+    items = [_shown(stored) for stored in reversed(found)]
     if not as_json:
         items = [{**item, "why": item["detail"] or item["reason"]} for item in items]
-    print_list(items, _COLUMNS, as_json=as_json, empty="Nothing is in the audit yet.")
+    asked = wanted != AuditFilter() or contact is not None
+    print_list(items, _COLUMNS, as_json=as_json, empty="No entry passes." if asked else "Nothing is in the audit yet.")
 
 
 @app.command("export")
@@ -160,6 +161,21 @@ def _require(option: str, value: str, known: Collection[str], *, as_json: bool) 
     if value and value not in known:
         near = get_close_matches(value, known, n=3) or sorted(known)
         fail("invalid_option", f"{option}: there is no {value}, but {', '.join(near)}", as_json=as_json, exit_code=2)
+
+
+async def _latest(
+    desk: Desk, workspace_id: str, wanted: AuditFilter, contact_id: str | None, most: int
+) -> list[StoredEntry]:
+    """The latest first, however far back they lie: a page looks at so many entries and no further."""
+    found: list[StoredEntry] = []
+    before: int | None = None
+    while True:
+        left = most - len(found)
+        page = await audit.list_page(desk, workspace_id, wanted, contact_id=contact_id, before=before, most=left)
+        found += page.entries
+        before = page.following
+        if before is None or len(found) >= most:
+            return found
 
 
 async def _follow(desk: Desk, workspace_id: str, only: Mapping[str, str]) -> None:

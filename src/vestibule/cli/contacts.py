@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 import typer
 
-from vestibule.administration import contacts
-from vestibule.administration.contacts import Held
+from vestibule.administration import contact_export, contacts
+from vestibule.administration.contact_export import Held
 from vestibule.administration.desk import Desk
 from vestibule.cli import conversations
 from vestibule.cli.opening import InWorkspace, Json, at_the_desk
@@ -33,10 +34,10 @@ def show(
 
 @app.command("export")
 def export(contact: ContactId, workspace: InWorkspace) -> None:
-    """Print everything kept about a person as JSON, with chats and files, and with contacts merged into theirs."""
+    """Print everything kept about a person as JSON, with sign-ins, chats and files, and contacts merged into theirs."""
 
     async def act(desk: Desk) -> list[dict[str, Value]]:
-        return [_exported(*found) for found in await contacts.export_all(desk, workspace, contact)]
+        return [_exported(*found) for found in await contact_export.gather(desk, workspace, contact)]
 
     first, *merged = at_the_desk(act, as_json=True)
     print_json({"contact": first, "merged": merged})
@@ -48,7 +49,7 @@ def sign_out(
     workspace: InWorkspace,
     as_json: Json = False,
 ) -> None:
-    """End every token of a contact, on all devices; every worker refuses them within 5 seconds."""
+    """End every token of a person, on all devices; every worker refuses them within 5 seconds."""
 
     async def act(desk: Desk) -> list[str]:
         return await contacts.sign_out(desk, workspace, (await contacts.find(desk, workspace, contact)).id)
@@ -84,7 +85,7 @@ def merge(
 
 @app.command("unmerge")
 def unmerge(contact: ContactId, workspace: InWorkspace, as_json: Json = False) -> None:
-    """Undo a merge."""
+    """Undo a merge. If they are verified, both sign in anew."""
     changed = at_the_desk(lambda desk: contacts.unmerge(desk, workspace, contact), as_json=as_json)
     print_result(_shown(changed), as_json=as_json)
 
@@ -92,12 +93,26 @@ def unmerge(contact: ContactId, workspace: InWorkspace, as_json: Json = False) -
 def _exported(contact: Contact, held: Held) -> dict[str, Value]:
     return {
         **_shown(contact),
+        "provider_identities": [msgspec.structs.asdict(each) for each in held.provider_identities],
+        "sign_ins": [{**msgspec.structs.asdict(each), "at": rfc3339(each.at)} for each in held.sign_ins],
         "conversations": [
-            {**conversations.shown(thread), "messages": [conversations.message_shown(message) for message in messages]}
+            {
+                **conversations.shown(thread),
+                "title": thread.title,
+                "checkpoint": thread.checkpoint,
+                "messages": [conversations.message_shown(message) for message in messages],
+            }
             for thread, messages in held.conversations
         ],
         "files": [
-            {"id": file.id, "name": file.name, "media_type": file.media_type, "size": file.size} for file in held.files
+            {
+                "id": file.id,
+                "name": file.name,
+                "media_type": file.media_type,
+                "size": file.size,
+                "created_at": rfc3339(file.created_at),
+            }
+            for file in held.files
         ],
     }
 

@@ -136,6 +136,7 @@ def message_shown(message: Message) -> dict[str, Value]:
         "text": message.text,
         "attachments": [msgspec.structs.asdict(item) for item in message.attachments],
         "action_calls": list(message.action_calls),
+        "payload": message.payload,
         "custom_data": message.custom_data,
         "answers": message.answers,
         "vote": message.vote,

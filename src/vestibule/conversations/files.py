@@ -178,8 +178,11 @@ def _uploads(workspace_id: str, links: Sequence[str]) -> list[str]:
 
 
 async def _own_file(runtime: Runtime, author: Visitor, link: str) -> Kept | None:
-    base = runtime.settings.public_url
-    match = _LINK.fullmatch(link, len(base)) if link.startswith(base) and len(link) <= LONGEST_LINK else None
+    settings = runtime.settings
+    # A page that was open when the address changed still names its uploads by the one before.
+    bases = (settings.public_url, *settings.former_public_urls)
+    base = next((each for each in bases if link.startswith(f"{each}{PREFIX}/")), None)
+    match = _LINK.fullmatch(link, len(base)) if base is not None and len(link) <= LONGEST_LINK else None
     if match is None or match[1] != author.workspace_id:
         return None
     file = await _find(runtime, match[1], match[2], match[3])

@@ -120,10 +120,11 @@ async def _change(seat: Seat) -> Reply:
         new_signing_secret=wanted.rotate_secret,
         one_secret=wanted.forget_old_secret,
     )
-    if changed.secret is None:
-        return await seat.shown(_view)
-    shown = msgspec.convert(auth_endpoints.shown(changed.settings), AuthEndpoint)
-    return answer(200, msgspec.structs.replace(shown, new_secret=changed.secret))
+
+    async def with_secret(seat: Seat, desk: Desk) -> AuthEndpoint:
+        return msgspec.structs.replace(await _view(seat, desk), new_secret=changed.secret)
+
+    return await seat.shown(with_secret, settings=_view)
 
 
 async def _remove(seat: Seat) -> Reply:

@@ -23,8 +23,8 @@ _ONE = f"{WORKSPACE}/contacts/{{contact_id}}"
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """A verified key that finds the contact. `kind` is `email`, `phone`, `external_id` or `provider`; `issuer` is the
-    identity provider's, of which `value` is the subject. `contact_id` is another's that was merged into this one."""
+    """A verified key that finds the person. `kind` is `email`, `phone`, `external_id` or `provider`; `issuer` is the
+    identity provider's, of which `value` is the subject. `contact_id` is the one of their contacts that it is of."""
 
     kind: str
     value: str
@@ -118,15 +118,15 @@ def _merge_of(found: MergeNote) -> ContactMerge:
 _IDENTITIES = Operation(
     name="listIdentities",
     summary="List the verified keys that find a person",
-    about="Of the contact, and of those merged into it.",
+    about="Whichever of their contacts is named: of the one that leads, and of those merged into it.",
     answers=doc.answer(IdentityList, "All of them."),
     errors=(CannotUnseal,),
 )
 _DEVICES = Operation(
     name="listDevices",
     summary="List the tokens that a person holds, and so their browsers and apps",
-    about="Those that the audit knows of. What a sign-out at an identity provider has ended is among them still;"
-    " `signOutContact` ends all.",
+    about="Those that the audit knows of, whichever of their contacts is named. What a sign-out at an identity provider"
+    " has ended is among them still; `signOutContact` ends all.",
     answers=doc.answer(DeviceList, "All of them."),
     errors=(CannotUnseal,),
 )

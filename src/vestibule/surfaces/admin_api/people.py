@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from vestibule.administration import contacts
-from vestibule.administration.contacts import Correction, Held, Place
+from vestibule.administration import contact_export, contacts
+from vestibule.administration.contact_export import Held
+from vestibule.administration.contacts import Correction, Place
 from vestibule.administration.desk import Desk
 from vestibule.edge.http import Reply
 from vestibule.edge.operation import Operation, Parameter
@@ -20,6 +21,7 @@ from vestibule.storage import contact_search
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api import shapes
 from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, showing
+from vestibule.times import rfc3339
 
 _ALL = f"{WORKSPACE}/contacts"
 _ONE = f"{_ALL}/{{contact_id}}"
@@ -40,9 +42,27 @@ class Merge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The ids of the contact and of those merged into it."""
+    """The ids of the contacts that the person is: the one that leads, and those merged into it."""
 
     contact_ids: list[str]
+
+
+class ProviderIdentity(msgspec.Struct, frozen=True):
+    """Whom an identity provider has proven the contact to be."""
+
+    issuer: str
+    subject: str
+
+
+class SignIn(msgspec.Struct, frozen=True):
+    """That they said who they are, as far as the audit goes back. `address` is a network."""
+
+    at: shapes.Time
+    method: str
+    outcome: str
+    code: str
+    origin: str
+    address: str | None
 
 
 class ExportedFile(msgspec.Struct, frozen=True):
@@ -50,23 +70,26 @@ class ExportedFile(msgspec.Struct, frozen=True):
     name: str
     media_type: str
     size: int
+    created_at: shapes.Time
 
 
 class ExportedThread(msgspec.Struct, frozen=True):
-    conversation: shapes.Conversation
+    conversation: shapes.WholeConversation
     messages: list[shapes.Message]
 
 
 class Exported(msgspec.Struct, frozen=True):
-    """Everything that is kept about one contact."""
+    """Everything that is kept about one contact. `sign_ins`: the latest first."""
 
     contact: shapes.Contact
+    provider_identities: list[ProviderIdentity]
+    sign_ins: list[SignIn]
     conversations: list[ExportedThread]
     files: list[ExportedFile]
 
 
 class Export(msgspec.Struct, frozen=True):
-    """A person: the contact, and those merged into it."""
+    """A person: the contact that leads, and those merged into it."""
 
     contact: Exported
     merged: list[Exported]
@@ -120,7 +143,7 @@ async def _erase(seat: Seat) -> Reply:
 
 
 async def _export(seat: Seat) -> Reply:
-    found = await contacts.export_all(seat.desk, seat.workspace_id, _id(seat))
+    found = await contact_export.gather(seat.desk, seat.workspace_id, _id(seat))
     first, *merged = [_exported(contact, held) for contact, held in found]
     return answer(200, Export(first, merged))
 
@@ -151,11 +174,13 @@ async def _contact(seat: Seat, desk: Desk) -> shapes.Contact:
 def _exported(contact: stored.Contact, held: Held) -> Exported:
     return Exported(
         contact=shapes.contact_of(contact),
+        provider_identities=[shapes.shown(ProviderIdentity, each) for each in held.provider_identities],
+        sign_ins=[shapes.shown(SignIn, each, at=rfc3339(each.at)) for each in held.sign_ins],
         conversations=[
-            ExportedThread(shapes.conversation_of(thread), [shapes.message_of(message) for message in messages])
+            ExportedThread(shapes.whole_conversation_of(thread), [shapes.message_of(message) for message in messages])
             for thread, messages in held.conversations
         ],
-        files=[ExportedFile(file.id, file.name, file.media_type, file.size) for file in held.files],
+        files=[shapes.shown(ExportedFile, file) for file in held.files],
     )
 
 
@@ -195,14 +220,16 @@ _CORRECT = Operation(
 _ERASE = Operation(
     name="eraseContact",
     summary="Delete a person and everything merged into theirs, with chats and files",
-    about="This cannot be undone. Their tokens open nothing any more.",
+    about="This cannot be undone. Their tokens open nothing any more. A contact that was merged into another one is not"
+    " erased by its id: erase that one, or undo the merge first.",
     answers=doc.answer(Receipt, "What was erased."),
-    errors=(CannotUnseal,),
+    errors=(Conflict, CannotUnseal),
 )
 _EXPORT = Operation(
     name="exportContact",
     summary="Show everything kept about a person",
-    answers=doc.answer(Export, "The contact and those merged into it."),
+    about="Whichever of their contacts is named.",
+    answers=doc.answer(Export, "The contact that leads, and those merged into it."),
     errors=(CannotUnseal,),
 )
 _MERGE_INTO = Operation(
@@ -215,13 +242,15 @@ _MERGE_INTO = Operation(
 _UNMERGE = Operation(
     name="unmergeContact",
     summary="Undo a merge",
+    about="Of verified contacts both sign in anew: tokens of the one that led end within 5 seconds. Chats that were"
+    " begun while they were merged stay with it.",
     answers=doc.answer(shapes.Contact, "The contact, which stands for itself again."),
     errors=(Conflict, ContactBusy, CannotUnseal),
 )
 _SIGN_OUT = Operation(
     name="signOutContact",
     summary="End every token of a person, on all devices",
-    about="Every worker refuses them within 5 seconds.",
+    about="Whichever of their contacts is named. Every worker refuses them within 5 seconds.",
     answers=doc.answer(Receipt, "Whose tokens were ended."),
     errors=(CannotUnseal,),
 )

@@ -122,6 +122,7 @@ class Provider(msgspec.Struct, frozen=True):
     claims: ClaimMapping
     mask: tuple[str, ...]
     link_by_email: bool
+    single_use: bool
     allow_userinfo_only: bool
     userinfo: str
     introspection_client: IntrospectionClient
@@ -136,7 +137,8 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Contact(msgspec.Struct, frozen=True):
-    """A person a workspace knows. `identities` find the contact; `provenance` tells of each value who said it. Of HTTP
+    """A person a workspace knows. `identities` find the contact; `provenance` tells of each value who said it; `labels`
+    came with an authentication. `phone` is as it was said, `phone_e164` as it is dialled from anywhere. Of HTTP
     overrides only the names are shown: the values are mostly credentials."""
 
     id: Uuid
@@ -144,10 +146,12 @@ class Contact(msgspec.Struct, frozen=True):
     name: str | None
     email: str | None
     phone: str | None
+    phone_e164: str | None
     avatar_url: str | None
     language: str | None
     custom_data: CustomData
     non_verified_custom_data: CustomData
+    labels: tuple[str, ...]
     chat_context: str | None
     http_action_overrides: dict[str, list[str]]
     identities: dict[str, str]
@@ -178,6 +182,13 @@ class Conversation(msgspec.Struct, frozen=True):
     version: int
 
 
+class WholeConversation(Conversation, frozen=True):
+    """With the queue that it was routed to, and what the page has kept in it."""
+
+    queue_key: str | None
+    checkpoint: dict[str, Any] | None
+
+
 class Author(msgspec.Struct, frozen=True):
     """A visitor as known when they wrote: by which method they came, and when that was. `claims`: they had proven
     nothing, and said who they are."""
@@ -189,7 +200,8 @@ class Author(msgspec.Struct, frozen=True):
 
 class Message(msgspec.Struct, frozen=True):
     """One row of a history, internal ones as well. `trust` is what was proven of the author when it was written;
-    `action_requests` is what was sent for `action_calls`, without credentials."""
+    `payload` what a notice says, such as a rating; `action_requests` what was sent for `action_calls`, without
+    credentials."""
 
     id: str
     seq: int
@@ -200,6 +212,7 @@ class Message(msgspec.Struct, frozen=True):
     text: str | None
     attachments: tuple[threads.Attachment, ...]
     action_calls: tuple[dict[str, Any], ...]
+    payload: dict[str, Any] | None
     custom_data: dict[str, Any] | None
     answers: int | None
     vote: str | None
@@ -268,6 +281,7 @@ def contact_of(found: contacts.Contact) -> Contact:
         found,
         custom_data=found.custom_data or {},
         non_verified_custom_data=found.non_verified_custom_data or {},
+        labels=found.labels or (),
         http_action_overrides=_names(found.http_action_overrides),
         identities={name: value for name, value in identities.items() if value is not None},
         provenance={name: Origin(value.source, rfc3339(value.at)) for name, value in found.provenance.items()},
@@ -275,13 +289,21 @@ def contact_of(found: contacts.Contact) -> Contact:
 
 
 def conversation_of(found: threads.Conversation) -> Conversation:
-    assignee = found.assignee_name or found.assignee_kind.value
-    return shown(Conversation, found, number=found.ticket_number, assignee=assignee)
+    return _conversation_of(Conversation, found)
+
+
+def whole_conversation_of(found: threads.Conversation) -> WholeConversation:
+    return _conversation_of(WholeConversation, found)
 
 
 def message_of(found: threads.Message) -> Message:
     own = {"id": found.public_id, "name": found.sender_name, "trust": found.trust.value}
     return shown(Message, found, **own, author=_author_of(found.author))
+
+
+def _conversation_of(shape: type[S], found: threads.Conversation) -> S:
+    assignee = found.assignee_name or found.assignee_kind.value
+    return shown(shape, found, number=found.ticket_number, assignee=assignee)
 
 
 def _author_of(found: threads.Authorship | None) -> Author | None:

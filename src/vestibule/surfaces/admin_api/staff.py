@@ -23,6 +23,7 @@ from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint,
 
 _ALL = f"{WORKSPACE}/staff"
 _ONE = f"{_ALL}/{{staff_id}}"
+_EDITED = ("id", "email", "name", "role", "disabled_at")
 
 
 class StaffMember(msgspec.Struct, frozen=True):
@@ -100,12 +101,12 @@ async def _add(seat: Seat) -> Reply:
 
 
 async def _read(seat: Seat) -> Reply:
-    return await seat.shown(_member)
+    return await seat.shown(_member, settings=_settings)
 
 
 async def _change(seat: Seat) -> Reply:
     wanted = seat.read(_CHANGE)
-    desk = await seat.editing(_member)
+    desk = await seat.editing(_settings)
     if wanted.name is not UNSET:
         await staff.set_name(desk, seat.workspace_id, _id(seat), wanted.name)
     if wanted.role is not UNSET:
@@ -116,7 +117,7 @@ async def _change(seat: Seat) -> Reply:
 
 
 async def _remove(seat: Seat) -> Reply:
-    desk = await seat.editing(_member)
+    desk = await seat.editing(_settings)
     await staff.remove(desk, seat.workspace_id, _id(seat))
     return gone()
 
@@ -136,6 +137,12 @@ def _id(seat: Seat) -> str:
 
 async def _member(seat: Seat, desk: Desk) -> StaffMember:
     return _shape_of(await staff.get(desk, seat.workspace_id, _id(seat)))
+
+
+async def _settings(seat: Seat, desk: Desk) -> dict[str, object]:
+    """Without what moves by itself: who signs in, or chooses a password, makes no edit stale."""
+    found = await staff.get(desk, seat.workspace_id, _id(seat))
+    return {name: getattr(found, name) for name in _EDITED}
 
 
 def _shape_of(member: stored.Staff) -> StaffMember:

@@ -147,7 +147,8 @@ async def _add(seat: Seat) -> Reply:
     done = await webhooks.add(
         seat.desk, seat.workspace_id, wanted.url, events=events, names=wanted.names, name=wanted.name
     )
-    return made(seat, _with_secret(Listed(done.endpoint, 0, 0), done.secret), f"webhooks/{done.endpoint.id}")
+    shown = _with_secret(_shape_of(Listed(done.endpoint, 0, 0)), done.secret)
+    return made(seat, shown, f"webhooks/{done.endpoint.id}")
 
 
 async def _read(seat: Seat) -> Reply:
@@ -168,9 +169,12 @@ async def _change(seat: Seat) -> Reply:
         new_signing_secret=wanted.rotate_secret,
         one_secret=wanted.forget_old_secret,
     )
-    if done.secret is None:
-        return await _read(seat)
-    return answer(200, _with_secret(await webhooks.counted(seat.desk, done.endpoint), done.secret))
+
+    async def with_secret(seat: Seat, desk: Desk) -> Webhook:
+        shown = await _webhook(seat, desk)
+        return shown if done.secret is None else _with_secret(shown, done.secret)
+
+    return await seat.shown(with_secret, settings=_settings)
 
 
 async def _remove(seat: Seat) -> Reply:
@@ -216,8 +220,8 @@ def _shape_of(found: Listed) -> Webhook:
     return shapes.shown(Webhook, there, address=address, secrets=secrets, waiting=found.waiting, dead=found.dead)
 
 
-def _with_secret(found: Listed, secret: str | None) -> ChangedWebhook:
-    return ChangedWebhook(**msgspec.structs.asdict(_shape_of(found)), secret=secret if secret is not None else UNSET)
+def _with_secret(shown: Webhook, secret: str | None) -> ChangedWebhook:
+    return ChangedWebhook(**msgspec.structs.asdict(shown), secret=secret if secret is not None else UNSET)
 
 
 def _event_of(found: Undelivered) -> UndeliveredEvent:

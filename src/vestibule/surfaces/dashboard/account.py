@@ -60,11 +60,11 @@ async def _change(seat: Seat, kept: Passwords) -> Reply:
     if seat.text("password") != seat.text("again"):
         raise InvalidField("again", "the two are not the same")
     try:
-        member = await staff_sessions.check(seat.desk, kept, seat.member.email, seat.text("current"))
+        member, _ = await staff_sessions.check(seat.desk, kept, seat.member.email, seat.text("current"))
     except WrongPassword:
         raise InvalidField("current", "is not right") from None
-    await staff.change_password(seat.desk, kept, member, seat.text("password"))
-    session = await staff_sessions.begin(seat.desk, member)
+    password_hash = await staff.change_password(seat.desk, kept, member, seat.text("password"))
+    session = await staff_sessions.begin(seat.desk, member, password_hash=password_hash)
     return go_to(f"{PREFIX}{_HERE}?done=password", cookie(seat.desk.settings, session.text))
 
 

@@ -70,14 +70,15 @@ async def _sign_in(runtime: Runtime, kept: Passwords, request: Request) -> Reply
         most = _OF_AN_ADDRESS * runtime.settings.rate_limit_bad_keys
         await runtime.rate_limiter.take("", f"staff-address:{address}", most)
         await runtime.rate_limiter.take("", f"staff:{account}:{address}", _ATTEMPTS)
-        member = await staff_sessions.check(desk_for(runtime, request, None), kept, email, form.get("password", ""))
+        desk = desk_for(runtime, request, None)
+        member, password_hash = await staff_sessions.check(desk, kept, email, form.get("password", ""))
+        return await let_in(runtime, request, member, password_hash=password_hash)
     except RateLimited as error:
         wait = f"Too many attempts. Try again in {error.retry_after} seconds."
         return sign_in_page(runtime.settings, wait, 429, (b"retry-after", str(error.retry_after).encode()), email=email)
     except WrongPassword as error:
         request.facts["code"] = error.code
         return sign_in_page(runtime.settings, error.message, 401, email=email)
-    return await let_in(runtime, request, member)
 
 
 async def _follow(runtime: Runtime, kept: Passwords, request: Request) -> Reply:
@@ -96,12 +97,14 @@ async def _follow(runtime: Runtime, kept: Passwords, request: Request) -> Reply:
     return await let_in(runtime, request, member)
 
 
-async def let_in(runtime: Runtime, request: Request, member: Staff, *, by: str = "") -> Reply:
-    """Raises WorkspaceDisabled."""
+async def let_in(runtime: Runtime, request: Request, member: Staff, *, by: str = "", password_hash: str = "") -> Reply:
+    """`by` and `password_hash` as `staff_sessions.begin` takes them. Raises WorkspaceDisabled, WrongPassword,
+    SignInRefused."""
     request.facts |= {"staff": member.id, "workspace": member.workspace_id}
     await require_open(runtime, member)
     # A session of its own for each sign-in: what the browser held before is worth nothing (ASVS 7.2.4).
-    session = await staff_sessions.begin(desk_for(runtime, request, member), member, by=by)
+    desk = desk_for(runtime, request, member)
+    session = await staff_sessions.begin(desk, member, by=by, password_hash=password_hash)
     return go_to(PREFIX, cookie(runtime.settings, session.text))
 
 

@@ -60,9 +60,9 @@ async def _finish(runtime: Runtime, provider: StaffProvider, request: Request) -
     try:
         await runtime.rate_limiter.take("", f"staff-oidc:{door.bucket(runtime, request)}", _ATTEMPTS)
         member = await provider.finish(desk, _kept(runtime.settings, request), answer)
+        reply = await door.let_in(runtime, request, member, by="oidc")
     except (SignInRefused, Upstream, ProviderUnavailable, RateLimited) as error:
         return _again(runtime, request, error)
-    reply = await door.let_in(runtime, request, member, by="oidc")
     reply.headers += (_cookie(runtime.settings, ""),)
     return reply
 

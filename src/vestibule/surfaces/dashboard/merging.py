@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vestibule.administration import contacts
+from vestibule.administration import contact_export, contacts
 from vestibule.edge.http import Reply
 from vestibule.edge.parameters import text
 from vestibule.edge.surface import Route
@@ -32,7 +32,7 @@ async def _preview(seat: Seat) -> Reply:
     desk, workspace_id = seat.desk, seat.workspace_id
     contact = await contacts.get(desk, workspace_id, contact_id(seat))
     into = await contacts.find(desk, workspace_id, text(seat.request, "into").strip())
-    chats, _ = await contacts.count_held(desk, contact)
+    chats, _ = await contact_export.count(desk, contact)
     values, others = _values(contact), _values(into)
     return seat.show(
         "merge.html",

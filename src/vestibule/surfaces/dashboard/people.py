@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from vestibule.administration import audit, contacts, devices
+from vestibule.administration import audit, contact_export, contacts, devices
 from vestibule.administration.contacts import Place
 from vestibule.edge.http import Reply
 from vestibule.edge.parameters import choice, cursor, cursor_of, text
@@ -117,7 +117,7 @@ async def _show(seat: Seat) -> Reply:
 
 async def _export(seat: Seat) -> Reply:
     """Everything that is kept about the person, for them. Who took it is in the audit."""
-    document = await contacts.export_document(seat.desk, seat.workspace_id, contact_id(seat))
+    document = await contact_export.document(seat.desk, seat.workspace_id, contact_id(seat))
     headers = (
         (b"content-type", b"application/json"),
         (b"content-disposition", b'attachment; filename="contact-%s.json"' % contact_id(seat).encode()),
@@ -138,8 +138,9 @@ async def _sign_out(seat: Seat) -> Reply:
 
 
 async def _ask_to_erase(seat: Seat) -> Reply:
-    people = await contacts.export(seat.desk, seat.workspace_id, contact_id(seat))
-    held = await asyncio.gather(*(contacts.count_held(seat.desk, each) for each in people))
+    await contacts.erasable(seat.desk, seat.workspace_id, contact_id(seat))
+    people = await contacts.one_person(seat.desk, seat.workspace_id, contact_id(seat))
+    held = await asyncio.gather(*(contact_export.count(seat.desk, each) for each in people))
     return seat.show(
         "erase.html",
         contact=people[0],
@@ -168,7 +169,8 @@ def values_of(contact: Contact, *, verified: bool) -> list[Value]:
             found.append(Value(name, _text(name, value), source))
     if not verified and contact.non_verified_custom_data:
         claimed = contact.non_verified_custom_data
-        found.append(Value("custom_data", _text("custom_data", claimed), contact.provenance.get("custom_data")))
+        source = contact.provenance.get("non_verified_custom_data")
+        found.append(Value("custom_data", _text("custom_data", claimed), source))
     return found
 
 

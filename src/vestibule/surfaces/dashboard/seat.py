@@ -31,7 +31,7 @@ _DONE = {
     "taken": "This chat is yours now; the AI leaves it to you.",
     "resolved": "Resolved.",
     "merged": "Merged. You can undo it on this page.",
-    "unmerged": "Undone: both stand for themselves again.",
+    "unmerged": "Undone: both stand for themselves again. Who is verified signs in anew.",
     "erased": "Erased. The audit keeps the receipt.",
     "enforcement": "Set. Every worker goes by it within five seconds.",
     "token-ended": "Ended. Every worker refuses it within five seconds.",
