@@ -48,7 +48,11 @@ class Sealer:
             raise ValueError("at least one secret key is needed")
         self._ciphers = {_key_name(key): AESGCM(key) for key in keys}
         # Another key for another purpose, derived one way (NIST SP 800-108, counter mode, one block).
-        self._mac_keys = {_key_name(key): hmac.digest(key, b"\x01vestibule mac key", "sha256") for key in keys}
+        # Keyed once and only ever copied: keying takes longer than a text.
+        self._macs = {
+            _key_name(key): hmac.new(hmac.digest(key, b"\x01vestibule mac key", "sha256"), digestmod="sha256")
+            for key in keys
+        }
         self.fingerprints = tuple(self._ciphers)
 
     def __repr__(self) -> str:
@@ -77,15 +81,19 @@ class Sealer:
     def mac(self, text: bytes) -> str:
         """`<key name>.<hexadecimal HMAC-SHA256>`: what only a holder of the secret key can have made of `text`."""
         name = self.fingerprints[0]
-        return f"{name}.{hmac.digest(self._mac_keys[name], text, 'sha256').hex()}"
+        return f"{name}.{self._made(name, text)}"
 
     def is_mac(self, mac: str, text: bytes) -> bool:
         """Whether it is the text's, by any of the keys; in constant time."""
         name, _, made = mac.partition(".")
-        key = self._mac_keys.get(name)
-        return key is not None and hmac.compare_digest(
-            hmac.digest(key, text, "sha256").hex().encode(), made.encode("utf-8", "surrogatepass")
+        return name in self._macs and hmac.compare_digest(
+            self._made(name, text).encode(), made.encode("utf-8", "surrogatepass")
         )
+
+    def _made(self, name: str, text: bytes) -> str:
+        keyed = self._macs[name].copy()
+        keyed.update(text)
+        return keyed.hexdigest()
 
 
 def _key_name(key: bytes) -> str:

@@ -52,7 +52,7 @@ class AccessLog:
             # The path of a request is bounded by the header limit; the query may hold a verifier, and is left out.
             "path": request.path[:256],
             "status": status,
-            "milliseconds": round(seconds * 1000, 2),
+            "milliseconds": round(seconds * 100_000) / 100,  # a third of what `round` takes with digits
             **request.facts,
         }
         self._append(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vestibule.edge.http import Header, Reply, Request
+from vestibule.edge.http import Header, Reply, Request, constant
 
 _PREFLIGHT_FRESH_SECONDS = 7200  # what browsers keep at the most
 
@@ -22,7 +22,10 @@ class Cors:
 
     def __post_init__(self) -> None:
         exposed = ", ".join(("X-Request-Id", "Retry-After", "Vestibule-Warning", *self.exposed)).encode()
-        headers = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", exposed))
+        headers = (
+            constant(b"access-control-allow-origin", b"*"),
+            constant(b"access-control-expose-headers", exposed),
+        )
         object.__setattr__(self, "on_every_reply", headers)
 
     def preflight(self, request: Request) -> Reply | None:

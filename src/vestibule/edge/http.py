@@ -19,10 +19,23 @@ Header = tuple[bytes, bytes]
 # Status, headers, body, whether to close. False: it has to be sent as messages.
 Write = Callable[[int, Sequence[Header], bytes, bool], bool]
 
+# The lines of headers that many answers have alike, as they are sent (server/protocol.py).
+LINES: dict[Header, bytes] = {}
+
+
+def constant(name: bytes, value: bytes) -> Header:
+    """A header of our own words without a line end in them; never one with a value of a request's."""
+    LINES[name, value] = name + b": " + value + b"\r\n"
+    return (name, value)
+
+
 READING = frozenset({"GET", "HEAD"})
-JSON: Header = (b"content-type", b"application/json")
+JSON: Header = constant(b"content-type", b"application/json")
 # Nothing here is a page, may be cached, or may be guessed to be of another type (ASVS 3.2.1, 14.3.2, 3.4.4).
-_ALWAYS: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_ALWAYS: tuple[Header, ...] = (
+    constant(b"cache-control", b"no-store"),
+    constant(b"x-content-type-options", b"nosniff"),
+)
 
 
 _NONE: list[bytes] = []
@@ -39,6 +52,7 @@ class Request:
     __slots__ = (
         "_all_read",
         "_by_name",
+        "_is_repeated",
         "_query",
         "_receive",
         "facts",
@@ -55,9 +69,9 @@ class Request:
         self._receive = receive
         self._all_read = False
         self._query: dict[str, list[str]] | None = None
-        self._by_name: dict[bytes, list[bytes]] = {}
-        for name, value in scope["headers"]:
-            self._by_name.setdefault(name, []).append(value)
+        pairs: Sequence[Header] = scope["headers"]
+        self._by_name = dict(pairs)
+        self._is_repeated = len(self._by_name) != len(pairs)  # seldom
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.params: dict[str, str] = {}
@@ -67,7 +81,10 @@ class Request:
 
     def headers(self, name: bytes) -> list[bytes]:
         """All values of a header, by its lower-case name."""
-        return self._by_name.get(name, _NONE)
+        if self._is_repeated:
+            return [value for each, value in self.scope["headers"] if each == name]
+        found = self._by_name.get(name)
+        return _NONE if found is None else [found]
 
     @property
     def leaves_body(self) -> bool:

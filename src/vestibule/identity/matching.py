@@ -27,6 +27,13 @@ class Outcome(enum.StrEnum):
     CLAIMED = "claimed"  # a contact that was never proven, where the workspace wants that
 
 
+# By name: an access through the class is dearer until Python 3.12, and there are a dozen in a request.
+_UNCHANGED, _UPDATED, _CREATED, _LINKED, _CLAIMED = Outcome
+_EMAIL, _PHONE, _EXTERNAL_ID = KeyKind.EMAIL, KeyKind.PHONE, KeyKind.EXTERNAL_ID
+_BY_EMAIL = (None, _EMAIL)
+_ASKED, _EXCHANGED, _UNVERIFIED = Method.AUTH_ENDPOINT, Method.TOKEN_EXCHANGE, Method.UNVERIFIED
+
+
 class Known(msgspec.Struct, frozen=True):
     """What the store knows about the keys of the claims."""
 
@@ -72,7 +79,7 @@ def decide(claims: VerifiedClaims, known: Known) -> Decision:
     contact = found if found is not None else _new(claims, {"email_key": claims.email_key})
     values, fields = _changes(claims, contact)
     values |= _phone_key(claims, contact, known, fields)
-    return _decision(claims, contact, values, fields, Outcome.UPDATED if found is not None else Outcome.CREATED)
+    return _decision(claims, contact, values, fields, _UPDATED if found is not None else _CREATED)
 
 
 def decide_by_subject(claims: VerifiedClaims, known: KnownSubject) -> Decision:
@@ -80,13 +87,13 @@ def decide_by_subject(claims: VerifiedClaims, known: KnownSubject) -> Decision:
     claims have it as a key, which takes the workspace's word and the provider's (DESIGN rule 2.2). Raises
     IdentityConflict where it would make one person of two: never guessed, never merged (rule 2.3)."""
     if known.by_subject is not None:
-        contact, outcome = known.by_subject, Outcome.UPDATED
+        contact, outcome = known.by_subject, _UPDATED
     elif known.by_email is None:
-        contact, outcome = _new(claims, {"email_key": claims.email_key}), Outcome.CREATED
+        contact, outcome = _new(claims, {"email_key": claims.email_key}), _CREATED
     elif known.email_is_anothers:
         raise IdentityConflict(detail="the e-mail's contact is another subject of this issuer", step="matching")
     else:
-        contact, outcome = known.by_email, Outcome.LINKED
+        contact, outcome = known.by_email, _LINKED
     values, fields = _changes(claims, contact)
     if "email" in values and known.is_merged:
         del values["email"]
@@ -98,7 +105,7 @@ def decide_by_subject(claims: VerifiedClaims, known: KnownSubject) -> Decision:
     if contact.email_key is None and claims.email_key is not None and known.by_email is None and not known.is_merged:
         values["email_key"] = claims.email_key
     decision = _decision(claims, contact, values, fields, outcome)
-    return msgspec.structs.replace(decision, holder_id=known.holder_id) if outcome is Outcome.LINKED else decision
+    return msgspec.structs.replace(decision, holder_id=known.holder_id) if outcome is _LINKED else decision
 
 
 def decide_by_key(claims: VerifiedClaims, known: KnownKeys) -> Decision:
@@ -109,28 +116,28 @@ def decide_by_key(claims: VerifiedClaims, known: KnownKeys) -> Decision:
         raise IdentityConflict(detail="an address or number of the answer is another contact's key", step="matching")
     own_key = _own_key(claims)
     if known.found is not None:
-        contact, outcome, keys = known.found, Outcome.UPDATED, {}
+        contact, outcome, keys = known.found, _UPDATED, {}
     elif known.claimable is not None:
-        contact, outcome = known.claimable, Outcome.CLAIMED
+        contact, outcome = known.claimable, _CLAIMED
         keys = {"verified": True, "expires_at": None, **own_key}
     else:
-        contact, outcome, keys = _new(claims, own_key), Outcome.CREATED, {}
+        contact, outcome, keys = _new(claims, own_key), _CREATED, {}
     values, fields = _changes(claims, contact if not keys else msgspec.structs.replace(contact, **keys))
     # What the method found out about a value says more than that it was taken.
     return _decision(claims, contact, {**keys, **values}, {**fields, **claims.notes}, outcome)
 
 
 def _own_key(claims: VerifiedClaims) -> dict[str, str | None]:
-    if claims.match_by is KeyKind.EXTERNAL_ID:
+    if claims.match_by is _EXTERNAL_ID:
         return {"external_id": claims.external_id}
-    return {"phone_key": claims.phone_key} if claims.match_by is KeyKind.PHONE else {"email_key": claims.email_key}
+    return {"phone_key": claims.phone_key} if claims.match_by is _PHONE else {"email_key": claims.email_key}
 
 
 def _decision(
     claims: VerifiedClaims, contact: Contact, values: dict[str, object], fields: dict[str, str], outcome: Outcome
 ) -> Decision:
-    if outcome is Outcome.UPDATED and not values:
-        return Decision(Outcome.UNCHANGED, contact, fields)
+    if outcome is _UPDATED and not values:
+        return Decision(_UNCHANGED, contact, fields)
     provenance = dict(contact.provenance)
     for name in PROFILE_FIELDS:
         if name in values:
@@ -157,7 +164,7 @@ def _changes(claims: VerifiedClaims, contact: Contact) -> tuple[dict[str, object
     values: dict[str, object] = {}
     fields: dict[str, str] = dict(claims.notes)
     # A customer's server was perhaps asked minutes ago; what somebody has said since then is not taken back.
-    is_remembered = claims.method is Method.AUTH_ENDPOINT
+    is_remembered = claims.method is _ASKED
     for name in PROFILE_FIELDS:
         claimed = getattr(claims.profile, name)
         if claimed is UNSET:
@@ -192,27 +199,27 @@ def _changes(claims: VerifiedClaims, contact: Contact) -> tuple[dict[str, object
 
 
 def _source(name: str, claims: VerifiedClaims) -> Method:
-    return Method.UNVERIFIED if name in claims.unproven else claims.method
+    return _UNVERIFIED if name in claims.unproven else claims.method
 
 
 def _is_vouched(known: object, origin: Provenance | None) -> bool:
     """Whether a value is there by the word of the customer, which what somebody typed in elsewhere does not replace."""
-    return known is not None and origin is not None and origin.source not in {Method.TOKEN_EXCHANGE, Method.UNVERIFIED}
+    return known is not None and origin is not None and origin.source not in {_EXCHANGED, _UNVERIFIED}
 
 
 def _weighs_otherwise(name: str, claims: VerifiedClaims, known: Method) -> bool:
     """Whether an equal value stands on another word now: it was the person's own and is proven, or the provider whose
     word it was does not say that it is."""
     if name in claims.unproven:
-        return known is Method.TOKEN_EXCHANGE
-    return known is Method.UNVERIFIED
+        return known is _EXCHANGED
+    return known is _UNVERIFIED
 
 
 def _is_of_merged(name: str, claims: VerifiedClaims, contact: Contact) -> bool:
     """Whether the claimed value is a key that found the contact, and not the contact's own."""
-    if name == "email" and claims.subject is None and claims.match_by in {None, KeyKind.EMAIL}:
+    if name == "email" and claims.subject is None and claims.match_by in _BY_EMAIL:
         return contact.email_key != claims.email_key
-    return name == "phone" and claims.match_by is KeyKind.PHONE and contact.phone_key != claims.phone_key
+    return name == "phone" and claims.match_by is _PHONE and contact.phone_key != claims.phone_key
 
 
 def _phone_key(claims: VerifiedClaims, contact: Contact, known: Known, fields: dict[str, str]) -> dict[str, object]:

@@ -20,7 +20,8 @@ from typing import Any
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-Header = tuple[bytes, bytes]
+from vestibule.edge.http import LINES, Header
+
 # Below this an answer is taken to hold memory and a connection, not to be read.
 _SLOWEST_BYTES_PER_SECOND = 1_024
 _PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
@@ -39,7 +40,8 @@ _TRAILERS = _Trailers()
 
 class BoundedHttp(HttpToolsProtocol):
     """uvicorn's protocol with a limit on the bytes and on the time of the request line and headers, and on the time for
-    which an answer may be left unread."""
+    which an answer may be left unread. What runs for each request names its parent: `super()` is dearer until Python
+    3.12."""
 
     # Set once per process, before the server starts: uvicorn makes one instance per connection, without arguments.
     max_header_bytes = 32_768
@@ -100,7 +102,7 @@ class BoundedHttp(HttpToolsProtocol):
             return
         if self._reading_head:
             self._head_bytes += len(data)
-        super().data_received(data)
+        HttpToolsProtocol.data_received(self, data)
         # What came with the headers' last piece may be body; only a head that is still open counts. Most come whole,
         # and need no timer.
         if self._reading_head and self._head_bytes > self.max_header_bytes:
@@ -116,7 +118,7 @@ class BoundedHttp(HttpToolsProtocol):
             )
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        HttpToolsProtocol.on_message_begin(self)
         self._reading_head = self._begun = True
 
     def on_headers_complete(self) -> None:
@@ -130,11 +132,11 @@ class BoundedHttp(HttpToolsProtocol):
         if not small and self._head_size() > self.max_header_bytes:
             self._refuse_large_head()
             return
-        problem = self._framing_problem()
+        problem = "" if self._is_plainly_framed() else self._framing_problem()
         if problem:
             self._refuse(400, "malformed_request", problem)
             return
-        super().on_headers_complete()
+        HttpToolsProtocol.on_headers_complete(self)
         if not self.parser.should_upgrade():  # which has no body, and is looked at once more
             self.headers = _TRAILERS
         if self.cycle is not None:
@@ -160,15 +162,18 @@ class BoundedHttp(HttpToolsProtocol):
         if cycle.disconnected:
             return True
         cycle.keep_alive = cycle.keep_alive and not close
-        pieces = [STATUS_LINE[status]]
-        for name, value in (*self.server_state.default_headers, *headers):
-            pieces += (name, b": ", value, b"\r\n")
-        lines = len(pieces) // 4 + 1
-        pieces.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
-        head = b"".join(pieces)
-        lines += 1 if cycle.keep_alive else 2
-        if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
+        lines, fresh = [STATUS_LINE[status]], []
+        for header in (*self.server_state.default_headers, *headers):
+            line = LINES.get(header)
+            if line is None:
+                line = header[0] + b": " + header[1] + b"\r\n"
+                fresh.append(line)
+            lines.append(line)
+        doubtful, count = b"".join(fresh), len(fresh)
+        if doubtful.count(b"\n") != count or doubtful.count(b"\r") != count or b"\0" in doubtful:
             return False
+        lines.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        head = b"".join(lines)
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
         self.transport.write(head if cycle.scope["method"] == "HEAD" else head + body)
@@ -180,14 +185,14 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         if not self.transport.is_closing():
-            super().on_body(body)
+            HttpToolsProtocol.on_body(self, body)
 
     def on_message_complete(self) -> None:
         self._reading_head = True
         if not self.transport.is_closing():
             # Read by edge/http.py: a body that is here already needs no time limit.
             self.scope["vestibule.whole"] = True  # type: ignore[typeddict-unknown-key]
-            super().on_message_complete()
+            HttpToolsProtocol.on_message_complete(self)
 
     def _should_upgrade(self) -> bool:
         if not self.socket_path or self.url.partition(b"?")[0].rstrip(b"/") != self.socket_path:
@@ -202,6 +207,16 @@ class BoundedHttp(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         self._refuse(400, "malformed_request", "This is not an HTTP/1.1 request.")
+
+    def _is_plainly_framed(self) -> bool:
+        """As nearly every request is: nothing in it could be a framing problem."""
+        names = [name for name, _ in self.headers]
+        return (
+            names.count(b"host") == 1
+            and b"transfer-encoding" not in names
+            and self.parser.get_http_version() == "1.1"
+            and not self.parser.should_upgrade()
+        )
 
     def _framing_problem(self) -> str:
         """What a proxy in front might read differently (RFC 9112 sections 3.2, 6.1, 6.3)."""

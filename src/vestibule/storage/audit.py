@@ -18,8 +18,9 @@ _COLUMNS = (
     " commitment, document, mac"
 )
 _WIDTH = 16
-# As many rows go in one statement as this, for a statement of its own for each costs a round trip each.
-_TOGETHER = 32
+# So many rows go in one statement, for a statement of its own for each costs a round trip each. The largest text is
+# still among those that asyncpg keeps prepared.
+_SIZES = (128, 32, 8, 2, 1)
 # A filter that finds little must not read a year: a page looks at so many entries, and tells where to go on.
 SCANNED = 20_000
 
@@ -44,10 +45,10 @@ ADVANCE = statement(
     "audit_chains.advance",
     "UPDATE audit_chains SET seq = $2, mac = $3, purged_seq = $4, purged_mac = $5 WHERE workspace_id = $1",
 )
-INSERT = statement("audit_entries.insert", f"INSERT INTO audit_entries ({_COLUMNS}) VALUES {_rows_of(1)}")
-INSERT_TOGETHER = statement(
-    "audit_entries.insert_together", f"INSERT INTO audit_entries ({_COLUMNS}) VALUES {_rows_of(_TOGETHER)}"
-)
+INSERT = {
+    size: statement(f"audit_entries.insert_{size}", f"INSERT INTO audit_entries ({_COLUMNS}) VALUES {_rows_of(size)}")
+    for size in _SIZES
+}
 CHAIN = statement(
     "audit_entries.chain",
     f"SELECT {_COLUMNS} FROM audit_entries WHERE workspace_id = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4",
@@ -116,13 +117,11 @@ def take_turn(workspace_id: str) -> Work[ChainHead]:
 
 def insert(entries: Sequence[StoredEntry]) -> Work[None]:
     """Only inside a unit of work that has the turn."""
-    for start in range(0, len(entries), _TOGETHER):
-        together = entries[start : start + _TOGETHER]
-        if len(together) == _TOGETHER:
-            yield query(INSERT_TOGETHER, *itertools.chain.from_iterable(map(_row, together)))
-        else:
-            for entry in together:
-                yield query(INSERT, *_row(entry))
+    start = 0
+    for size in _SIZES:
+        while len(entries) - start >= size:
+            yield query(INSERT[size], *itertools.chain.from_iterable(map(_row, entries[start : start + size])))
+            start += size
 
 
 def advance(workspace_id: str, head: ChainHead) -> Work[None]:

@@ -11,7 +11,7 @@ import msgspec
 
 from vestibule.conversations.opening import list_conversations, open_conversation
 from vestibule.edge.entity_tags import digest_of, is_known
-from vestibule.edge.http import Reply, Request, json_reply
+from vestibule.edge.http import Reply, Request, constant, json_reply
 from vestibule.edge.request_limits import count_stranger
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, ScopeRequired
@@ -24,6 +24,7 @@ from vestibule.surfaces.opencx.widget.shapes import Session, history_of, session
 
 PREFIX = "/backend/widget/v2"
 LONGEST_SCOPE = 256
+_VARY = constant(b"vary", b"Authorization")
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -148,7 +149,7 @@ def checked_scope(field: str, scope: str | None) -> str | None:
 def _unless_known(request: Request, rendered: Rendered) -> Reply:
     """304 where the client has this very answer (RFC 9110 section 13.1.2). Weak tags compare equal here."""
     quoted = b'"' + rendered.tag + b'"'
-    headers = ((b"etag", quoted), (b"vary", b"Authorization"))
+    headers = ((b"etag", quoted), _VARY)
     if is_known(request, quoted):
         return Reply(304, b"", ((b"cache-control", b"no-store"), *headers))
     return json_reply(200, rendered.body, *headers)
