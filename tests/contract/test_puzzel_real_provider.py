@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,10 +24,10 @@ def node() -> Iterator[NodeOidcProvider]:
 
 
 @pytest.fixture
-def front(responding: Installation, node: NodeOidcProvider) -> Front:
+def front(responding: Installation, node: NodeOidcProvider, tmp_path: Path) -> Front:
     """A workspace that was set up as an operator does it."""
     made = Front(responding.workspace())
-    secret_file = responding.server.directory / "client-secret"
+    secret_file = tmp_path / "client-secret"  # not beside the database, in whose files others look for it
     secret_file.write_text(CLIENT_SECRET)
     responding.cli(
         "provider", "add", "Real", "-w", made.workspace.id, "--issuer", node.issuer, "--client-id", CLIENT,
