@@ -378,7 +378,7 @@ def test_many_that_hang_delay_no_other_and_no_sign_in(
         pages = Front(front)
         pages.add_provider(provider)
         hanging.say = lambda _: Answer(204, wait=30)
-        for _ in range(6):
+        for _ in range(10):
             Subscribed(front, hanging)
         guest = anonymous(front)
         for _ in range(6):
@@ -386,7 +386,7 @@ def test_many_that_hang_delay_no_other_and_no_sign_in(
         hanging.wait_for(21)  # up to four at each: more than a workspace has turns for anything else
         Subscribed(front, listener)
         guest.start()
-        listener.wait_for(1, within=4)
+        listener.wait_for(1, within=8)
         answer = pages.authenticate(accessToken=provider.access_token())
         assert answer.status_code == 200, answer.text
         installation.run(provider.stop())
