@@ -108,5 +108,4 @@ def _of_row(row: AttachedRow) -> Device:
 
 
 def _is_ended(device: Device, endings: list[Ending]) -> bool:
-    everywhere = [ending.issued_before for ending in endings if ending.token_id in {"", EVERYWHERE}]
-    return device.token_id in {ending.token_id for ending in endings} or device.issued_at < max(everywhere, default=0)
+    return token_endings.ends(endings, device.token_id, device.issued_at, {"", EVERYWHERE})

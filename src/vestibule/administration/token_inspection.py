@@ -59,8 +59,7 @@ async def _is_ended(desk: Desk, claims: ContactClaims) -> bool:
     if claims.method is Method.TOKEN_EXCHANGE and claims.sid is None:
         kinds.add(NO_SESSION)
     endings = await token_endings.of_contact(desk.store, claims.org_id, claims.sub)
-    before = max((each.issued_before for each in endings if each.token_id in kinds), default=0)
-    if claims.iat * SECOND_MS < before or claims.jti in {each.token_id for each in endings}:
+    if token_endings.ends(endings, claims.jti, claims.iat * SECOND_MS, kinds):
         return True
     return claims.sid is not None and await token_endings.is_session_over(desk.store, claims.org_id, claims.sid)
 

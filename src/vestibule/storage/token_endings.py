@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import msgspec
 
@@ -96,8 +96,13 @@ def ended_since(workspace_id: str, visitor_id: str, began: int) -> Work[bool]:
     """Whether a visitor session that began then was ended: by its token, whose id is the visitor's, or with all of the
     visitor's."""
     endings = [Ending(*row) for row in (yield query(OF_CONTACT, workspace_id, visitor_id))]
-    before = max((each.issued_before for each in endings if not each.token_id), default=0)
-    return began < before or visitor_id in {each.token_id for each in endings}
+    return ends(endings, visitor_id, began, {""})
+
+
+def ends(endings: Collection[Ending], token_id: str, issued: int, kinds: Collection[str]) -> bool:
+    """Whether one of a contact's endings is of this token, or is of one of these kinds and came after it was issued."""
+    before = max((each.issued_before for each in endings if each.token_id in kinds), default=0)
+    return issued < before or token_id in {each.token_id for each in endings}
 
 
 async def is_session_over(store: Store, workspace_id: str, session: str) -> bool:
