@@ -108,6 +108,8 @@ def say_nothing_for_a_while(visitor: Visitor) -> None:
 
 
 def _raw(visitor: Visitor, octets: bytes, *, read: bool, wait: float = 0.0) -> None:
+    if octets:
+        visitor.count(hostile=True)
     address = ("127.0.0.1", visitor.ground.workspace.installation.server.port)
     with contextlib.suppress(OSError), socket.create_connection(address, timeout=5) as connection:
         connection.sendall(octets)
