@@ -64,7 +64,7 @@ async def test_one_after_another_uses_one(store: PostgresStore) -> None:
 
 async def test_a_borrower_that_gives_up_leaves_no_running_statement_to_the_next(store: PostgresStore) -> None:
     for _ in range(MOST * 2):
-        task = asyncio.create_task(store.read(LONG_NAP))
+        task = asyncio.ensure_future(store.read(LONG_NAP))
         await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -72,10 +72,27 @@ async def test_a_borrower_that_gives_up_leaves_no_running_statement_to_the_next(
         assert tuple((await store.read(LOOK))[0]) == (1,)
 
 
+async def test_what_is_shared_stays_prepared_and_is_prepared_anew_where_a_migration_changed_it(
+    store: PostgresStore,
+) -> None:
+    await store.write(of_this_test("CREATE TABLE things (at INTEGER)"))
+    await store.write(of_this_test("INSERT INTO things VALUES (7)"))
+    sql = "SELECT CAST($1 AS INTEGER), at FROM things"
+    shared = Statement(sql, sql, sql, 0, shared=True, reads=True)
+    for _ in range(3):
+        assert [tuple(row) for row in await store.read(shared)] == [(7,)]
+    prepared = "SELECT COUNT(*) FROM pg_prepared_statements WHERE statement = $1"
+    assert (await store.read(of_this_test(prepared, 1), sql))[0][0] == 1
+    await store.write(of_this_test("ALTER TABLE things ALTER COLUMN at TYPE TEXT"))
+    assert [tuple(row) for row in await store.read(shared)] == [("7",)]
+    both = await asyncio.gather(store.read(shared), store.read(shared))
+    assert [[tuple(row) for row in rows] for rows in both] == [[("7",)]] * 2
+
+
 async def test_one_that_waits_and_gives_up_loses_no_place(store: PostgresStore) -> None:
-    busy = [asyncio.create_task(store.read(of_this_test("SELECT 1 FROM pg_sleep(0.3)"))) for _ in range(MOST)]
+    busy = [asyncio.ensure_future(store.read(of_this_test("SELECT 1 FROM pg_sleep(0.3)"))) for _ in range(MOST)]
     await asyncio.sleep(0.1)
-    waiting = [asyncio.create_task(store.read(LOOK)) for _ in range(5)]
+    waiting = [asyncio.ensure_future(store.read(LOOK)) for _ in range(5)]
     await asyncio.sleep(0.02)
     for task in waiting:
         task.cancel()

@@ -172,7 +172,7 @@ async def test_units_of_work_side_by_side_do_not_mix(store: Store) -> None:
 
 
 async def test_a_caller_that_gives_up_leaves_the_others_alone(store: Store) -> None:
-    tasks = [asyncio.create_task(store.write(INSERT, f"c{n}", "v")) for n in range(20)]
+    tasks = [asyncio.ensure_future(store.write(INSERT, f"c{n}", "v")) for n in range(20)]
     await asyncio.sleep(0)
     tasks[3].cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -187,10 +187,10 @@ async def test_what_nobody_waits_for_any_more_is_not_begun(store: Store) -> None
         yield query(COUNT, "g%")
         time.sleep(0.3)  # as a large unit of work does, on SQLite's one writer; PostgreSQL's round trips are full
 
-    busy: list[asyncio.Task[Any]] = [asyncio.create_task(store.transact(dawdle))]
-    busy += [asyncio.create_task(store.read(LOOK, "g")) for _ in range(200)]
+    busy: list[asyncio.Future[Any]] = [asyncio.create_task(store.transact(dawdle))]
+    busy += [asyncio.ensure_future(store.read(LOOK, "g")) for _ in range(200)]
     await asyncio.sleep(0.1)
-    gone = [asyncio.create_task(store.write(INSERT, f"g{n}", "v")) for n in range(200)]
+    gone = [asyncio.ensure_future(store.write(INSERT, f"g{n}", "v")) for n in range(200)]
     await asyncio.sleep(0)
     for task in gone:
         task.cancel()
@@ -205,7 +205,7 @@ async def test_nor_is_it_begun_anew_where_another_s_violation_undid_it(store: St
     other = await asyncpg.connect(url)
     async with other.transaction():
         await other.execute("INSERT INTO installation (name, value) VALUES ('taken', 'v')")
-        waiting = [asyncio.create_task(store.write(INSERT, name, "v")) for name in ("taken", "undone", "stays")]
+        waiting = [asyncio.ensure_future(store.write(INSERT, name, "v")) for name in ("taken", "undone", "stays")]
         await asyncio.sleep(0.3)
         waiting[1].cancel()
     await asyncio.gather(*waiting, return_exceptions=True)

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from typing import TypeVar
+
 from vestibule.clock import now_ms
-from vestibule.conversations.pages import cursor_after, read_cursor
+from vestibule.conversations.pages import cursor_after
 from vestibule.conversations.visibility import Viewer, sees
 from vestibule.conversations.visitor import Visitor
 from vestibule.errors import InvalidContactToken, NotFound
 from vestibule.ids import is_id
-from vestibule.model.conversation import Conversation
+from vestibule.model.conversation import Conversation, Glance
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 from vestibule.storage import device_scopes
+from vestibule.storage.conversations import GLANCE, WHOLE, Extent
 
+C = TypeVar("C", bound=Glance)
 _PAGE = 50
 _NOT_HERE = "There is no such conversation."
 
 
-async def open_conversation(runtime: Runtime, visitor: Visitor, conversation_id: str) -> Conversation:
+def open_conversation(runtime: Runtime, visitor: Visitor, conversation_id: str) -> Awaitable[Conversation]:
     """The conversation, if it exists for this visitor. Raises NotFound, in the same words whether it is somebody
     else's or nobody's; InvalidContactToken where the visitor's contact is gone."""
+    return _open(runtime, WHOLE, visitor, conversation_id)
+
+
+def glance_at(runtime: Runtime, visitor: Visitor, conversation_id: str) -> Awaitable[Glance]:
+    """Likewise, for who has shown it before."""
+    return _open(runtime, GLANCE, visitor, conversation_id)
+
+
+async def _open(runtime: Runtime, extent: Extent[C], visitor: Visitor, conversation_id: str) -> C:
     if not is_id(conversation_id):
         raise NotFound(_NOT_HERE, step="conversation")
     found = await rows.find(
         runtime.store,
+        extent,
         visitor.workspace_id,
         conversation_id,
         viewer_contact=visitor.contact_id,
@@ -36,10 +51,10 @@ async def open_conversation(runtime: Runtime, visitor: Visitor, conversation_id:
     if not found.viewer_known and visitor.verified:
         raise InvalidContactToken(detail="its contact is gone", step="contact")
     conversation = found.conversation
-    same_person = {conversation.contact_id} if found.owner_lead == found.viewer_lead else set()
+    same_person = (conversation.contact_id,) if found.owner_lead == found.viewer_lead else ()
     viewer = Viewer(
         workspace_id=visitor.workspace_id,
-        person_ids=frozenset({visitor.contact_id} | same_person),
+        person_ids=frozenset((visitor.contact_id, *same_person)),
         verified=visitor.verified,
         device_scopes=frozenset({conversation.scope} if found.on_device and conversation.scope else ()),
     )
@@ -48,21 +63,34 @@ async def open_conversation(runtime: Runtime, visitor: Visitor, conversation_id:
     return conversation
 
 
-async def list_conversations(
+def list_conversations(
+    runtime: Runtime, visitor: Visitor, *, scope: str | None, before: tuple[int, str] | None = None, most: int = _PAGE
+) -> Awaitable[tuple[list[Conversation], str | None]]:
+    """A page of the visitor's conversations, newest activity first, and the cursor of the next page. An unverified
+    visitor must name a scope: the caller has refused otherwise. `before`: where the page before ended
+    (`pages.read_cursor`). Raises InvalidContactToken."""
+    return _list(runtime, WHOLE, visitor, scope=scope, before=before, most=most)
+
+
+def glance_over(
+    runtime: Runtime, visitor: Visitor, *, scope: str | None, before: tuple[int, str] | None = None
+) -> Awaitable[tuple[list[Glance], str | None]]:
+    """Likewise, for who has shown it before."""
+    return _list(runtime, GLANCE, visitor, scope=scope, before=before, most=_PAGE)
+
+
+async def _list(
     runtime: Runtime,
+    extent: Extent[C],
     visitor: Visitor,
     *,
     scope: str | None,
-    cursor: str | None = None,
-    field: str = "cursor",
-    most: int = _PAGE,
-) -> tuple[list[Conversation], str | None]:
-    """A page of the visitor's conversations, newest activity first, and the cursor of the next page. An unverified
-    visitor must name a scope: the caller has refused otherwise. `field`: what the wire calls the cursor. Raises
-    InvalidField, InvalidContactToken."""
-    before = read_cursor(cursor, field)
+    before: tuple[int, str] | None,
+    most: int,
+) -> tuple[list[C], str | None]:
     found, is_bound = await rows.list_page(
         runtime.store,
+        extent,
         visitor.workspace_id,
         visitor.contact_id,
         token_id=visitor.token_id,

@@ -9,13 +9,13 @@ import re
 from contextlib import suppress
 
 from vestibule.errors import InvalidField
-from vestibule.model.conversation import Conversation
+from vestibule.model.conversation import Glance
 
 _LONGEST = 100
 _CURSOR = re.compile(r"([0-9]{1,16})\.([0-9a-f-]{36})")
 
 
-def cursor_after(last: Conversation) -> str:
+def cursor_after(last: Glance) -> str:
     return base64.urlsafe_b64encode(f"{last.updated_at}.{last.id}".encode()).rstrip(b"=").decode()
 
 

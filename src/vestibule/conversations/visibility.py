@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from vestibule.model.conversation import Conversation, Message
+from vestibule.model.conversation import Glance, Message
 
 _INTERNAL_TYPES = frozenset({"agent_comment"})
 
@@ -20,7 +20,7 @@ class Viewer(msgspec.Struct, frozen=True):
     device_scopes: frozenset[str] = frozenset()
 
 
-def sees(viewer: Viewer, conversation: Conversation, asked_scope: str | None = None) -> bool:
+def sees(viewer: Viewer, conversation: Glance, asked_scope: str | None = None) -> bool:
     """Whether the conversation exists for this viewer. `asked_scope` is what the request narrowed itself to.
 
     A verified contact sees what was made through a verified method, on every device; an unverified visitor what was

@@ -52,16 +52,25 @@ class Attachment(msgspec.Struct, frozen=True):
     url: str
 
 
-class Conversation(msgspec.Struct, frozen=True):
-    """One thread. `verified`: made through a verified method, or attached to a proven person since. `version` moves
-    with every change that a reader can see, and with nothing else. `queue_key`: where it was routed, if anywhere.
-    `characters`: how large its messages are together."""
+class Glance(msgspec.Struct, frozen=True):
+    """What says who sees a conversation, and whether it has changed: all that is read of one that was shown before.
+    `verified`: made through a verified method, or attached to a proven person since. `version` moves with every change
+    that a reader can see, and with nothing else."""
 
     workspace_id: str
     id: str
     contact_id: str
     verified: bool
     scope: str | None
+    created_at: int
+    updated_at: int
+    version: int
+
+
+class Conversation(Glance, frozen=True):
+    """One thread, whole. `queue_key`: where it was routed, if anywhere. `characters`: how large its messages are
+    together."""
+
     channel: str
     ticket_number: int
     title: str | None
@@ -75,9 +84,6 @@ class Conversation(msgspec.Struct, frozen=True):
     custom_data: CustomData
     language: str | None
     last_message: str | None
-    created_at: int
-    updated_at: int
-    version: int
     next_seq: int
     queue_key: str | None = None
     characters: int = 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -14,20 +15,20 @@ from vestibule.model.conversation import (
     Authorship,
     Conversation,
     Document,
+    Glance,
     Message,
     Sender,
     Status,
     Trust,
 )
 from vestibule.storage.json_columns import to_json
-from vestibule.storage.statement import statement
+from vestibule.storage.statement import Statement, statement
 from vestibule.storage.store import Query, Row, Store, Value, query
 
 # A row's columns are the members of what it becomes, in their order.
 CONVERSATION = ", ".join(Conversation.__struct_fields__)
-_OF_C = ", ".join(f"c.{name}" for name in Conversation.__struct_fields__)
 _MESSAGE = ", ".join(Message.__struct_fields__)
-_WIDTH = len(Conversation.__struct_fields__)
+C = TypeVar("C", bound=Glance)
 
 NEXT_TICKET = statement(
     "conversations.next_ticket",
@@ -45,42 +46,7 @@ INSERT = statement(
     RETURNING id
     """,
 )
-# One row: the conversation, who owns it, and what the viewer's token is good for. $3 is the contact of the token,
-# $4 the token's id. A merged contact stands for the one it was merged into.
-FIND = statement(
-    "conversations.find",
-    f"""
-    SELECT $slot, {_OF_C}, v.id, v.merged_into, o.merged_into,
-        EXISTS (SELECT 1 FROM device_scopes d
-                WHERE d.workspace_id = c.workspace_id AND d.token_id = $4 AND d.scope = c.scope)
-    FROM conversations c
-    LEFT JOIN contacts o ON o.workspace_id = c.workspace_id AND o.id = c.contact_id
-    LEFT JOIN contacts v ON v.workspace_id = c.workspace_id AND v.id = $3
-    WHERE c.workspace_id = $1 AND c.id = $2
-    """,
-)
 GET = statement("conversations.get", f"SELECT {CONVERSATION} FROM conversations WHERE workspace_id = $1 AND id = $2")
-# Newest activity first, of the person that the contact $2 is by now: of the one that it was merged into, and of all
-# others that were, if it is verified. $4 empty: any scope; ($5, $6): the last row of the page before. With each:
-# whether the token $8 has shown the scope.
-LIST = statement(
-    "conversations.list",
-    f"""
-    SELECT $slot, {_OF_C}, EXISTS (
-        SELECT 1 FROM device_scopes d WHERE d.workspace_id = $1 AND d.token_id = $8 AND d.scope = $4)
-    FROM (
-        SELECT CAST($2 AS TEXT) AS id
-        UNION SELECT k.merged_into FROM contacts k
-            WHERE k.workspace_id = $1 AND k.id = $2 AND k.verified = TRUE AND k.merged_into IS NOT NULL
-        UNION SELECT p.id FROM contacts p WHERE p.workspace_id = $1 AND p.merged_into = COALESCE((
-            SELECT k.merged_into FROM contacts k WHERE k.workspace_id = $1 AND k.id = $2 AND k.verified = TRUE), $2)
-    ) AS person CROSS JOIN conversations c
-    WHERE c.workspace_id = $1 AND c.contact_id = person.id AND c.verified = $3 AND ($4 = '' OR c.scope = $4)
-        AND (c.updated_at < $5 OR (c.updated_at = $5 AND c.id < $6))
-    ORDER BY c.updated_at DESC, c.id DESC LIMIT $7
-    """,
-)
-# For staff: all of a workspace. $2 empty: any status; $3: only those that people answer; ($4, $5): the page before.
 OF_CONTACT = statement(
     "conversations.of_contact",
     f"SELECT {CONVERSATION} FROM conversations WHERE workspace_id = $1 AND contact_id = $2 ORDER BY updated_at, id",
@@ -149,10 +115,82 @@ VOTE = statement(
 )
 
 
-class Found(msgspec.Struct, frozen=True):
+class Extent(msgspec.Struct, Generic[C], frozen=True):
+    """How much is read of each conversation that a visitor asks for."""
+
+    find: Statement
+    list_page: Statement
+    width: int
+    read: Callable[[Row], C]
+
+
+def _extent(name: str, of: type[C], read: Callable[[Row], C]) -> Extent[C]:
+    columns = ", ".join(f"c.{field}" for field in of.__struct_fields__)
+    # One row: the conversation, who owns it, and what the viewer's token is good for. $3 is the contact of the token,
+    # $4 the token's id. A merged contact stands for the one it was merged into.
+    find = statement(
+        f"conversations.find{name}",
+        f"""
+        SELECT $slot, {columns}, v.id, v.merged_into, o.merged_into,
+            EXISTS (SELECT 1 FROM device_scopes d
+                    WHERE d.workspace_id = c.workspace_id AND d.token_id = $4 AND d.scope = c.scope)
+        FROM conversations c
+        LEFT JOIN contacts o ON o.workspace_id = c.workspace_id AND o.id = c.contact_id
+        LEFT JOIN contacts v ON v.workspace_id = c.workspace_id AND v.id = $3
+        WHERE c.workspace_id = $1 AND c.id = $2
+        """,
+    )
+    # Newest activity first, of the person that the contact $2 is by now: of the one that it was merged into, and of all
+    # others that were, if it is verified. $4 empty: any scope; ($5, $6): the last row of the page before. With each:
+    # whether the token $8 has shown the scope.
+    page = statement(
+        f"conversations.list{name}",
+        f"""
+        SELECT $slot, {columns}, EXISTS (
+            SELECT 1 FROM device_scopes d WHERE d.workspace_id = $1 AND d.token_id = $8 AND d.scope = $4)
+        FROM (
+            SELECT CAST($2 AS TEXT) AS id
+            UNION SELECT k.merged_into FROM contacts k
+                WHERE k.workspace_id = $1 AND k.id = $2 AND k.verified = TRUE AND k.merged_into IS NOT NULL
+            UNION SELECT p.id FROM contacts p WHERE p.workspace_id = $1 AND p.merged_into = COALESCE((
+                SELECT k.merged_into FROM contacts k WHERE k.workspace_id = $1 AND k.id = $2 AND k.verified = TRUE), $2)
+        ) AS person CROSS JOIN conversations c
+        WHERE c.workspace_id = $1 AND c.contact_id = person.id AND c.verified = $3 AND ($4 = '' OR c.scope = $4)
+            AND (c.updated_at < $5 OR (c.updated_at = $5 AND c.id < $6))
+        ORDER BY c.updated_at DESC, c.id DESC LIMIT $7
+        """,
+    )
+    return Extent(find, page, len(of.__struct_fields__), read)
+
+
+def conversation_from(row: Row) -> Conversation:
+    columns = dict(zip(Conversation.__struct_fields__, row, strict=True))
+    checkpoint = columns["checkpoint"]
+    columns |= {
+        "verified": bool(columns["verified"]),
+        "status": Status(columns["status"]),
+        "handed_off": bool(columns["handed_off"]),
+        "assignee_kind": Assignee(columns["assignee_kind"]),
+        "checkpoint": _DOCUMENT.decode(checkpoint) if checkpoint is not None else None,
+        "custom_data": _CUSTOM_DATA.decode(columns["custom_data"]),
+    }
+    return Conversation(**columns)
+
+
+def _glance_from(row: Row) -> Glance:
+    workspace_id, id_, contact_id, verified, scope, *times_and_version = row
+    return Glance(workspace_id, id_, contact_id, bool(verified), scope, *times_and_version)
+
+
+WHOLE = _extent("", Conversation, conversation_from)
+# Most that widgets ask for again and again has not changed: that much is read to know it.
+GLANCE = _extent("_glance", Glance, _glance_from)
+
+
+class Found(msgspec.Struct, Generic[C], frozen=True):
     """A conversation beside what the viewer's token is good for."""
 
-    conversation: Conversation
+    conversation: C
     owner_lead: str | None
     viewer_known: bool
     viewer_lead: str | None
@@ -160,13 +198,13 @@ class Found(msgspec.Struct, frozen=True):
 
 
 async def find(
-    store: Store, workspace_id: str, conversation_id: str, *, viewer_contact: str, token_id: str
-) -> Found | None:
-    rows = await store.read(FIND, workspace_id, conversation_id, viewer_contact, token_id)
+    store: Store, extent: Extent[C], workspace_id: str, conversation_id: str, *, viewer_contact: str, token_id: str
+) -> Found[C] | None:
+    rows = await store.read(extent.find, workspace_id, conversation_id, viewer_contact, token_id)
     if not rows:
         return None
-    viewer_id, viewer_into, owner_into, on_device = rows[0][_WIDTH:]
-    conversation = _remembered(rows[0][:_WIDTH])
+    viewer_id, viewer_into, owner_into, on_device = rows[0][extent.width :]
+    conversation = extent.read(rows[0][: extent.width])
     return Found(
         conversation=conversation,
         owner_lead=owner_into or conversation.contact_id,
@@ -183,6 +221,7 @@ async def get(store: Store, workspace_id: str, conversation_id: str) -> Conversa
 
 async def list_page(
     store: Store,
+    extent: Extent[C],
     workspace_id: str,
     contact_id: str,
     *,
@@ -191,12 +230,15 @@ async def list_page(
     scope: str | None,
     before: tuple[int, str] | None,
     most: int,
-) -> tuple[list[Conversation], bool]:
+) -> tuple[list[C], bool]:
     """Conversations of the person that a contact is by now, newest activity first; and whether the token has shown the
     scope, where there are any."""
     at, last_id = before or (2**62, "")
-    rows = await store.read(LIST, workspace_id, contact_id, verified, scope or "", at, last_id, most, token_id)
-    return [_remembered(row[:_WIDTH]) for row in rows], bool(rows and rows[0][_WIDTH])
+    rows = await store.read(
+        extent.list_page, workspace_id, contact_id, verified, scope or "", at, last_id, most, token_id
+    )
+    width = extent.width
+    return [extent.read(row[:width]) for row in rows], bool(rows and rows[0][width])
 
 
 async def of_contact(store: Store, workspace_id: str, contact_id: str) -> list[Conversation]:
@@ -298,26 +340,6 @@ def insert_message(message: Message) -> Query:
     )
 
 
-def conversation_from(row: Row) -> Conversation:
-    columns = list(row)
-    columns[3], columns[9] = bool(row[3]), bool(row[9])
-    columns[8], columns[10] = Status(row[8]), Assignee(row[10])
-    columns[14] = _DOCUMENT.decode(row[14]) if row[14] is not None else None
-    columns[15] = _CUSTOM_DATA.decode(row[15])
-    return Conversation(*columns)
-
-
-# Widgets ask for the same conversations again and again, and most of these have not changed: equal rows are read once.
-_read_small = functools.lru_cache(maxsize=2_048)(conversation_from)
-_LARGEST_REMEMBERED = 4_096
-
-
-def _remembered(row: Row) -> Conversation:
-    # What visitors may choose the size of: checkpoint, custom data, and the last message. It must not fill the memory.
-    size = len(row[14] or "") + len(row[15]) + len(row[17] or "")
-    return _read_small(row) if size <= _LARGEST_REMEMBERED else conversation_from(row)
-
-
 def message_from(row: Row) -> Message:
     columns = list(row)
     columns[5], columns[8] = Sender(row[5]), Trust(row[8])
@@ -329,32 +351,13 @@ def message_from(row: Row) -> Message:
 
 
 def _conversation_row(conversation: Conversation) -> tuple[Value, ...]:
-    return (
-        conversation.workspace_id,
-        conversation.id,
-        conversation.contact_id,
-        conversation.verified,
-        conversation.scope,
-        conversation.channel,
-        conversation.ticket_number,
-        conversation.title,
-        conversation.status.value,
-        conversation.handed_off,
-        conversation.assignee_kind.value,
-        conversation.assignee_name,
-        conversation.assignee_avatar_url,
-        conversation.mode_id,
-        _optional(conversation.checkpoint),
-        to_json(conversation.custom_data),
-        conversation.language,
-        conversation.last_message,
-        conversation.created_at,
-        conversation.updated_at,
-        conversation.version,
-        conversation.next_seq,
-        conversation.queue_key,
-        conversation.characters,
-    )
+    columns = msgspec.structs.asdict(conversation) | {
+        "status": conversation.status.value,
+        "assignee_kind": conversation.assignee_kind.value,
+        "checkpoint": _optional(conversation.checkpoint),
+        "custom_data": to_json(conversation.custom_data),
+    }
+    return tuple(columns.values())
 
 
 def _optional(document: Document | None) -> str | None:

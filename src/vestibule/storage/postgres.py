@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
@@ -50,12 +50,15 @@ Waiting = tuple[tuple[Value, ...], "asyncio.Future[list[Row]]", float]
 
 
 class _Travel:
-    """Batch after batch over one connection; this is the one under way."""
+    """Batch after batch over one connection; this is the one under way, and until when."""
 
-    __slots__ = ("batch",)
+    __slots__ = ("batch", "is_late", "task", "until")
 
-    def __init__(self) -> None:
+    def __init__(self, until: float) -> None:
         self.batch: list[Waiting] = []
+        self.until = until
+        self.is_late = False
+        self.task: asyncio.Task[None] | None = None
 
 
 class _Lane:
@@ -78,9 +81,22 @@ class _Lane:
                 return here
         return []
 
-    def take_all(self) -> list[Waiting]:
-        everybody, self.waiting = self.waiting, []
-        return everybody
+    def fail(self, travel: _Travel, error: Exception, now: float) -> None:
+        """Those who were under way, or would have been."""
+        failed = travel.batch or self.take(now)
+        if isinstance(error, TimeoutError):
+            # They have waited behind these, and would wait as long again, each batch in its turn.
+            failed, self.waiting = failed + self.waiting, []
+        for _, future, _until in failed:
+            if not future.done():
+                future.set_exception(_ours(error, self.name))
+
+    def end_late(self, now: float) -> None:
+        """What should have arrived by now: a timer for each travel would cost more than most travels do."""
+        for travel in self.travels:
+            if travel.until <= now and travel.task is not None and not travel.is_late:
+                travel.is_late = True
+                travel.task.cancel()
 
     def fail_late(self, now: float) -> None:
         """Those whose time is over, also where their batch is under way: the others of it have theirs."""
@@ -101,7 +117,6 @@ class PostgresStore:
         # None unless open. A database that is down at start-up makes requests answer 503, not the process end.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lanes: dict[str, _Lane] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Connects when it is asked for something."""
@@ -110,14 +125,13 @@ class PostgresStore:
     async def close(self) -> None:
         """Waits for what is under way, then closes the connections."""
         self._loop = None
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._timeout)
+        under_way = [travel.task for lane in self._lanes.values() for travel in lane.travels if travel.task is not None]
+        if under_way:
+            await asyncio.wait(under_way, timeout=self._timeout)
         await self._connections.close()
 
-    async def read(self, statement: Statement, *values: Value) -> list[Row]:
-        if statement.shared:
-            return await self._share(statement, values)
-        return await self._alone(statement, values)
+    def read(self, statement: Statement, *values: Value) -> Awaitable[list[Row]]:
+        return self._share(statement, values) if statement.shared else self._alone(statement, values)
 
     # To this engine a statement is a statement: it commits what changes something by itself.
     write = read
@@ -219,7 +233,9 @@ class PostgresStore:
 
     def _watch(self, loop: asyncio.AbstractEventLoop, lane: _Lane) -> None:
         """Again and again for as long as somebody waits."""
-        lane.fail_late(loop.time())
+        now = loop.time()
+        lane.end_late(now)
+        lane.fail_late(now)
         lane.watched = bool(lane.waiting or lane.travels)
         if lane.watched:
             loop.call_later(self._timeout / _LOOKS, self._watch, loop, lane)
@@ -228,32 +244,31 @@ class PostgresStore:
         lane.scheduled = False
         if not lane.waiting or len(lane.travels) >= _BATCHES_UNDER_WAY or self._loop is None:
             return
-        travel = _Travel()
+        travel = _Travel(self._loop.time() + self._timeout)
         lane.travels.append(travel)
-        task = self._loop.create_task(self._go(statement, lane, travel, self._loop))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        travel.task = self._loop.create_task(self._go(statement, lane, travel, self._loop))
 
     async def _go(self, statement: Statement, lane: _Lane, travel: _Travel, loop: asyncio.AbstractEventLoop) -> None:
-        """Takes batch after batch over one connection, for as long as somebody waits."""
+        """Takes batch after batch over one connection, for as long as somebody waits. `_watch` ends it when it is
+        late."""
         connection, sound = None, False
         try:
-            async with asyncio.timeout(self._timeout) as limit:
-                connection = await self._connections.take()
-                while batch := lane.take(loop.time()):
-                    travel.batch = batch
-                    self._extend(limit)
-                    await _fetch_together(connection, statement, batch)
+            connection = await self._connections.take()
+            now = loop.time()
+            while batch := lane.take(now):
+                travel.batch = batch
+                if self._loop is not None:  # else it is being closed, and has what time is left
+                    travel.until = now + self._timeout
+                await _fetch_together(connection, statement, batch)
+                now = loop.time()
             sound = True
         except Exception as error:
             sound = _is_sound_after(error)
-            failed = travel.batch or lane.take(loop.time())
-            if isinstance(error, TimeoutError):
-                # They have waited behind these, and would wait as long again, each batch in its turn.
-                failed += lane.take_all()
-            for _, future, _until in failed:
-                if not future.done():
-                    future.set_exception(_ours(error, statement.name))
+            lane.fail(travel, error, loop.time())
+        except asyncio.CancelledError:
+            if not travel.is_late:
+                raise
+            lane.fail(travel, TimeoutError(), loop.time())
         finally:
             if connection is not None:
                 self._connections.give_back(connection, sound=sound)
@@ -270,7 +285,7 @@ async def _fetch_together(connection: Any, statement: Statement, batch: list[Wai
         batch = sorted(batch, key=lambda waiting: str(waiting[0][:2]))
     try:
         values = [(*values, slot) for slot, (values, _, _) in enumerate(batch)]
-        rows = await connection.fetchmany(statement.postgresql, values)
+        rows = await _ask(connection, statement, lambda prepared: prepared.fetchmany(values))
     except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, *_RETRYABLE):
         # One caller's row or value spoilt the batch, which was rolled back whole: everybody goes again, alone.
         for waiting in batch:
@@ -289,7 +304,7 @@ async def _fetch_alone(connection: Any, statement: Statement, waiting: Waiting) 
     if future.done():  # they have gone, or were told that it is too late
         return
     try:
-        rows = await connection.fetch(statement.postgresql, *values, 0)
+        rows = await _ask(connection, statement, lambda prepared: prepared.fetch(*values, 0))
     except asyncpg.PostgresError as error:
         if not _is_sound_after(error):
             raise
@@ -298,6 +313,14 @@ async def _fetch_alone(connection: Any, statement: Statement, waiting: Waiting) 
     else:
         if not future.done():
             future.set_result([row[1:] for row in rows])
+
+
+async def _ask(connection: Any, statement: Statement, fetch: Callable[[Any], Awaitable[list[Row]]]) -> list[Row]:
+    text = statement.postgresql
+    try:
+        return await fetch(connection.prepared.get(text) or await connection.keep(text))
+    except asyncpg.InvalidCachedStatementError:  # a migration has changed what it returns: it was not begun
+        return await fetch(await connection.keep(text))
 
 
 def _ours(error: BaseException, step: str) -> BaseException:

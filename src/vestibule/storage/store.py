@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -48,10 +48,10 @@ class Store(Protocol):
     """A database. Every method raises StorageUnavailable when it cannot answer in time; a write that raised it may
     nevertheless have happened, so every write here can be repeated."""
 
-    async def read(self, statement: Statement, *values: Value) -> list[Row]:
+    def read(self, statement: Statement, *values: Value) -> Awaitable[list[Row]]:
         """Rows as they are committed now."""
 
-    async def write(self, statement: Statement, *values: Value) -> list[Row]:
+    def write(self, statement: Statement, *values: Value) -> Awaitable[list[Row]]:
         """Runs one changing statement and commits it, perhaps together with others'. Raises UniqueViolation."""
 
     async def write_pair(self, pair: Pair, first: Sequence[Value], second: Sequence[Value]) -> bool:

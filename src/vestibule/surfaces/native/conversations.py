@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from vestibule.conversations import course
 from vestibule.conversations.opening import list_conversations, open_conversation
+from vestibule.conversations.pages import read_cursor
 from vestibule.conversations.start import start_conversation
 from vestibule.edge.contact_bearer import visitor
 from vestibule.edge.http import Reply, Request, json_reply
@@ -72,9 +73,8 @@ class Conversations:
         if named is None and not viewer.verified:
             raise ScopeRequired(step="scope")
         most = number(request, "limit", default=_PAGE, low=1, high=_LARGEST_PAGE)
-        found, following = await list_conversations(
-            self._runtime, viewer, scope=named, cursor=request.query("cursor"), most=most
-        )
+        before = read_cursor(request.query("cursor"))
+        found, following = await list_conversations(self._runtime, viewer, scope=named, before=before, most=most)
         page = ConversationPage([conversation_of(conversation) for conversation in found], following)
         return json_reply(200, _ENCODER.encode(page))
 

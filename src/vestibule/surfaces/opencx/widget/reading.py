@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from vestibule.conversations.opening import list_conversations, open_conversation
+from vestibule.conversations.opening import glance_at, glance_over, list_conversations, open_conversation
+from vestibule.conversations.pages import read_cursor
 from vestibule.edge.entity_tags import digest_of, is_known
 from vestibule.edge.http import Reply, Request, constant, json_reply
 from vestibule.edge.request_limits import count_stranger
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, ScopeRequired
-from vestibule.model.conversation import Conversation
+from vestibule.model.conversation import Conversation, Glance
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 from vestibule.surfaces.opencx.widget.caller import visitor, workspace_of
@@ -89,22 +90,24 @@ class Reading:
             raise ScopeRequired(step="scope")
         # One opaque value under two names: 4.0 sends `cursor`, its own OpenAPI and 5.x say `offset`.
         field = "cursor" if request.query("cursor") else "offset"
-        cursor = request.query(field)
-        found, following = await list_conversations(self._runtime, viewer, scope=scope, cursor=cursor, field=field)
-        asked = (viewer.workspace_id, viewer.contact_id, scope, cursor)
-        of = ([(shown.id, shown.version, shown.created_at) for shown in found], following)
-        rendered = self._rendered.find(asked, of)
+        before = read_cursor(request.query(field), field)
+        asked = (viewer.workspace_id, viewer.contact_id, scope, before)
+        seen, following = await glance_over(self._runtime, viewer, scope=scope, before=before)
+        rendered = self._rendered.find(asked, _state_of_page(seen, following))
         if rendered is None:
+            found, following = await list_conversations(self._runtime, viewer, scope=scope, before=before)
             body = _ENCODER.encode(_Sessions([session_of(conversation) for conversation in found], following))
-            rendered = self._rendered.keep(asked, Rendered(of, digest_of(body), body))
+            rendered = self._rendered.keep(asked, Rendered(_state_of_page(found, following), digest_of(body), body))
         return _unless_known(request, rendered)
 
     async def poll(self, request: Request) -> Reply:
         viewer = await visitor(self._runtime, request)
-        conversation = await open_conversation(self._runtime, viewer, request.params["session_id"])
-        asked = (conversation.workspace_id, conversation.id)
-        rendered = self._rendered.find(asked, _state_of(conversation))
+        conversation_id = request.params["session_id"]
+        seen = await glance_at(self._runtime, viewer, conversation_id)
+        asked = (seen.workspace_id, seen.id)
+        rendered = self._rendered.find(asked, _state_of(seen))
         if rendered is None:
+            conversation = await open_conversation(self._runtime, viewer, conversation_id)
             rendered = self._rendered.keep(asked, await self._render(conversation))
         return _unless_known(request, rendered)
 
@@ -122,10 +125,14 @@ class Reading:
         return Rendered(_state_of(conversation), digest_of(body), body)
 
 
-def _state_of(conversation: Conversation) -> tuple[int, int, str]:
+def _state_of(conversation: Glance) -> tuple[int, int, str]:
     """What no two answers about one id share. The version alone would do, were ids not free again after an erasure, and
     the client's own choice on Puzzel's wire: another person's chat begins with the same one."""
     return (conversation.version, conversation.created_at, conversation.contact_id)
+
+
+def _state_of_page(page: Sequence[Glance], following: str | None) -> object:
+    return [(conversation.id, conversation.version, conversation.created_at) for conversation in page], following
 
 
 def scope_of(filters: str | None) -> str | None:
