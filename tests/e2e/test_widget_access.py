@@ -127,7 +127,8 @@ class TestScreenReaders:
         guest.load()
         guest.open()
         reply(store, guest.say("hello"), "I am here.")
-        expect(guest.page.locator("vestibule-chat .root > [role=status]")).to_have_text("Grace: I am here.")
+        # Within the panel: on a phone it is modal, and what is beside it is not read out.
+        expect(guest.panel.locator(".hidden[role=status]")).to_have_text("Grace: I am here.")
         expect(guest.panel).to_have_accessible_name("test")
         expect(guest.panel.get_by_role("log")).to_be_visible()
 
@@ -233,6 +234,41 @@ class TestScreens:
         guest.open()
         assert guest.launcher.evaluate("(each) => getComputedStyle(each).backgroundColor") == "rgb(1, 100, 2)"
         assert guest.text.evaluate("(each) => getComputedStyle(each).fontSize") == "16px"
+
+    @pytest.mark.parametrize(
+        "rule", [":not(:defined) { visibility: hidden }", "body > * { display: block; transform: translateX(-3000px) }"]
+    )
+    def test_a_page_s_rules_for_all_its_elements_leave_it_where_it_is(self, arrive: Arrive, rule: str) -> None:
+        guest = arrive()
+        guest.load(
+            f"const sheet = new CSSStyleSheet(); sheet.replaceSync({json.dumps(rule)});"
+            "document.adoptedStyleSheets = [sheet];"
+        )
+        expect(guest.launcher).to_be_in_viewport()
+        guest.open()
+
+    def test_a_page_may_hide_it(self, arrive: Arrive) -> None:
+        guest = arrive()
+        guest.load(
+            "const sheet = new CSSStyleSheet(); sheet.replaceSync(':root { --vestibule-display: none }');"
+            "document.adoptedStyleSheets = [sheet];"
+        )
+        expect(guest.launcher).to_have_count(1)
+        expect(guest.launcher).to_be_hidden()
+
+    def test_there_is_room_to_write_however_much_stands_above(self, arrive: Arrive) -> None:
+        """A desk's screen at 400 %, as WCAG 2.2 measures it (1.4.10)."""
+        guest = arrive(viewport={"width": 320, "height": 256}, reduced_motion="reduce")
+        guest.load(initialQuestions=[f"Where is my order of last month, number {number}?" for number in range(8)])
+        guest.open()
+        files: Any = [{"name": f"{number}.txt", "mimeType": "text/plain", "buffer": b"one\n"} for number in range(10)]
+        guest.panel.locator("input[type=file]").set_input_files(files)
+        expect(guest.panel.locator(".chip.kept")).to_have_count(10)
+        for part in (guest.text, guest.panel.get_by_role("button", name="Send")):
+            expect(part).to_be_in_viewport(ratio=1)
+        last = guest.panel.get_by_role("button", name="Remove 9.txt")
+        last.focus()
+        expect(last).to_be_in_viewport(ratio=0.9)
 
     def test_a_browser_without_constructable_style_sheets(self, arrive: Arrive, site: Site) -> None:
         """It links the style sheet instead, which the page's policy then has to allow."""

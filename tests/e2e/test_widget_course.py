@@ -193,6 +193,23 @@ class TestThePerson:
         guest.say("two")
         assert conversations(store) == 1
 
+    def test_sees_what_waits_while_named_again(self, arrive: Arrive, store: Workspace) -> None:
+        guest = arrive()
+        guest.excused = ("ERR_FAILED",)
+        guest.load(user={"token": store.sign_in(ADA, name="Ada")[0]})
+        guest.open()
+        guest.say("one")
+        guest.page.route("**/messages", lambda route: route.abort())
+        guest.write("two")
+        waiting = guest.panel.locator("[data-state=waiting]")
+        expect(waiting).to_have_count(1)
+        guest.page.route("**/v1/me", lambda _route: None)  # the service is long about saying who it is
+        again = json.dumps({"token": store.sign_in(ADA)[0]})
+        with guest.page.expect_request("**/v1/me"):
+            guest.page.evaluate(f"void Vestibule.identify({again})")
+        guest.page.wait_for_timeout(200)
+        assert waiting.count() == 1
+
     def test_gives_way_to_another_who_sees_nothing_of_it(self, arrive: Arrive, store: Workspace) -> None:
         guest = arrive()
         guest.load(user={"token": store.sign_in(ADA, name="Ada")[0]})

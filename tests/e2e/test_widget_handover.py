@@ -276,3 +276,49 @@ class TestWhereNobodyCouldBeAsked:
         guest.context.set_offline(offline=False)
         expect(guest.mark).to_have_text("Signed in as Ada")
         assert len(guest.told("identified")) == 2
+
+
+class TestWhatThePageSaysLast:
+    def test_counts_where_what_it_said_before_had_to_wait(self, arrive: Arrive, store: Workspace) -> None:
+        """A sign-out, while a guest's message was given its three seconds before somebody is identified."""
+        guest = arrive()
+        guest.excused = ("401",)
+        guest.load()
+        guest.open()
+        guest.say("before")
+        held = Held(guest, "**/messages")
+        guest.write("on its way")
+        held.wait()
+        guest.page.evaluate(f"void (window.outcome = Vestibule.identify({by(token_of(store, ADA))}))")
+        guest.page.evaluate("Vestibule.logout()")
+        held.release()
+        assert guest.page.evaluate("outcome") == {}, "nobody was identified"
+        expect(guest.mark).to_have_text("Not signed in")
+        guest.sees()
+        assert [event["contact"]["verified"] for event in guest.told("identified")] == [False]
+
+
+class TestAProofThatNeverComes:
+    @pytest.mark.parametrize("by_name", [False, True], ids=["who comes after a sign-out", "who is named next"])
+    def test_holds_up_nothing_of_the_next_one(self, arrive: Arrive, store: Workspace, *, by_name: bool) -> None:
+        guest = arrive()
+        guest.load("options.user = { getToken: () => new Promise(() => {}) };")
+        guest.open()
+        guest.write("Ada's")
+        expect(guest.panel.locator("[data-state=waiting]")).to_have_count(1)
+        if by_name:
+            name(guest, SLOW)
+            # When the message has had its three seconds.
+            eventually(lambda: guest.page.evaluate("Boolean(window.letGo)"))
+            guest.sees()
+            guest.write("hello")  # while nobody knows yet who it is: it waits where the other did
+            guest.page.evaluate("(token) => letGo(token)", token_of(store, BOB))
+            expect(guest.mark).to_have_text("Signed in as Bob")
+        else:
+            guest.page.evaluate("Vestibule.logout()")
+            guest.sees()
+            guest.write("hello")
+        expect(guest.panel.locator("[data-state=sent]")).to_have_count(1)
+        guest.sees(("user", "hello"))
+        sql = "SELECT text FROM messages WHERE workspace_id = $1 AND sender = 'user'"
+        assert store.installation.rows(sql, store.id) == [("hello",)]

@@ -8,10 +8,17 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from tests.fixtures.front_door import Workspace
+from tests.fixtures.responding import eventually
 from tests.fixtures.site import ADA, Arrive, conversations
 from tests.fixtures.widget import reply
 
 pytestmark = pytest.mark.slow
+
+# `look(true)`: the visitor looks at another tab.
+LOOKING_AWAY = (
+    "let hidden = false; Object.defineProperty(document, 'hidden', { get: () => hidden });"
+    "window.look = (away) => { hidden = away; document.dispatchEvent(new Event('visibilitychange')); };"
+)
 
 
 def texts(workspace: Workspace) -> list[str]:
@@ -171,10 +178,7 @@ class TestTheNetwork:
         """Browsers have six to a server, and people have more tabs."""
         guest = arrive()
         guest.page.clock.install()
-        guest.load(
-            "let hidden = false; Object.defineProperty(document, 'hidden', { get: () => hidden });"
-            "window.look = (away) => { hidden = away; document.dispatchEvent(new Event('visibilitychange')); };"
-        )
+        guest.load(LOOKING_AWAY)
         guest.open()
         conversation = guest.say("hello")
 
@@ -191,6 +195,48 @@ class TestTheNetwork:
         guest.page.evaluate("look(false)")
         guest.sees(("user", "hello"), ("agent", "I am here."))
         assert streams() == 2
+
+    def test_a_message_that_goes_out_unwatched_hides_no_answer_before_it(
+        self, arrive: Arrive, store: Workspace
+    ) -> None:
+        """It was written without a connection, and goes out while another tab is looked at. What came in between is
+        shown, and the page is told of each message once."""
+        guest = arrive()
+        guest.page.clock.install()
+        guest.load(LOOKING_AWAY)
+        guest.open()
+        conversation = guest.say("one")
+        guest.context.set_offline(offline=True)
+        guest.write("two")
+        expect(guest.panel.locator("[data-state=waiting]")).to_have_count(1)
+        guest.page.evaluate("look(true)")
+        guest.page.clock.run_for(16_000)
+        reply(store, conversation, "meanwhile")
+        guest.context.set_offline(offline=False)
+        eventually(lambda: texts(store) == ["one", "two"])
+        expect(guest.panel.locator("[data-state=sent]")).to_have_count(2)
+        expect(guest.panel.locator(".message.agent")).to_have_count(0)
+        guest.page.evaluate("look(false)")
+        guest.sees(("user", "one"), ("agent", "meanwhile"), ("user", "two"))
+        assert [event["message"]["text"] for event in guest.told("message")] == ["one", "two", "meanwhile"]
+
+    def test_a_chat_that_was_chosen_without_a_network_is_read_when_it_is_back(
+        self, arrive: Arrive, store: Workspace
+    ) -> None:
+        guest = arrive()
+        guest.excused = ("ERR_FAILED",)
+        guest.load(user={"token": store.sign_in(ADA)[0]})
+        guest.open()
+        reply(store, guest.say("one"), "yes")
+        guest.sees(("user", "one"), ("agent", "yes"))
+        guest.panel.get_by_role("button", name="Conversations").click()
+        guest.page.route("**/messages", lambda route: route.abort(), times=2)
+        guest.panel.locator(".thread").click()
+        expect(guest.banner).to_contain_text("No connection.")
+        guest.sees(("user", "one"), ("agent", "yes"))
+        expect(guest.banner).to_be_hidden()
+        told = [event["message"]["text"] for event in guest.told("message")]
+        assert told == ["one", "yes"], "what is read again is no news"
 
     def test_two_tabs_of_a_device_are_one_visitor(self, arrive: Arrive, store: Workspace) -> None:
         first = arrive()

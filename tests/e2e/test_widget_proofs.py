@@ -11,6 +11,7 @@ from tests.fixtures.fake_auth_endpoint import FakeAuthEndpoint, configure
 from tests.fixtures.fake_provider import FakeProvider, make_key
 from tests.fixtures.front_door import Workspace
 from tests.fixtures.site import ADA, Arrive, Site, said
+from tests.fixtures.widget import reply
 from vestibule.administration import contacts
 
 pytestmark = pytest.mark.slow
@@ -131,6 +132,26 @@ class TestAUserToken:
         expect(guest.mark).to_have_text("Signed in as Ada", timeout=20_000)
         guest.sees(("user", "hello"))
         expect(guest.panel.locator("[data-state=sent]")).to_have_count(1)
+
+    def test_whose_owner_could_not_be_told_is_a_guest_s_where_the_workspace_wants_that(
+        self, arrive: Arrive, store: Workspace, customer: FakeAuthEndpoint
+    ) -> None:
+        """And says so. When the customer's server answers again, the chat is the person's."""
+        configure(store, customer, fallback="guest")
+        customer.always(b"oops", 500)
+        guest = arrive()
+        guest.load(user={"userToken": "session-1"})
+        guest.open()
+        expect(guest.mark).to_have_text("Not signed in")
+        conversation = guest.say("hello")
+        reply(store, conversation, "I am here.")
+        guest.sees(("user", "hello"), ("agent", "I am here."))
+        assert [contact["verified"] for contact in said(store)] == [0]
+        customer.reply = None
+        guest.page.evaluate("Vestibule.identify({ userToken: 'session-1' })")
+        expect(guest.mark).to_have_text("Signed in as Ada")
+        guest.sees(("user", "hello"), ("agent", "I am here."))
+        assert guest.say("again") == conversation
 
     def test_that_was_never_filled_in_leaves_what_the_page_says(
         self, arrive: Arrive, store: Workspace, site: Site

@@ -15,6 +15,7 @@ export class Chat extends Sending {
     super();
     const { device } = Object.assign(this, parts);
     this.isOpen = false; // whether the visitor looks at it
+    this.calls = 0; // how often it was said who is there; what was said last counts, though one before may have to wait
     this.reset();
     this.unwatch = device.watch({
       signedOut: () => this.onSignedOut(),
@@ -30,11 +31,11 @@ export class Chat extends Sending {
 
   onSignedOut() {}
 
-  /** Nothing is known yet; as for a visitor who has just come. */
-  reset() {
+  /** Nothing is known yet; as for a visitor who has just come. `call`: which one has said so. */
+  reset(call = (this.calls += 1)) {
     this.unfollow();
     clearTimeout(this.retryTimer);
-    this.turn = (this.turn || 0) + 1;
+    this.turn = this.settled = call;
     this.conversation = null;
     this.messages = [];
     this.guest = null; // a guest's conversation that shall become a person's
@@ -47,6 +48,7 @@ export class Chat extends Sending {
     this.attempts = 0;
     this.connecting = null;
     this.boxes = new Map();
+    this.isFlushing = false; // what the one before was sending may hang
   }
 
   destroy() {
@@ -182,7 +184,16 @@ export class Chat extends Sending {
     const wait = error.wait || Math.min(30000, 1000 * 2 ** Math.min(this.attempts, 5));
     this.attempts += 1;
     clearTimeout(this.retryTimer);
-    this.retryTimer = setTimeout(() => (this.phase === "ready" ? this.flush() : this.connect()), wait);
+    this.retryTimer = setTimeout(() => this.resume(), wait);
+  }
+
+  /** Does what had to wait. */
+  resume() {
+    const { conversation } = this;
+    if (this.phase !== "ready") return this.connect();
+    // Chosen from the list, and not yet read.
+    if (conversation && !this.messages.length) return this.enter(conversation).then(() => this.flush(), this.failed);
+    return this.flush();
   }
 
   // ------------------------------------------------------------------------------------------------- what was said
@@ -196,7 +207,8 @@ export class Chat extends Sending {
     if (!isNew) {
       const { items } = await this.identity.call("GET", `/v1/conversations/${conversation.id}/messages`);
       if (turn !== this.turn || this.conversation !== conversation) return;
-      this.messages = items;
+      const last = items.length && items[items.length - 1].seq;
+      this.messages = [...items, ...this.messages.filter((each) => each.seq > last)]; // and what came meanwhile
     }
     this.follow();
     this.note();
@@ -215,8 +227,9 @@ export class Chat extends Sending {
 
   follow() {
     if (!this.conversation || this.follower || document.hidden) return;
-    const seq = this.messages.length ? this.messages[this.messages.length - 1].seq : 0;
-    this.follower = new Follower(this.identity, this.conversation.id, seq, {
+    // Before a message that was posted from here something may have come that nobody has heard of.
+    const known = this.messages.filter((each) => !each.here).pop();
+    this.follower = new Follower(this.identity, this.conversation.id, known ? known.seq : 0, {
       take: (kind, data) => this.take(kind, data),
       lost: (error) => this.lost(error),
       found: () => this.found(),
@@ -316,7 +329,7 @@ export class Chat extends Sending {
   online() {
     this.attempts = 0;
     if (this.follower) this.follower.nudge();
-    if (this.phase === "ready") this.flush().then(() => this.probe());
+    if (this.phase === "ready") this.resume().then(() => this.probe());
     else if (this.phase === "down") this.connect();
   }
 
@@ -342,6 +355,7 @@ export class Chat extends Sending {
   /** Another person, or the same one proven. A guest who signs in goes on in the conversation that is open: the one who
    *  signs in is the one who wrote it. Of a verified person nothing stays for the next. */
   async become(user) {
+    const call = (this.calls += 1);
     const { contact, verifies } = this.identity;
     if (
       verifies &&
@@ -351,19 +365,22 @@ export class Chat extends Sending {
       user.scope === this.identity.scope
     ) {
       // The same person, as pages say on every turn: a newer token, and nothing else changes.
+      this.settled = call;
       this.identity.use(user);
+      this.identity.contact = contact; // whose are the messages that wait
       this.isIntroduced = false;
       this.connecting = null;
       this.connect();
       return;
     }
     if (this.outbox.next()) await Promise.race([this.flush(), after(3000)]);
+    if (call < this.settled) return;
     const { conversation, messages, identity } = this;
-    const isGuests = !identity.verifies && identity.current;
+    const isGuests = !identity.isProven && identity.current;
     const id = conversation ? isOpen(conversation) && conversation.id : this.phase === "barred" && this.latest;
     // Named again before anybody was proven, it is still the guest's.
     const guest = isGuests && id ? { id, token: identity.current, scope: identity.scope, messages } : this.guest;
-    this.reset();
+    this.reset(call);
     identity.use(user);
     // In a scope of the page's own it would not be shown.
     if (guest && identity.verifies && (!user.scope || user.scope === guest.scope)) {

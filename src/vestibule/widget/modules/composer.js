@@ -27,7 +27,7 @@ export class Composer {
       onpaste: (event) => this.take([...event.clipboardData.files], event),
     });
     this.text.value = device.tab.get("draft") || "";
-    const picker = element("input", { type: "file", multiple: true, accept: KINDS, hidden: true, tabindex: "-1" });
+    const picker = element("input", { type: "file", multiple: true, accept: KINDS, hidden: true });
     picker.addEventListener("change", () => {
       this.take([...picker.files]);
       picker.value = "";
@@ -113,7 +113,7 @@ export class Composer {
     if (this.text.scrollHeight) style.height = `${Math.min(this.text.scrollHeight, TALLEST)}px`;
     const isReady = this.files.every((file) => file.kept) && (this.text.value.trim() || this.files.length);
     // Not `disabled`: that would lose the focus, and tell a screen reader nothing.
-    this.button.setAttribute("aria-disabled", String(!isReady));
+    this.button.setAttribute("aria-disabled", !isReady);
   }
 
   pressed(event) {
@@ -183,7 +183,10 @@ export class Composer {
             type: "button",
             class: "link",
             text: this.words("retry"),
-            onclick: () => this.upload(item),
+            onclick: () => {
+              this.upload(item);
+              this.focus();
+            },
           })
         : null,
       element(

@@ -18,7 +18,7 @@ export function element(name, attributes = {}, ...children) {
 /** A picture of strokes, for decoration: what it means stands beside it or in a label. */
 export function picture(...paths) {
   const made = document.createElementNS(SVG, "svg");
-  const attributes = { viewBox: "0 0 24 24", "aria-hidden": "true", focusable: "false", class: "icon" };
+  const attributes = { viewBox: "0 0 24 24", "aria-hidden": "true", class: "icon" };
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   for (const d of paths) {
     const path = document.createElementNS(SVG, "path");

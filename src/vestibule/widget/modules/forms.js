@@ -22,11 +22,7 @@ export function introduction({ words, prefill, extraFields, done }) {
     }
     const value = (name) => fields.find((field) => field.name === name).input.value.trim();
     const extras = fields.filter((field) => field.extra).map((field) => [field.extra, field.input.value.trim()]);
-    done({
-      name: value("name"),
-      email: value("email"),
-      custom_data: extras.length ? Object.fromEntries(extras) : undefined,
-    });
+    done({ name: value("name"), email: value("email"), custom_data: Object.fromEntries(extras) });
   };
   const made = element(
     "form",
@@ -65,7 +61,7 @@ function check(field, words) {
   if (value.length < (field.least || 1)) fault = words("required");
   else if (field.name === "email" && !EMAIL.test(value)) fault = words("badEmail");
   field.fault.textContent = fault;
-  field.input.setAttribute("aria-invalid", String(Boolean(fault)));
+  field.input.setAttribute("aria-invalid", Boolean(fault));
   return !fault;
 }
 
@@ -81,7 +77,7 @@ export function conversations({ words, language, items, current, choose, fresh }
         {
           type: "button",
           class: "thread",
-          "aria-current": current && current.id === item.id ? "true" : undefined,
+          "aria-current": current && current.id === item.id && "true",
           onclick: () => choose(item),
         },
         element(

@@ -30,6 +30,7 @@ export class Identity {
     this.asking = null;
     clearTimeout(this.timer);
     this.turn = (this.turn || 0) + 1;
+    if (this.giveUp) this.giveUp(new Expired()); // what was asked for this one's predecessor is no longer waited for
   }
 
   /** The token of this device, if it was made for the same claims: what a page says of its visitor may change. */
@@ -45,9 +46,15 @@ export class Identity {
     if (kept) this.take(kept);
   }
 
+  /** Whether it is somebody who is proven, as far as is known here. Where a proof could not be checked, the service may
+   *  have let in a guest. */
+  get isProven() {
+    return this.contact ? this.contact.verified : this.verifies;
+  }
+
   /** Whose conversations are shown and begun. A guest's are their device's, which has no scope before the first. */
   get scope() {
-    return this.user.scope || (this.verifies ? undefined : this.device.scope());
+    return this.user.scope || (this.isProven ? undefined : this.device.scope());
   }
 
   /** Whether a page has to ask the visitor first. */
@@ -94,8 +101,9 @@ export class Identity {
     try {
       return await use(fresh);
     } catch (error) {
-      if (error instanceof Refused && error.status === 401 && turn === this.turn) this.expire();
-      throw error instanceof Refused && error.status === 401 ? new Expired() : error;
+      if (!(error instanceof Refused) || error.status !== 401) throw error;
+      if (turn === this.turn) this.expire();
+      throw new Expired();
     }
   }
 
@@ -103,7 +111,9 @@ export class Identity {
   obtain(again, isEarly = false) {
     if (!this.asking) {
       const turn = this.turn;
-      const asking = this.ask(again)
+      // A page's answer may never come, and what waits for it holds the lock on what is sent.
+      const end = new Promise((_, reject) => (this.giveUp = reject));
+      const asking = Promise.race([this.ask(again), end])
         .then((token) => {
           if (turn !== this.turn) throw new Expired();
           this.take(token);

@@ -82,9 +82,7 @@ export class MessagesView {
     if (!["user", "ai", "agent"].includes(kind) || (!message.text && !message.attachments.length)) return [];
     const { id, text, attachments } = message;
     const at = Date.parse(message.sent_at);
-    return [
-      { key: id, kind, name: message.sender.name, text, attachments, at, state: kind === "user" ? "sent" : undefined },
-    ];
+    return [{ key: id, kind, name: message.sender.name, text, attachments, at, state: kind === "user" && "sent" }];
   }
 
   nameOf(entry) {
@@ -123,7 +121,7 @@ export class MessagesView {
       const again = () => this.chat.resend(entry.key);
       return element(
         "p",
-        { class: "meta bad" },
+        { class: "meta bad", role: "alert" },
         icon("alert"),
         this.words("failed"),
         element("button", { type: "button", class: "link", text: this.words("retry"), onclick: again }),
@@ -149,12 +147,11 @@ export class MessagesView {
     ];
     const made = element(
       "a",
-      { class: "file", href: isOurs ? url : undefined, target: "_blank", rel: "noopener noreferrer" },
+      { class: "file", href: isOurs && url, target: "_blank", rel: "noopener noreferrer" },
       ...inner,
     );
     if (isOurs && SHOWN_AT_ONCE.has(type)) {
-      const image = element("img", { alt: name, loading: "lazy", decoding: "async" });
-      image.addEventListener("error", () => image.remove());
+      const image = element("img", { alt: name, loading: "lazy", onerror: () => image.remove() });
       image.src = url;
       made.prepend(image);
       made.classList.add("picture");

@@ -34,7 +34,6 @@ export class Panel {
       },
       this.panel,
       this.launcher,
-      this.announcer,
     );
     if (options.accent) this.root.style.setProperty("--vestibule-accent", options.accent);
     shadow.append(this.root);
@@ -83,6 +82,7 @@ export class Panel {
       this.questions,
       this.ending,
       this.composer.element,
+      this.announcer, // on a phone, what is beside a modal dialog is not read out
     );
     this.badge = element("span", { class: "badge", hidden: true });
     this.launcher = element(
@@ -122,7 +122,7 @@ export class Panel {
   focus() {
     if (this.screen && this.screen.focus) this.screen.focus();
     else if (!this.composer.element.hidden) this.composer.focus();
-    else this.close.focus();
+    else this.view.element.focus(); // no button: who is writing would press it
   }
 
   showList(isListing) {
@@ -135,7 +135,6 @@ export class Panel {
         .finally(() => {
           this.screenName = "";
           this.render();
-          if (this.isListing) this.focus();
         });
     }
     this.render();
@@ -175,17 +174,18 @@ export class Panel {
     const unread = this.isOpen ? 0 : chat.unread;
     const label = this.isOpen ? words("close") : words("open") + (unread ? ` (${words("unread", { n: unread })})` : "");
     this.launcher.setAttribute("aria-label", label);
-    this.launcher.setAttribute("aria-expanded", String(this.isOpen));
-    this.badge.textContent = unread > 9 ? "9+" : String(unread);
+    this.launcher.setAttribute("aria-expanded", this.isOpen);
+    this.badge.textContent = unread > 9 ? "9+" : unread;
     this.badge.hidden = !unread;
     this.panel.hidden = !this.isOpen;
     this.root.classList.toggle("is-open", this.isOpen);
-    if (this.narrow.matches) this.panel.setAttribute("aria-modal", "true");
-    else this.panel.removeAttribute("aria-modal");
+    this.panel.setAttribute("aria-modal", this.narrow.matches);
     if (!this.isOpen) return;
+    const at = this.host.shadowRoot.activeElement;
     this.showScreen();
     this.showMark();
     this.showBanner();
+    if (at && !at.offsetParent) this.focus(); // it was taken away, or made anew
     chat.note();
   }
 
@@ -245,7 +245,7 @@ export class Panel {
     this.ending.hidden = !isShown;
     if (!isShown || this.ending.firstChild) return;
     this.ending.append(
-      element("p", { text: this.words("ended") }),
+      element("p", { role: "alert", text: this.words("ended") }),
       element(
         "button",
         { type: "button", class: "primary", onclick: () => this.begin() },
@@ -269,10 +269,10 @@ export class Panel {
 
   /** Who the service takes the visitor for. Nothing but its own word makes the mark. */
   showMark() {
-    const { contact, verifies } = this.identity;
+    const { contact, isProven } = this.identity;
     const isVerified = contact && contact.verified && this.chat.phase === "ready";
     const name = isVerified && (contact.name || contact.email);
-    const state = isVerified ? `yes ${name}` : verifies ? "" : "no";
+    const state = isVerified ? `yes ${name}` : isProven ? "" : "no";
     if (this.marked === state) return;
     this.marked = state;
     this.mark.className = `mark ${isVerified ? "verified" : ""}`;
@@ -291,31 +291,14 @@ export class Panel {
     const name = ["barred", "expired", "refused", "down"].includes(phase) ? phase : isLost ? "offline" : "";
     if (this.bannered === name) return;
     this.bannered = name;
-    this.banner.hidden = !name;
-    if (!name) {
-      this.banner.replaceChildren();
-      return;
-    }
-    const { signInUrl } = this.options;
-    if (name === "barred") {
-      const words = { text: this.words(name) };
-      this.banner.replaceChildren(
-        icon("alert"),
-        element("span", {}, signInUrl ? element("a", { class: "link", href: signInUrl, ...words }) : words.text),
-      );
-      return;
-    }
-    const again = element("button", {
-      type: "button",
-      class: "link",
-      text: this.words("retry"),
-      onclick: () => this.chat.retry(),
-    });
-    this.banner.replaceChildren(
-      icon("alert"),
-      element("span", { text: this.words(name) }),
-      ...(name === "offline" ? [] : [again]),
-    );
+    this.banner.replaceChildren();
+    if (!name) return;
+    const text = this.words(name);
+    const href = name === "barred" && this.options.signInUrl;
+    this.banner.append(icon("alert"), element("span", {}, href ? element("a", { class: "link", href, text }) : text));
+    if (name === "offline" || name === "barred") return;
+    const onclick = () => this.chat.retry();
+    this.banner.append(element("button", { type: "button", class: "link", text: this.words("retry"), onclick }));
   }
 
   /** Says what has come, for those who do not see it. */
@@ -323,9 +306,7 @@ export class Panel {
     if (!isAnswer(message) || this.said.has(message.id)) return;
     this.said.add(message.id);
     if (!this.isOpen) return;
-    this.announce(
-      `${this.view.nameOf({ kind: message.sender.kind, name: message.sender.name })}: ${message.text || ""}`,
-    );
+    this.announce(`${this.view.nameOf(message.sender)}: ${message.text || ""}`);
   }
 
   destroy() {

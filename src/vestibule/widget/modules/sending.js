@@ -57,7 +57,7 @@ export class Sending {
     const turn = this.turn;
     this.isFlushing = true;
     try {
-      while (this.again) {
+      while (this.again && turn === this.turn) {
         this.again = false;
         if (this.outbox.next()) {
           await this.outbox.alone(async () => {
@@ -69,8 +69,7 @@ export class Sending {
     } catch (error) {
       if (turn === this.turn) this.held(error);
     } finally {
-      this.isFlushing = false;
-      if (turn !== this.turn && this.phase === "ready" && this.outbox.next()) this.flush();
+      if (turn === this.turn) this.isFlushing = false;
     }
   }
 

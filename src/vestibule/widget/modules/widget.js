@@ -89,9 +89,12 @@ class Widget {
     return { ...user, formMayFollow: this.options.collect && !user.claims.email };
   }
 
+  /** Adds to whom the page names now: `init` may have named somebody who has signed out since. */
   introduce(claims) {
+    const { user } = this.identity;
+    const custom_data = { ...user.claims.custom_data, ...claims.custom_data };
     this.chat.reset();
-    this.identity.use({ ...this.options.user, claims: { ...this.options.user.claims, ...claims } });
+    this.identity.use({ ...user, formMayFollow: false, claims: { ...user.claims, ...claims, custom_data } });
     // The token now, and not with the first message: what was said is asked for once.
     this.chat.phase = "connecting";
     this.identity
@@ -151,6 +154,8 @@ class Widget {
     this.panel.composer.welcome({});
     this.panel.composer.clear();
     this.panel.isListing = false;
+    this.panel.screenName = ""; // the form may be filled in
+    this.options.prefill = {};
     this.chat.connect();
     this.changed();
   }
