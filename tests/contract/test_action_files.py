@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.fixtures.admin import NOBODY, Admin, refused
 from tests.fixtures.responding import cli, cli_refuses
 from tests.fixtures.trading import UPDATE, Trade, get
+from tests.fixtures.widget import anonymous
 from vestibule.administration import actions
+from vestibule.model.workspace import AdminScope
+from vestibule.responder.effective_request import HIDDEN
 
 
 class TestDeclaring:
@@ -90,8 +94,8 @@ requird = true
         assert all(secret not in json.dumps(shown) for secret in ("swordfish", "sesame"))
         assert trade.shop.received == []
         wrong = ("update_order", "-w", trade.workspace.id, "--contact", contact_id, "--arguments", "{}", "--json")
-        refused = trade.workspace.installation.command("action", "request", *wrong)
-        assert (refused.exit_code, refused.json["refused"]) == (1, "missing_parameter")
+        none = trade.workspace.installation.command("action", "request", *wrong)
+        assert (none.exit_code, none.json["refused"]) == (1, "missing_parameter")
 
     def test_by_importing_an_openapi_document(self, trade: Trade) -> None:
         parameter = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
@@ -138,3 +142,77 @@ requird = true
         trade.declare(before.replace("/orders", "/other"))
         done = cli(trade.workspace, "action", "import", str(file), *into)
         assert (done["created"], done["kept"]) == (["listOrders"], ["list_orders"])
+
+
+class TestADryRun:
+    """Over the admin API, by a key that may only read."""
+
+    def test_shows_word_for_word_what_the_command_line_prints(self, trade: Trade) -> None:
+        text = UPDATE.format(shop=trade.shop.url, more='locked.message = ["X-Tenant"]')
+        policy = "[policy]\ncontext_headers = true\nsend_assertion = true\n"
+        trade.declare(text + policy + '[variables.headers]\nAuthorization = "Bearer canary-of-the-workspace"\n')
+        overrides = {"query_params": {"account": "canary-of-the-contact"}}
+        _, contact_id = trade.workspace.sign_in(http_action_overrides=overrides)
+        arguments = {"order_id": "7", "note": "hi"}
+        message: dict[str, Any] = {
+            "headers": {"X-Tenant": "his", "X-Session": "canary-of-the-page"},
+            "query_params": {"page": "canary-of-its-query"},
+            "body_properties": {"cart": ["canary-of-its-body"]},
+        }
+        admin = Admin(trade.workspace.installation, trade.workspace.id, [AdminScope.READ])
+        body = {"contact_id": contact_id, "arguments": arguments, **message}
+        shown = admin.do("POST", "actions/update_order/dry-run", body)
+        given = ["--contact", contact_id, "--arguments", json.dumps(arguments)]
+        given += ["--message-headers", json.dumps(message["headers"])]
+        given += ["--message-query", json.dumps(message["query_params"])]
+        given += ["--message-body", json.dumps(message["body_properties"])]
+        assert shown == cli(trade.workspace, "action", "request", "update_order", "-w", trade.workspace.id, *given)
+
+        # All that is secret would be sent, and none of it is shown.
+        told = {value["name"]: (value["source"], value["value"]) for value in shown["values"]}
+        hidden = {"Authorization": "workspace", "account": "contact", "X-Session": "message", "page": "message"}
+        hidden |= {"cart": "message", "Vestibule-Assertion": "vestibule"}
+        assert {name: told[name] for name in hidden} == {name: (source, HIDDEN) for name, source in hidden.items()}
+        assert (told["order_id"], told["note"]) == (("model", "7"), ("model", "hi"))
+        everything = json.dumps([shown, admin.get("audit")]) + trade.workspace.installation.server.log()
+        assert "canary-of-" not in everything
+        assert trade.shop.received == []
+
+    def test_says_why_there_would_be_no_call(self, trade: Trade) -> None:
+        mine = get(trade.shop, "/mine", name="mine").replace('"unverified"', '"verified"')
+        trade.declare(UPDATE.format(shop=trade.shop.url, more="") + mine)
+        _, contact_id = trade.workspace.sign_in()
+        guest = anonymous(trade.workspace)
+        guest.start()
+        admin = Admin(trade.workspace.installation, trade.workspace.id, [AdminScope.READ])
+        told = admin.do("POST", "actions/update_order/dry-run", {"contact_id": contact_id})
+        assert told == {"refused": "missing_parameter", "sentence": "A value for path.order_id is needed."}
+        cases: list[tuple[str, str, dict[str, Any], str]] = [
+            ("update_order", contact_id, {"order_id": 7}, "invalid_arguments"),
+            ("update_order", contact_id, {"order_id": ".."}, "unusable_value"),
+            ("mine", guest.contact_id, {}, "trust_required"),
+        ]
+        for name, who, arguments, code in cases:
+            told = admin.do("POST", f"actions/{name}/dry-run", {"contact_id": who, "arguments": arguments})
+            assert (told.keys(), told["refused"]) == ({"refused", "sentence"}, code)
+        assert trade.shop.received == []
+
+    def test_is_refused_where_it_asks_for_nothing_that_there_is(self, trade: Trade) -> None:
+        trade.declare(get(trade.shop, "/one", name="one"))
+        installation = trade.workspace.installation
+        (_, contact_id), (_, foreign) = trade.workspace.sign_in(), installation.workspace().sign_in()
+        admin = Admin(installation, trade.workspace.id, [AdminScope.READ])
+        for who in (NOBODY, foreign, "\0", "x"):
+            refused(admin.call("POST", "actions/one/dry-run", {"contact_id": who}), 404, "not_found", names="contact")
+        good: dict[str, Any] = {"contact_id": contact_id}
+        refused(admin.call("POST", "actions/none/dry-run", good), 404, "not_found", names="action")
+        wrongs: dict[str, dict[str, Any]] = {
+            "contact_id": {},
+            "arguments": {**good, "arguments": "{}"},
+            "headers.Host": {**good, "headers": {"Host": "x"}},
+            "message": {**good, "message": {}},
+        }
+        for name, wrong in wrongs.items():
+            refused(admin.call("POST", "actions/one/dry-run", wrong), 400, "invalid_field", names=name)
+        writes = Admin(installation, trade.workspace.id, [AdminScope.WRITE])
+        refused(writes.call("POST", "actions/one/dry-run", good), 403, "insufficient_scope", names="admin:read")

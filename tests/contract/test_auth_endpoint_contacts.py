@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures import staff
+from tests.fixtures.admin import Admin
 from tests.fixtures.fake_auth_endpoint import ADA, KNOWN, FakeAuthEndpoint, configure, refused, show, signed_in
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.widget import claiming, claims_of, verified
@@ -255,6 +257,30 @@ class TestConflicts:
         theirs = mine.call("POST", "/create-session", {}).json()
         assert stranger.poll(theirs["id"]).status_code == 404
         assert stranger.poll(session["id"]).status_code == 200
+
+    def test_nobody_takes_the_strangers_for_the_person_who_claimed_the_contact(
+        self, workspace: Workspace, fake: FakeAuthEndpoint
+    ) -> None:
+        """Nor is what they wrote, or where from, the person's to have."""
+        configure(workspace, fake, identity_method="email", claim_unverified_contacts=True)
+        stranger = claiming(workspace, "ada@example.com", non_verified_name="Typed")
+        chat = stranger.start()
+        stranger.say(chat, "secret-of-the-stranger")
+        assert signed_in(workspace, "ada-session")["contact"]["id"] == stranger.contact_id
+        mine = verified(workspace, "ada@example.com")
+        mine.say(mine.start(), "what-ada-wrote")
+        grace = staff.signed_in(workspace)
+        for path in (f"/inbox/{chat}?show=unproven", "/inbox?show=unproven"):  # her own chats stand in no such list
+            page = grace.get(path).text
+            assert "ada@example.com" in page
+            assert "mark verified" not in page
+        found = grace.post("/debugger", kind="contact_token", token=stranger.token or "").text
+        assert "The chats of the visitor" in found
+        assert "what-ada-wrote" not in found
+        exported = Admin(workspace.installation, workspace.id).get(f"contacts/{stranger.contact_id}/export")
+        assert "what-ada-wrote" in json.dumps(exported)
+        assert "secret-of-the-stranger" not in json.dumps(exported)
+        assert "unverified" not in {sign_in["method"] for sign_in in exported["contact"]["sign_ins"]}
 
     def test_many_first_sign_ins_at_once_make_one_contact(self, workspace: Workspace, fake: FakeAuthEndpoint) -> None:
         configure(workspace, fake)

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from tests.fixtures.admin import Admin
 from tests.fixtures.fake_provider import API, CLIENT, JWKS, FakeProvider, Reply, make_key
 from tests.fixtures.front_door import Installation, beside
 from tests.fixtures.puzzel import Front, new_pair
@@ -356,6 +357,29 @@ def test_only_what_is_no_good_counts_against_an_address(
         statuses = [sign_out(front, "x").status_code for _ in range(5)]
         assert statuses == [400, 400, 400, 429, 429]
         signed_out(front, fake.logout_token())
+
+
+def test_nobody_uses_up_what_the_provider_needs(responding: Installation, fake: FakeProvider, tmp_path: Path) -> None:
+    with beside(responding, tmp_path, rate_limit_exchange_workspace="3") as server:
+        front = Front(responding.workspace(), base_url=server.base_url)
+        front.add_provider(fake)
+        for _ in range(9):
+            assert sign_out(front, "x").status_code == 400
+        for _ in range(3):
+            signed_out(front, fake.logout_token())
+        assert sign_out(front, fake.logout_token()).status_code == 429
+
+
+def test_whoever_was_signed_out_by_their_provider_is_in_the_audit(front: Front, fake: FakeProvider) -> None:
+    sign_in(front, fake.id_token(sid="s-1"))
+    signed_out(front, fake.logout_token(sid="s-1"))
+    signed_out(front, fake.logout_token(sub=None, sid="of-nobody"))
+    audit = Admin(front.workspace.installation, front.workspace.id)
+    found = eventually(lambda: len(items := audit.get("audit", action="contact.sign_out")["items"]) == 2 and items)
+    [contact_id] = front.workspace.people("name")
+    assert {each.get("contact_id") for each in found} == {contact_id, None}
+    assert [each["detail"] for each in found] == ["session", "session"]
+    assert all(each["actor"].startswith("provider:") for each in found)
 
 
 def test_a_logout_token_stands_in_no_log(front: Front, fake: FakeProvider) -> None:

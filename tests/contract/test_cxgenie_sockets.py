@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.admin import Admin
 from tests.fixtures.cxgenie import App, Sockets
 from tests.fixtures.fake_auth_endpoint import FakeAuthEndpoint, configure
 from tests.fixtures.fake_bot import Asked, FakeBot
 from tests.fixtures.front_door import Installation, Workspace, beside
 from tests.fixtures.loopback import Answer, json_answer
 from tests.fixtures.native import Client
-from tests.fixtures.responding import answered_by_bot
+from tests.fixtures.responding import answered_by_bot, eventually
 from tests.fixtures.widget import new_uuid, reply
 from vestibule.administration import responders
 from vestibule.administration.responders import Change
@@ -106,6 +107,22 @@ class TestTheUnchangedClient:
         message = wire.message("Good day.")
         assert message["receiver_id"] == app.customer["id"]
         assert (message["sender"]["name"], message["bot"]) == ("Grace", None)
+
+    def test_is_counted_at_each_event_where_enforcing_login_would_refuse_it(self, app: App, sockets: Sockets) -> None:
+        app.start_as_guest()
+        wire = sockets.joined(app)
+        for text in ("one", "two"):
+            wire.say(app, text)
+            wire.message(text)
+
+        admin = Admin(app.workspace.installation, app.workspace.id)
+
+        def written() -> int:
+            shown = admin.get("enforcement/preview")["items"]
+            return sum(each["count"] for each in shown if (each["surface"], each["reason"]) == ("cxgenie", "write"))
+
+        # The first may be counted a moment before the second.
+        assert eventually(lambda: (count := written()) >= 2 and count) == 2
 
     def test_sees_the_bot_type_and_answer(self, app: App, sockets: Sockets) -> None:
         with FakeBot() as bot:

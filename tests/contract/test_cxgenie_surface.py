@@ -15,9 +15,12 @@ from tests.fixtures.fake_bot import FakeBot
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.native import Client
 from tests.fixtures.widget import claims_of, new_uuid, reply
-from vestibule.administration import responders
+from vestibule.administration import conversations, responders
 from vestibule.administration.responders import Change
+from vestibule.conversations.messages import Draft, append_work
+from vestibule.model.conversation import Sender, Trust
 from vestibule.model.responder import ResponderKind
+from vestibule.storage import conversations as rows
 
 ADA = {"id": "u-1", "name": "Ada", "email": "ada@example.com", "avatar": "https://a.example/a.png"}
 
@@ -266,6 +269,28 @@ class TestTheChat:
         refused(app.call("POST", path, {**feedback, "rating": "6"}), 400, "invalid_field")
         assert app.call("POST", path, {**feedback, "rating": "5"}).status_code == 200
         refused(app.call("POST", path, {**feedback, "rating": "1"}), 409, "already_exists")
+
+    def test_the_open_one_goes_on_whatever_still_comes_into_an_older_one(self, app: App) -> None:
+        """As what was called for an answer that nobody wanted any more (responder/runner.py)."""
+        app.start_as_guest()
+        installation, listed = app.workspace.installation, "SELECT id FROM conversations WHERE workspace_id = $1"
+        app.say("one")
+        [(older,)] = installation.rows(listed, app.workspace.id)
+        installation.run(conversations.resolve(installation.desk, app.workspace.id, older))
+        app.say("two")
+
+        async def late() -> None:
+            chat = await rows.get(installation.desk.store, app.workspace.id, older)
+            assert chat is not None
+            draft = Draft(Sender.SYSTEM, Trust.SYSTEM, type="action_executed")
+            await installation.desk.store.transact(lambda: append_work(chat, [draft], closed_too=True))
+
+        time.sleep(0.002)
+        installation.run(late())
+        app.say("three")
+        assert len(installation.rows(listed, app.workspace.id)) == 2
+        shown = [message["content"] for message in app.messages(remove_system_message="true")]
+        assert shown == ["three", "two", "one"]
 
     def test_a_closed_one_is_followed_by_another(self, app: App, fake: FakeAuthEndpoint) -> None:
         configure(app.workspace, fake)

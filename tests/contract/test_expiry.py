@@ -12,7 +12,7 @@ from tests.fixtures.puzzel import Front
 from tests.fixtures.widget import claims_of, new_uuid
 from vestibule.administration import expiry
 from vestibule.app import make_runtime
-from vestibule.clock import DAY_MS, now_ms
+from vestibule.clock import DAY_MS, HOUR_MS, now_ms
 
 TABLES = {
     "pending_identities": "expires_at",
@@ -61,3 +61,17 @@ def test_dead_letters_are_kept_for_thirty_days(installation: Installation) -> No
 def _count(front: Front, table: str) -> int:
     sql = f"SELECT workspace_id FROM {table} WHERE workspace_id = $1"  # noqa: S608
     return len(front.workspace.installation.rows(sql, front.workspace.id))
+
+
+def test_kept_answers_go_after_a_day_also_where_nobody_asks_again(installation: Installation) -> None:
+    """They hold what was answered, keys and people among it."""
+    workspace, now = installation.workspace(), now_ms()
+    for name, created_at in (("old", now - 25 * HOUR_MS), ("new", now - 23 * HOUR_MS)):
+        columns = "workspace_id, admin_key_id, name_hash, request_hash, created_at"
+        sql = f"INSERT INTO idempotency_keys ({columns}) VALUES ($1, 'k', $2, '', $3)"  # noqa: S608
+        installation.rows(sql, workspace.id, name, created_at)
+    runtime = installation.run(make_runtime(installation.desk.settings, installation.desk.sealer))
+    installation.run(expiry.sweep(runtime, now))
+    installation.run(runtime.store.close())
+    left = installation.rows("SELECT name_hash FROM idempotency_keys WHERE workspace_id = $1", workspace.id)
+    assert left == [("new",)]

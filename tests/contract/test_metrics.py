@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.fixtures.front_door import Installation
 from tests.fixtures.server import WorkspaceServer
 from vestibule import measures, metrics
 from vestibule.clock import now_ms
@@ -22,9 +22,9 @@ DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "operations.md").read
 
 @pytest.fixture(params=[1, 3])
 def server(
-    request: pytest.FixtureRequest, session_settings: dict[str, str], tmp_path: Path
+    request: pytest.FixtureRequest, session_settings: dict[str, str], database_url: str, tmp_path: Path
 ) -> Iterator[WorkspaceServer]:
-    settings = {**session_settings, "VESTIBULE_DATABASE_URL": f"sqlite:///{tmp_path}/m.db"}
+    settings = {**session_settings, "VESTIBULE_DATABASE_URL": database_url}
     with WorkspaceServer(settings, tmp_path, workers=request.param) as running:
         running.make_workspace("counted")
         yield running
@@ -67,7 +67,7 @@ def test_every_worker_tells_of_all(server: WorkspaceServer) -> None:
         assert sum(checks) == 4
 
 
-def test_refused_proofs_and_what_waits_are_told(server: WorkspaceServer, tmp_path: Path) -> None:
+def test_refused_proofs_and_what_waits_are_told(server: WorkspaceServer) -> None:
     for _ in range(6):
         answer = httpx.post(
             f"{server.base_url}/widget/authenticate-user",
@@ -77,15 +77,18 @@ def test_refused_proofs_and_what_waits_are_told(server: WorkspaceServer, tmp_pat
         )
         assert answer.status_code == 401
     rows = [(each, None, now_ms()) for each in ("a", "b")] + [("c", now_ms() - 60_000, None)]
-    with sqlite3.connect(tmp_path / "m.db", timeout=10) as database:
+    with Installation(server) as installation:
         for each, due_at, died_at in rows:
-            database.execute(
+            installation.rows(
                 "INSERT INTO webhook_deliveries (workspace_id, endpoint_id, id, kind, at, contact_id, data, owner,"
                 " attempts, due_at, died_at, problem)"
-                " VALUES (?, 'e', ?, 'contact.erased', ?, '', '{}', '', 1, ?, ?, '')",
-                (server.workspace_id, each, now_ms() - 60_000, due_at, died_at),
+                " VALUES ($1, 'e', $2, 'contact.erased', $3, '', '{}', '', 1, $4, $5, '')",
+                server.workspace_id,
+                each,
+                now_ms() - 60_000,
+                due_at,
+                died_at,
             )
-    database.close()
     for _ in range(4):
         found = figures(httpx.get(f"{server.base_url}/metrics", trust_env=False).text)
         refused = {labels: value for (name, labels), value in found.items() if "authentication_refusals_total" in name}
@@ -112,10 +115,12 @@ def test_who_comes_through_a_proxy_or_with_a_wrong_method_sees_nothing(server: W
     assert httpx.post(url, trust_env=False).status_code == 405
 
 
-def test_with_a_token_it_is_the_token_that_counts(session_settings: dict[str, str], tmp_path: Path) -> None:
+def test_with_a_token_it_is_the_token_that_counts(
+    session_settings: dict[str, str], database_url: str, tmp_path: Path
+) -> None:
     settings = {
         **session_settings,
-        "VESTIBULE_DATABASE_URL": f"sqlite:///{tmp_path}/m.db",
+        "VESTIBULE_DATABASE_URL": database_url,
         "VESTIBULE_METRICS_TOKEN": "scraper-secret",
     }
     with WorkspaceServer(settings, tmp_path) as server:

@@ -253,3 +253,25 @@ def test_a_body_that_says_nothing(chat: Chat, body: bytes) -> None:
     answer = chat.guest.call("POST", f"{CONVERSATIONS}/{chat.id}/identity", body)
     assert answer.status_code == 400, answer.text
     assert chat.row()[1] is False
+
+
+def test_what_is_decided_is_in_the_audit(chat: Chat, workspace: Workspace) -> None:
+    ada, bob = known(workspace), known(workspace, BOB)
+    assert identify(chat.guest, chat.id, ada.token).status_code == 200
+    refused(identify(chat.guest, chat.id, "x.y.z"), 400, "invalid_grant")
+    assert identify(chat.guest, chat.id, bob.token).status_code == 409
+    audit = Admin(workspace.installation, workspace.id)
+
+    def found() -> list[tuple[str, str, str | None]]:
+        items = audit.get("audit?method=contact_token")["items"]
+        return sorted((each["outcome"], each.get("code", ""), each.get("contact_id")) for each in items)
+
+    people = workspace.people("email_key")
+    ids = {person["email_key"]: contact_id for contact_id, person in people.items()}
+    decided = eventually(lambda: len(items := found()) == 3 and items)
+    assert decided[0] == ("issued", "", ids[ADA])
+    assert [(outcome, code) for outcome, code, _ in decided[1:]] == [
+        ("refused", "identity_conflict"),
+        ("refused", "invalid_grant"),
+    ]
+    assert decided[1][2] == ids[BOB]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import JWKRegistry
 
-from vestibule.errors import InvalidProviderToken, VestibuleError
+from vestibule.errors import EncryptedTokenNotSupported, InvalidProviderToken, VestibuleError
 from vestibule.model.identity_provider import IdentityProvider, TokenKind
 from vestibule.oidc.jwks import ProviderKeys
 from vestibule.oidc.key_set import Key, KeySet, UnusableKeySet, read_key_set, shared_key
@@ -20,6 +20,7 @@ from vestibule.oidc.strict_jws import Jws, check_algorithm, is_signed_by, parse
 from vestibule.oidc.token_reader import TokenReader
 from vestibule.outbound.client import Outbound
 from vestibule.strict_json import NotStrict, read_object
+from vestibule.tokens import pkce
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 # What the layer could be allowed at the most; a provider's own list is narrower.
@@ -161,7 +162,13 @@ async def test_every_wycheproof_token_is_refused_as_an_id_token(group: dict[str,
         await TokenReader(Outbound(), KnownKeys(keys_of(group))).read(provider, TokenKind.ID_TOKEN, token)
 
 
-@pytest.mark.parametrize(("_group", "test"), wycheproof("json_web_encryption_test"))
+JWE_TESTS = [
+    *wycheproof("json_web_encryption_test"),
+    *(param for param in wycheproof("json_web_crypto_test") if "jwe" in param.values[1]),
+]
+
+
+@pytest.mark.parametrize(("_group", "test"), JWE_TESTS)
 async def test_no_encrypted_token_is_taken(_group: dict[str, Any], test: dict[str, Any]) -> None:
     token = test["jwe"] if isinstance(test["jwe"], str) else json.dumps(test["jwe"])
     with pytest.raises(VestibuleError):
@@ -189,10 +196,14 @@ def check_raw(algorithm: str, group: dict[str, Any], test: dict[str, Any]) -> No
 # --------------------------------------------------------------------------------------------------------- RFCs, JSON
 
 
-@pytest.mark.parametrize(
-    "item", [item for item in load("rfc/rfc_appendix.json")["items"] if "jws" in item], ids=lambda item: item["id"]
-)
-def test_reads_the_examples_of_the_rfcs(item: dict[str, Any]) -> None:
+APPENDIX: dict[str, dict[str, Any]] = {item["id"]: item for item in load("rfc/rfc_appendix.json")["items"]}
+APPENDIX_JWS = [name for name, item in APPENDIX.items() if "jws" in item]
+THUMBPRINT, PKCE = "RFC7638-3.1", "RFC7636-B"
+
+
+@pytest.mark.parametrize("name", APPENDIX_JWS)
+def test_reads_the_examples_of_the_rfcs(name: str) -> None:
+    item = APPENDIX[name]
     if not item["valid"]:
         with pytest.raises(InvalidProviderToken):
             verify(item["jws"], KeySet(()))
@@ -204,14 +215,59 @@ def test_reads_the_examples_of_the_rfcs(item: dict[str, Any]) -> None:
     assert verify(item["jws"], keys) == item["payload_utf8"].encode()
 
 
-COOKBOOK = {
-    name: example
-    for name, example in load("rfc/rfc7520_cookbook.json").items()
-    if "jws" in name and isinstance(example.get("output", {}).get("compact"), str)
-}
+def test_a_key_that_was_read_is_the_one_that_was_published() -> None:
+    """RFC 7638 section 3.1."""
+    (key,) = read_key_set({"keys": [APPENDIX[THUMBPRINT]["jwk"]]}).keys
+    assert key.jose.thumbprint() == APPENDIX[THUMBPRINT]["thumbprint_sha256"]
 
 
-@pytest.mark.parametrize("name", COOKBOOK)
+def test_a_challenge_is_made_of_its_verifier() -> None:
+    """RFC 7636 appendix B."""
+    item = APPENDIX[PKCE]
+    assert item["method"] == "S256"
+    assert pkce.challenge_of(item["code_verifier"]) == item["code_challenge"]
+
+
+COOKBOOK: dict[str, dict[str, Any]] = load("rfc/rfc7520_cookbook.json")
+PUBLISHED = ["jwk/3_1.ec_public_key.json", "jwk/3_3.rsa_public_key.json"]
+COMPACT = [name for name, example in COOKBOOK.items() if "compact" in example.get("output", {})]
+SIGNED = [name for name in COMPACT if "jws" in name]
+ENCRYPTED = [name for name in COMPACT if "jwe" in name]
+IN_JSON_ONLY = ["jws/4_6.protecting_specific_header_fields.json"]
+
+
+def test_no_example_is_left_out() -> None:
+    assert sorted([*APPENDIX_JWS, THUMBPRINT, PKCE]) == sorted(APPENDIX)
+    assert sorted([*PUBLISHED, *SIGNED, *ENCRYPTED, *IN_JSON_ONLY]) == sorted(COOKBOOK)
+
+
+def test_reads_the_published_keys_of_the_cookbook() -> None:
+    """RFC 7520 sections 3.1 and 3.3 are two keys of one name, which have signed sections 4.3 and 4.1."""
+    keys = read_key_set({"keys": [COOKBOOK[name] for name in PUBLISHED]})
+    assert keys.left_out == ()
+    for name in ("jws/4_1.rsa_v15_signature.json", "jws/4_3.ecdsa_signature.json"):
+        example = COOKBOOK[name]
+        assert verify(example["output"]["compact"], keys) == example["input"]["payload"].encode()
+
+
+@pytest.mark.parametrize("name", ENCRYPTED)
+async def test_no_encrypted_token_of_the_cookbook_is_taken(name: str) -> None:
+    """RFC 7520 section 5: refused by its form, whatever the key."""
+    with pytest.raises(EncryptedTokenNotSupported):
+        await read_id_token(COOKBOOK[name]["output"]["compact"])
+    with pytest.raises(InvalidProviderToken):
+        parse(COOKBOOK[name]["output"]["compact"])
+
+
+@pytest.mark.parametrize("name", [*ENCRYPTED, *SIGNED, *IN_JSON_ONLY])
+def test_no_json_serialization_of_the_cookbook_is_taken(name: str) -> None:
+    """RFC 7519 section 1: a token is a compact one."""
+    for kind in ("json", "json_flat"):
+        with pytest.raises(InvalidProviderToken):
+            parse(json.dumps(COOKBOOK[name]["output"][kind]))
+
+
+@pytest.mark.parametrize("name", SIGNED)
 def test_reads_the_signatures_of_the_cookbook(name: str) -> None:
     """RFC 7520 section 4; detached and unencoded payloads (RFC 7797) are refused: `b64` has no place in a token."""
     example = COOKBOOK[name]

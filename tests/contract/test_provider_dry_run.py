@@ -1,8 +1,8 @@
-"""An operator tries a token: every step, the reason, the claims, the contact; and nothing is written."""
+"""An operator tries a token: every step, the reason, the claims, the contact. That nothing is kept of it, and the
+command: test_provider_command.py."""
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import json
 import secrets
@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from tests.fixtures.fake_provider import CLIENT, CLIENT_SECRET, JWKS, FakeProvider, Reply, running_provider
-from tests.fixtures.server import ServerFailed, run_cli
 from vestibule.administration import dry_run, identity_providers, provider_rules, workspaces
 from vestibule.administration.desk import Desk, open_desk
 from vestibule.administration.dry_run import Trial
@@ -47,10 +46,9 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    url = f"sqlite:///{tmp_path_factory.mktemp('dry-run')}/vestibule.db"
-    ensure_schema(url, may_migrate=True)
-    return Settings(database_url=url, private_hosts=(ipaddress.ip_network("127.0.0.0/8"),))
+def settings(module_database_url: str) -> Settings:
+    ensure_schema(module_database_url, may_migrate=True)
+    return Settings(database_url=module_database_url, private_hosts=(ipaddress.ip_network("127.0.0.0/8"),))
 
 
 @pytest.fixture
@@ -96,14 +94,6 @@ async def test_a_good_token_shows_steps_claims_and_contact(desk: Desk, workspace
     assert trial.profile == {"name": "Ada", "email": "ada@example.com", "custom_data": {"plan": "gold"}}
     assert not trial.email_is_key
     assert trial.notes["avatar_url"].startswith("refused")
-
-
-async def test_nothing_is_written(desk: Desk, workspace_id: str, fake: FakeProvider) -> None:
-    await identity_providers.add(desk, workspace_id, settings_for(fake))
-    for _ in range(3):
-        trial = await dry_run.try_at_desk(desk, workspace_id, id_token=fake.id_token())
-        assert trial.outcome == "created"
-    assert await desk.contacts.count(workspace_id) == 0
 
 
 async def test_the_contact_it_would_lead_to_is_shown(desk: Desk, workspace_id: str, fake: FakeProvider) -> None:
@@ -316,56 +306,3 @@ def test_published_secrets_are_refused_and_random_ones_are_not() -> None:
     assert all(weakness(secrets.token_hex(32)) is None for _ in range(500))
     for weak in ("a" * 40, "ab" * 20, "correct-horse-battery-staple-secret-key", "00000000000000000000000000000000"):
         assert weakness(weak) is not None
-
-
-# -------------------------------------------------------------------------------------------------------- the command
-
-
-async def test_the_command_adds_lists_tests_and_removes(fake: FakeProvider, tmp_path: Path) -> None:
-    env = {
-        "VESTIBULE_DATABASE_URL": f"sqlite:///{tmp_path}/vestibule.db",
-        "VESTIBULE_PRIVATE_HOSTS": "127.0.0.0/8",
-    }
-
-    async def cli(*arguments: str) -> dict[str, Any]:
-        return await asyncio.to_thread(run_cli, *arguments, env=env)
-
-    workspace = (await cli("workspace", "create", "w"))["workspace_id"]
-    secret = tmp_path / "secret"
-    secret.write_text(CLIENT_SECRET + "\n", encoding="utf-8")
-    made = await cli(
-        "provider", "add", "fake", "-w", workspace, "--issuer", fake.issuer, "--client-id", CLIENT,
-        "--introspection-client", CLIENT, "--introspection-secret-file", str(secret),
-    )  # fmt: skip
-    assert (made["id"], made["accepts"]) == (1, ["id_token", "opaque_access_token"])
-    assert CLIENT_SECRET not in str(made)
-    listed = await cli("provider", "list", "-w", workspace)
-    assert [item["id"] for item in listed["items"]] == [1]
-
-    trial = await cli("provider", "test", "-w", workspace, "--id-token", fake.id_token())
-    assert (trial["passed"], trial["subject"], trial["outcome"]) == (True, "u-1", "created")
-    trial = await cli("provider", "test", "-w", workspace, "--access-token", fake.opaque_token("opaque-1"))
-    assert trial["passed"]
-    with pytest.raises(ServerFailed, match="none of the client ids"):
-        await cli("provider", "test", "-w", workspace, "--id-token", fake.id_token(aud="x"))
-    with pytest.raises(ServerFailed, match="invalid_option"):
-        await cli("provider", "test", "-w", workspace)
-
-    assert (await cli("provider", "remove", "-w", workspace, "1"))["removed"] == 1
-    assert (await cli("provider", "list", "-w", workspace))["items"] == []
-
-
-async def test_the_command_reads_settings_from_a_file(tmp_path: Path) -> None:
-    env = {"VESTIBULE_DATABASE_URL": f"sqlite:///{tmp_path}/vestibule.db"}
-    workspace = (await asyncio.to_thread(run_cli, "workspace", "create", "w", env=env))["workspace_id"]
-    path = tmp_path / "provider.toml"
-    path.write_text(
-        'issuer = "https://idp.example.com"\nclient_ids = ["a"]\nmax_age = 600\n[claims.custom]\nplan = "plan"\n',
-        encoding="utf-8",
-    )
-    arguments = ("provider", "add", "idp", "-w", workspace, "--settings", str(path), "--client-id", "b")
-    made = await asyncio.to_thread(run_cli, *arguments, env=env)
-    assert (made["client_ids"], made["max_age"], made["claims"]["custom"]) == (["b"], 600, {"plan": "plan"})
-    path.write_text('issuers = "https://idp.example.com"\n', encoding="utf-8")
-    with pytest.raises(ServerFailed, match="issuers"):
-        await asyncio.to_thread(run_cli, *arguments, env=env)

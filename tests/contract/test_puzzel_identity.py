@@ -78,7 +78,7 @@ def test_the_proof_may_stand_in_the_query_and_in_the_body(
 def test_an_anonymous_chat_needs_its_visitor(front: Front) -> None:
     """As the public client calls it: PUT, a bearer, and an empty list."""
     conversation_id, bearer = new_uuid(), front.visitor()
-    problem(front.route(conversation_id), 401, "missing_credentials")
+    problem(front.route(conversation_id), 401, "invalid_session", cause="missing_credentials")
     body = answer_of(front.route(conversation_id, bearer=bearer, method="PUT", body=[]))
     assert (body["identified"], body["id"]) == (False, conversation_id)
     assert "contactToken" not in body
@@ -93,12 +93,11 @@ def test_an_anonymous_chat_needs_its_visitor(front: Front) -> None:
 
 def test_a_bad_bearer_is_refused_and_never_passed_over(front: Front, fake: FakeProvider) -> None:
     proof = front.proof(fake.id_token())
-    problem(front.route(new_uuid(), proof=proof, bearer="x"), 401, "invalid_token")
+    problem(front.route(new_uuid(), proof=proof, bearer="x"), 401, "invalid_session", cause="invalid_token")
     basic = {"authorization": "Basic eDp5"}
     path = f"/api/conversation/{new_uuid()}/route/support"
-    problem(
-        front.call("POST", path, headers=basic, userInfoId=proof[0], codeVerifier=proof[1]), 401, "missing_credentials"
-    )
+    answer = front.call("POST", path, headers=basic, userInfoId=proof[0], codeVerifier=proof[1])
+    problem(answer, 401, "invalid_session", cause="missing_credentials")
     assert answer_of(front.route(new_uuid(), proof=proof))["identified"], "and the proof is not spent"
 
 
@@ -112,8 +111,11 @@ def test_any_text_may_name_a_conversation(front: Front, fake: FakeProvider) -> N
     assert answer_of(front.route(upper, bearer=bearer))["id"] == upper.lower()
     proof = front.proof(fake.id_token())
     for wrong in ("%00", "a%20b", "x" * 129, "%C3%A9", "-a"):
-        problem(front.route(wrong, bearer=bearer), 400, "invalid_field", names="begin with a letter or digit")
-        problem(front.route(wrong, proof=proof), 400, "invalid_field", names="conversationId")
+        for answer, names in (
+            (front.route(wrong, bearer=bearer), "begin with a letter or digit"),
+            (front.route(wrong, proof=proof), "conversationId"),
+        ):
+            problem(answer, 400, "invalid_request", names=names, cause="invalid_field")
     another = Front(front.workspace.installation.workspace())
     another.queue()
     assert answer_of(another.route("conv-1", bearer=another.visitor()))["id"] != body["id"], "of each workspace its own"
@@ -125,27 +127,27 @@ def test_any_text_may_name_a_conversation(front: Front, fake: FakeProvider) -> N
 def test_a_proof_that_fails_never_becomes_an_anonymous_chat(front: Front, fake: FakeProvider) -> None:
     bearer = front.visitor()
     user_info_id, verifier = front.proof(fake.id_token())
-    refused: list[tuple[dict[str, Any], Any, str]] = [
-        ({"userInfoId": user_info_id}, None, "invalid_request"),
-        ({"codeVerifier": verifier}, None, "invalid_request"),
-        ({}, {"userInfoId": user_info_id}, "invalid_request"),
-        ({"userInfoId": "", "codeVerifier": ""}, None, "invalid_grant"),
-        ({"userInfoId": "x", "codeVerifier": verifier}, None, "invalid_grant"),
-        ({"userInfoId": user_info_id, "codeVerifier": "x" * 43}, None, "invalid_grant"),
-        ({"userInfoId": user_info_id, "codeVerifier": verifier}, {"userInfoId": "usr_other"}, "invalid_request"),
-        ({}, {"userInfoId": None, "codeVerifier": None}, "invalid_field"),
-        ({}, {"userInfoId": 1, "codeVerifier": 2}, "invalid_field"),
-        ({}, b"{", "malformed_body"),
-        ({}, b'"x"', "malformed_body"),
+    refused: list[tuple[dict[str, Any], Any, str, str | None]] = [
+        ({"userInfoId": user_info_id}, None, "invalid_request", None),
+        ({"codeVerifier": verifier}, None, "invalid_request", None),
+        ({}, {"userInfoId": user_info_id}, "invalid_request", None),
+        ({"userInfoId": "", "codeVerifier": ""}, None, "invalid_grant", None),
+        ({"userInfoId": "x", "codeVerifier": verifier}, None, "invalid_grant", None),
+        ({"userInfoId": user_info_id, "codeVerifier": "x" * 43}, None, "invalid_grant", None),
+        ({"userInfoId": user_info_id, "codeVerifier": verifier}, {"userInfoId": "usr_other"}, "invalid_request", None),
+        ({}, {"userInfoId": None, "codeVerifier": None}, "invalid_request", "invalid_field"),
+        ({}, {"userInfoId": 1, "codeVerifier": 2}, "invalid_request", "invalid_field"),
+        ({}, b"{", "invalid_request", "malformed_body"),
+        ({}, b'"x"', "invalid_request", "malformed_body"),
     ]
-    for query, body, code in refused:
+    for query, body, code, cause in refused:
         for given in (bearer, None):
             conversation_id = new_uuid()
-            problem(front.route(conversation_id, bearer=given, body=body, **query), 400, code)
+            problem(front.route(conversation_id, bearer=given, body=body, **query), 400, code, cause=cause)
             answer = front.call("GET", f"/api/conversation/{conversation_id}/messages", bearer=bearer)
             problem(answer, 404, "not_found")
     twice = f"/api/conversation/{new_uuid()}/route/support?userInfoId=a&userInfoId=b&codeVerifier=c"
-    problem(front.call("POST", twice, bearer=bearer), 400, "invalid_field")
+    problem(front.call("POST", twice, bearer=bearer), 400, "invalid_request", cause="invalid_field")
     assert answer_of(front.route(new_uuid(), proof=(user_info_id, verifier), bearer=bearer))["identified"]
 
 
@@ -172,14 +174,15 @@ def test_a_proof_that_is_misspelt_or_misplaced_is_refused_by_the_right_name(fron
         for given in (bearer, None):
             conversation_id = new_uuid()
             answer = front.route(conversation_id, bearer=given, method="PUT", body=body, **query)
-            shown = problem(answer, 400, "invalid_field")["detail"]
+            shown = problem(answer, 400, "invalid_request", cause="invalid_field")["detail"]
             assert "userInfoId" in shown or "codeVerifier" in shown, (query, body)
             assert verifier not in shown
             assert user_info_id not in shown
             path = f"/api/conversation/{conversation_id}/messages"
             problem(front.call("GET", path, bearer=bearer), 404, "not_found")
     path = f"/api/visitor/setIdentity/{new_uuid()}"
-    problem(front.call("POST", path, [whole], bearer=bearer), 400, "invalid_field", names="userInfoId")
+    answer = front.call("POST", path, [whole], bearer=bearer)
+    problem(answer, 400, "invalid_request", names="userInfoId", cause="invalid_field")
     others = {"variables": [{"name": "order", "value": 7}, None], "user": {"id": 1}}
     assert answer_of(front.route(new_uuid(), bearer=bearer, body=[others]))["identified"] is False
     assert answer_of(front.route(new_uuid(), bearer=bearer, body={**others, **whole}))["identified"], (
@@ -346,7 +349,8 @@ def test_set_identity_needs_the_bearer_of_that_chat(front: Front, fake: FakeProv
     bearer, conversation_id = front.visitor(), new_uuid()
     front.route(conversation_id, bearer=bearer)
     proof = front.proof(fake.id_token())
-    problem(front.set_identity(conversation_id, proof, bearer=None), 401, "missing_credentials")
+    answer = front.set_identity(conversation_id, proof, bearer=None)
+    problem(answer, 401, "invalid_session", cause="missing_credentials")
     problem(front.set_identity(conversation_id, proof, bearer=front.visitor()), 404, "not_found")
     problem(front.set_identity(new_uuid(), proof, bearer=bearer), 404, "not_found")
     problem(front.route(conversation_id, proof=front.proof(fake.id_token())), 404, "not_found")
@@ -378,6 +382,7 @@ def test_messages_are_stored_once_and_in_order(front: Front) -> None:
     later = front.call("GET", path, bearer=bearer, after=1).json()["items"]
     assert [item["text"] for item in later] == ["two"]
     for wrong in ("x", "-1", "1.5", "٣", "9" * 17):
-        problem(front.call("GET", path, bearer=bearer, after=wrong), 400, "invalid_field", names="after")
+        answer = front.call("GET", path, bearer=bearer, after=wrong)
+        problem(answer, 400, "invalid_request", names="after", cause="invalid_field")
     for body in ({"text": ""}, {"text": "  "}, {}, {"text": "x" * 32_769}, {"text": "x", "id": "x"}, {"text": "a\0"}):
-        problem(front.call("POST", path[:-1], body, bearer=bearer), 400, "invalid_field")
+        problem(front.call("POST", path[:-1], body, bearer=bearer), 400, "invalid_request", cause="invalid_field")

@@ -95,7 +95,7 @@ def test_anybody_may_read_what_a_queue_is(front: Front) -> None:
                 {"days": ["sat"], "opens": "22:00", "closes": "02:00"},
             ],
         }
-    problem(front.call("GET", "/api/queue/info/support"), 401, "missing_credentials")
+    problem(front.call("GET", "/api/queue/info/support"), 401, "invalid_session", cause="missing_credentials")
     problem(front.call("GET", "/api/queue/info/other", bearer=bearer), 404, "not_found")
     nobody = problem(front.call("GET", "/api/queue/info/support", customerId="nobody"), 404, "not_found")
     assert nobody == problem(front.call("GET", "/api/queue/info/other", customerId=front.customer_id), 404, "not_found")

@@ -84,6 +84,6 @@ def test_keys_turn_and_the_provider_rests(front: Front, node: NodeOidcProvider) 
     node.stop()
     try:
         assert front.exchange(idToken=later), "its keys are known"
-        problem(front.authenticate(accessToken="opaque-1"), 502, "upstream_failed")
+        problem(front.authenticate(accessToken="opaque-1"), 502, "idp_error", cause="upstream_failed")
     finally:
         node.start()

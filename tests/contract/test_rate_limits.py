@@ -279,11 +279,11 @@ class TestForwardedAddresses:
 
 
 def test_what_a_contact_sends_is_counted_by_contact_and_by_address(
-    session_settings: dict[str, str], tmp_path: Path
+    session_settings: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
     """Each message may cost an answer of a language model: one visitor, or one address with many, must not spend it."""
     limits = {"VESTIBULE_RATE_LIMIT_MESSAGES": "3", "VESTIBULE_RATE_LIMIT_ADDRESS_MESSAGES": "5"}
-    settings = {**session_settings, **limits, "VESTIBULE_DATABASE_URL": f"sqlite:///{tmp_path}/m.db"}
+    settings = {**session_settings, **limits, "VESTIBULE_DATABASE_URL": database_url}
     with WorkspaceServer(settings, tmp_path) as server:
         server.make_workspace("chatty")
         bot = {"x-bot-token": server.widget_token}

@@ -10,6 +10,7 @@ from tests.fixtures.fake_bot import FakeBot
 from tests.fixtures.fake_model import FakeModel
 from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.front_door import Workspace
+from tests.fixtures.loopback import Loopback
 from tests.fixtures.native import CONVERSATIONS, Client
 from tests.fixtures.puzzel import Front
 from tests.fixtures.responding import answered_by_bot, answered_by_model
@@ -79,3 +80,38 @@ def test_what_was_written_before_the_proof_is_marked_to_its_end(shop_front: Work
     assert "Change my e-mail" in model.told("user")
     assert "\n\nChange my e-mail" not in model.told("user")
     assert model.told("user").endswith("And now?")
+
+
+def prove_while_one_waits(workspace: Workspace, answerer: Loopback) -> None:
+    """Two questions of a guest, who is proven to be Ada while the second waits for its turn; then one of hers."""
+    guest = Client(workspace, unverified_token(workspace))
+    chat = guest.start(new_uuid())
+    token, _ = workspace.sign_in(EMAIL, language="fr")
+    with answerer.held():
+        guest.say(chat, "one")
+        answerer.wait_for(1)
+        guest.say(chat, "two")
+        answer = guest.call("POST", f"{CONVERSATIONS}/{chat}/identity", {"contact_token": token})
+        assert answer.status_code == 200, answer.text
+    Client(workspace, token).say(chat, "three")
+    answerer.wait_for(3)
+
+
+class TestALanguage:
+    """Of the person, for a question that was asked before it was proven who asks (DESIGN rule 2.5)."""
+
+    def test_is_not_told_to_a_bot(self, shop_front: Workspace, bot: FakeBot) -> None:
+        answered_by_bot(shop_front, bot)
+        prove_while_one_waits(shop_front, bot)
+        _, waited, proven = bot.asked
+        assert (waited["message"]["text"], waited["message"]["trust"]) == ("two", "unverified")
+        assert (waited["contact"], waited["language"]) == ({"verified": False}, None)
+        assert (proven["contact"]["proven"]["language"], proven["language"]) == ("fr", "fr")
+
+    def test_is_not_told_to_a_model(self, shop_front: Workspace, model: FakeModel) -> None:
+        answered_by_model(shop_front, model)
+        prove_while_one_waits(shop_front, model)
+        assert model.told("user", 1).endswith("two")
+        assert '"language"' not in model.told("system", 1) + model.told("user", 1)
+        assert '"language":"fr"' in model.told("system", 2)
+        assert '"language"' not in model.told("user", 2)

@@ -14,9 +14,10 @@ import pytest
 
 from tests.fixtures import sample_files as samples
 from tests.fixtures.front_door import Installation, Workspace, beside
+from tests.fixtures.native import Client
 from tests.fixtures.server import RunningServer
 from tests.fixtures.uploads import UPLOAD, upload
-from tests.fixtures.widget import Device, anonymous, claiming, claims_of, verified
+from tests.fixtures.widget import Device, anonymous, claiming, claims_of, new_uuid, unverified_token, verified
 from vestibule.app import make_runtime
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.conversations.files import Kept, keep_file
@@ -74,6 +75,18 @@ def test_messages_are_counted_by_device_where_nothing_is_proven(workspace: Works
     assert sends(on_it(claiming(workspace, EMAIL))) == bounded
     assert sends(on_it(verified(workspace, EMAIL))) == bounded
     assert sends(on_it(verified(workspace, EMAIL))) == [429] * (MESSAGES + 1)
+
+
+def test_chats_and_checkpoints_are_counted_each_by_itself(workspace: Workspace, narrow: RunningServer) -> None:
+    """What is stored for somebody of whom nothing is known, at no cost of theirs."""
+    bounded = [True] * MESSAGES + [False]
+    device = Device(workspace, anonymous(workspace).token, new_uuid(), base_url=narrow.base_url)
+    begun = [device.create_session(external_id=device.scope) for _ in range(MESSAGES + 1)]
+    assert [answer.status_code for answer in begun] == [201 if good else 429 for good in bounded]
+    set_ = [device.do("checkpoint", begun[0].json()["id"]).status_code for _ in range(MESSAGES + 1)]
+    assert set_ == [200 if good else 429 for good in bounded]
+    client = Client(workspace, unverified_token(workspace), base_url=narrow.base_url)
+    assert [client.create("s").status_code for _ in range(MESSAGES + 1)] == [201 if good else 429 for good in bounded]
 
 
 class TestFilesAtOnce:

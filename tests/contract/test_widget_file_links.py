@@ -18,6 +18,7 @@ import pytest
 from tests.fixtures import sample_files as samples
 from tests.fixtures.files import assert_takes_ids_only, read_part
 from tests.fixtures.front_door import Installation, Workspace, beside, refused
+from tests.fixtures.native import Client
 from tests.fixtures.raw_http import RawConnection
 from tests.fixtures.server import RunningServer
 from tests.fixtures.staff import signed_in
@@ -116,7 +117,7 @@ class TestALink:
         """RFC 9110 section 14; Safari plays no video without."""
         content = samples.wav() + bytes(range(256)) * 4
         content = content[:1000]
-        link = link_of(device, content, "voice.wav")
+        link = Client(device.workspace, device.token).upload(content, "voice.wav").json()["url"]
         served = get(device.workspace, link, range=asked)
         assert served.status_code == 206
         assert served.headers["content-range"] == f"bytes {first}-{last}/1000"
@@ -157,7 +158,7 @@ class TestALink:
         ids=["UTF-16", "Latin-1", "text"],
     )
     def test_says_of_text_alone_how_it_is_written(self, device: Device, content: bytes, name: str, kind: str) -> None:
-        served = get(device.workspace, link_of(device, content, name))
+        served = get(device.workspace, Client(device.workspace, device.token).upload(content, name).json()["url"])
         assert (served.headers["content-type"], served.content) == (kind, content)
 
     def test_knows_what_a_client_has(self, device: Device) -> None:

@@ -1,6 +1,8 @@
 """Gathers everything that is kept about a person, for them to have; it must not change anything.
 
-Each surface writes it down in its own form, and each of them all of it.
+Each surface writes it down in its own form, and each of them all of it. Of somebody proven it is what is proven to be
+theirs: a contact that was claimed has chats of others beside it, of everybody who ever typed its e-mail (DESIGN rule
+2.4).
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ import msgspec
 
 from vestibule.administration import contacts
 from vestibule.administration.desk import Desk
+from vestibule.errors import LoginRequired
 from vestibule.model.audit import AuditEntry, AuditKind
+from vestibule.model.claims import Method
 from vestibule.model.contact import Contact
 from vestibule.model.conversation import Conversation, Message, StoredFile
 from vestibule.storage import audit, conversation_lists, files
@@ -92,8 +96,16 @@ async def _held(desk: Desk, contact: Contact) -> Held:
     return Held(
         provider_identities=[ProviderIdentity(issuer, subject) for issuer, subject in proven],
         sign_ins=await _sign_ins(desk, contact),
-        conversations=[(thread, await threads.history(desk.store, thread.workspace_id, thread.id)) for thread in found],
-        files=await files.of_contact(desk.store, contact.workspace_id, contact.id),
+        conversations=[
+            (thread, await threads.history(desk.store, thread.workspace_id, thread.id))
+            for thread in found
+            if thread.verified or not contact.verified
+        ],
+        files=[
+            file
+            for file in await files.of_contact(desk.store, contact.workspace_id, contact.id)
+            if not file.token_id or not contact.verified
+        ],
     )
 
 
@@ -102,10 +114,15 @@ async def _sign_ins(desk: Desk, contact: Contact) -> list[SignIn]:
     before = _AFTER_ALL
     while True:
         page = await audit.of_contact(desk.store, contact.workspace_id, contact.id, before=before, most=_PAGE)
-        found += [_sign_in(each.entry) for each in page if each.entry.kind is AuditKind.AUTHENTICATION]
+        found += [_sign_in(each.entry) for each in page if _is_theirs(each.entry, contact)]
         if len(page) < _PAGE:
             return found
         before = page[-1].seq
+
+
+def _is_theirs(entry: AuditEntry, contact: Contact) -> bool:
+    unproven = entry.method == Method.UNVERIFIED or entry.code == LoginRequired.code
+    return entry.kind is AuditKind.AUTHENTICATION and not (unproven and contact.verified)
 
 
 def _sign_in(entry: AuditEntry) -> SignIn:

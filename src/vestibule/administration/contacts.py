@@ -23,7 +23,7 @@ from vestibule.model.contact import Contact, Provenance
 from vestibule.model.webhook import contact_unmerged
 from vestibule.storage import audit, contact_search, erasure, files, refresh_tokens, token_endings, webhooks
 from vestibule.storage.contact_search import Trust
-from vestibule.storage.contacts import UPDATE
+from vestibule.storage.contacts import LOCK, UPDATE
 from vestibule.storage.provider_identities import ProviderIdentities
 from vestibule.storage.store import Work, query
 from vestibule.storage.token_endings import Ending
@@ -252,11 +252,11 @@ async def unmerge(desk: Desk, workspace_id: str, contact_id: str) -> Contact:
     contact = await get(desk, workspace_id, contact_id)
     if contact.merged_into is None:
         raise Conflict("This contact is not merged into another one.")
-    parted = await _part(desk, contact, contact.merged_into)
+    until = await _part(desk, contact, contact.merged_into)
     await _record_both(desk, "contact.unmerge", workspace_id, contact_id, contact.merged_into)
     if contact.verified:
-        await _next_second()
-    return parted
+        await _wait_until(until)
+    return await get(desk, workspace_id, contact_id)
 
 
 async def merges(desk: Desk, workspace_id: str, contact_id: str) -> list[MergeNote]:
@@ -305,34 +305,46 @@ async def _end_tokens(desk: Desk, workspace_id: str, people: list[str]) -> None:
         await desk.store.transact(partial(_ended, workspace_id, each))
 
 
-def _ended(workspace_id: str, contact_id: str) -> Work[None]:
-    """Ends all tokens of a contact and what would bring others: visitor sessions, and proofs, claimed ones too. Whoever
-    claims one is looked up among the signed out in memory, which may be two seconds behind."""
+def _ended(workspace_id: str, contact_id: str, issued_before: int = 0) -> Work[None]:
+    """Ends all tokens of a contact that were issued before a moment, now if none is given, and what would bring others:
+    visitor sessions, and proofs, claimed ones too. Whoever claims one is looked up among the signed out in memory,
+    which may be two seconds behind."""
     yield refresh_tokens.end(workspace_id, contact_id)
     yield erasure.forget_proofs(workspace_id, contact_id)
     now = now_ms()
-    yield token_endings.insert_query(Ending(workspace_id, contact_id, "", now), now)
+    yield token_endings.insert_query(Ending(workspace_id, contact_id, "", issued_before or now), now)
 
 
 async def _next_second() -> None:
     """A token says in whole seconds when it was issued: whoever signs in after the answer must not seem to have
     before."""
-    await asyncio.sleep((SECOND_MS + 1 - now_ms() % SECOND_MS) / SECOND_MS)
+    await _wait_until(now_ms() // SECOND_MS * SECOND_MS + SECOND_MS)
 
 
-async def _part(desk: Desk, contact: Contact, from_id: str) -> Contact:
+async def _wait_until(moment: int) -> None:
+    await asyncio.sleep(max(0, moment + 1 - now_ms()) / SECOND_MS)
+
+
+async def _part(desk: Desk, contact: Contact, from_id: str) -> int:
+    """Tokens of who led that are issued before the moment that comes back are over, where the contacts are verified."""
     changed = msgspec.structs.replace(contact, merged_into=None, updated_at=now_ms())
 
-    def work() -> Work[bool]:
+    def work() -> Work[int | None]:
+        # A sign-in under way has read that they are one: what it would write loses, and is decided anew.
+        yield query(LOCK, contact.workspace_id, from_id)
         if not (yield query(UPDATE, *desk.contacts.to_row(changed))):
-            return False
+            return None
+        # Who is signing in at this moment as one of both gets a token that is over, a moment later as well. Of when the
+        # row is ours: it may have been waited for.
+        until = now_ms() // SECOND_MS * SECOND_MS + 2 * SECOND_MS
         yield webhooks.note(contact_unmerged(contact.workspace_id, contact.id, from_id))
         # With it or not at all: it is not undone a second time. What an unverified visitor holds names their own
         # contact whomever that was merged into, and nothing in the OpenCX widget would get them another.
         if contact.verified:
-            yield from _ended(contact.workspace_id, from_id)
-        return True
+            yield from _ended(contact.workspace_id, from_id, until)
+        return until
 
-    if not await desk.store.transact(work):
+    until = await desk.store.transact(work)
+    if until is None:
         raise ContactBusy
-    return await get(desk, contact.workspace_id, contact.id)
+    return until

@@ -9,7 +9,7 @@ from vestibule.administration.attempts import attempt
 from vestibule.administration.staff_sessions import LONGEST_MS
 from vestibule.clock import DAY_MS, SECOND_MS, SteadyClock, now_ms
 from vestibule.runtime import Runtime
-from vestibule.storage import attached_identities, socket_rooms, spent_tokens, staff, webhooks
+from vestibule.storage import attached_identities, idempotency, socket_rooms, spent_tokens, staff, webhooks
 
 _JITTER = 0.3
 # A verified contact's token, by its setting's bounds, with a day for clocks that differ.
@@ -41,5 +41,6 @@ async def sweep(runtime: Runtime, now: int) -> None:
     await attempt("attached identities that ran out", attached_identities.purge(store, before))
     await attempt("spent tokens that are over", spent_tokens.purge(store, now))
     await attempt("rooms that ran out", socket_rooms.purge(store, now))
+    await attempt("kept answers that are over", idempotency.purge_all(store, now - DAY_MS))
     await attempt("staff's sessions that are over", staff.purge(store, sessions_before=now - LONGEST_MS, now=now))
     await attempt("dead letters of long ago", webhooks.purge(store, now - _DEAD_LETTERS_KEPT_MS))

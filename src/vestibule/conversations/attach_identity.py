@@ -53,6 +53,7 @@ class Proven(msgspec.Struct, frozen=True):
             token_id=self.holder,
             method=Method.TOKEN_EXCHANGE,
             auth_time=self.auth_time // SECOND_MS,
+            session=self.session,
         )
 
 
@@ -257,6 +258,7 @@ async def open_as(runtime: Runtime, visitor: Visitor, conversation_id: str) -> t
         method=Method.TOKEN_EXCHANGE,
         auth_time=note.auth_time // SECOND_MS,
         said=None,
+        session=note.session,
     )
     return acting, await open_conversation(runtime, acting, conversation_id)
 

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import IO
 from urllib.parse import quote
 
@@ -35,6 +35,8 @@ _LONGEST_ATTACHMENT_ID = 256
 _SECRET = 43
 _LINK = re.compile(rf"{PREFIX}/([0-9a-f-]{{36}})/([0-9a-f-]{{36}})/([0-9A-Za-z]{{{_SECRET}}})/[^/?#]+")
 _NO_FILE = "There is no such file."
+# Whether a surface takes files of this media type.
+Takes = Callable[[str], Awaitable[bool]]
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -54,15 +56,17 @@ class Reference(msgspec.Struct, frozen=True):
     link: str
 
 
-async def keep_file(runtime: Runtime, author: Visitor, *, name: str, size: int, content: IO[bytes]) -> Kept:
-    """Keeps an uploaded file of an accepted type. Its contact exists from then on, and with it the clock after which
-    an unverified one is purged. Raises InvalidField, UnsupportedFile, BodyTooLarge, InvalidContactToken,
-    StorageUnavailable."""
+async def keep_file(
+    runtime: Runtime, author: Visitor, *, name: str, size: int, content: IO[bytes], takes: Takes | None = None
+) -> Kept:
+    """Keeps an uploaded file of an accepted type; `takes`: of these only. Its contact exists from then on, and with it
+    the clock after which an unverified one is purged. Raises InvalidField, UnsupportedFile, BodyTooLarge,
+    InvalidContactToken, StorageUnavailable."""
     if size == 0:
         raise InvalidField("file", "must not be empty")
     media_type = await asyncio.to_thread(media_type_of, content, size, name)
-    if media_type is None:
-        raise UnsupportedFile(step="file_type")
+    if media_type is None or not (takes is None or await takes(media_type)):
+        raise UnsupportedFile(detail=media_type or "", step="file_type")
     owner = owner_of(author, await ensure_contact(runtime, author))
     secret = random_base62(_SECRET)
     file = StoredFile(

@@ -23,7 +23,8 @@ _WIND_SHARE = 10
 
 
 class Visitor(msgspec.Struct, frozen=True):
-    """Who writes. `token_id` stands for the device of an unverified visitor."""
+    """Who writes. `token_id` stands for the device of an unverified visitor; `session` is the provider's that the token
+    came of, as `session_of` names it."""
 
     workspace_id: str
     contact_id: str
@@ -32,6 +33,7 @@ class Visitor(msgspec.Struct, frozen=True):
     method: Method
     auth_time: int
     said: Said | None = None
+    session: str | None = None
 
     @property
     def seat(self) -> str:
@@ -53,6 +55,7 @@ def visitor_of(claims: ContactClaims) -> Visitor:
         method=claims.method,
         auth_time=claims.auth_time,
         said=claims.said,
+        session=claims.sid,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from vestibule.conversations.files import Kept, keep_file
+from vestibule.conversations.files import Kept, Takes, keep_file
 from vestibule.conversations.visitor import Visitor
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Request
@@ -12,15 +12,15 @@ from vestibule.edge.multipart import read_upload, read_uploads
 from vestibule.runtime import Runtime
 
 
-async def take_upload(runtime: Runtime, author: Visitor, request: Request) -> Kept:
-    """The one field `file`, kept. Raises RateLimited, UnsupportedFile, UnsupportedMedia, BodyTooLarge, BodyTooSlow,
-    InvalidField, StorageUnavailable."""
+async def take_upload(runtime: Runtime, author: Visitor, request: Request, *, takes: Takes | None = None) -> Kept:
+    """The one field `file`, kept; `takes` says which of the accepted types, where it is not all. Raises RateLimited,
+    UnsupportedFile, UnsupportedMedia, BodyTooLarge, BodyTooSlow, InvalidField, StorageUnavailable."""
     settings = runtime.settings
     address = address_bucket(client_address(request, settings.trusted_proxies))
     await runtime.rate_limiter.take(author.workspace_id, f"uploads:{address}", settings.rate_limit_uploads)
     upload = await read_upload(request, field="file", most=settings.max_file_bytes, within=settings.body_timeout / 1000)
     with upload.content:
-        kept = await keep_file(runtime, author, name=upload.name, size=upload.size, content=upload.content)
+        kept = await keep_file(runtime, author, name=upload.name, size=upload.size, content=upload.content, takes=takes)
     request.facts |= {"file": kept.file.id, "bytes": kept.file.size}
     return kept
 

@@ -72,10 +72,11 @@ class ProviderSubject(msgspec.Struct, frozen=True):
 
 
 class SignOut(msgspec.Struct, frozen=True):
-    """That somebody signed out at their provider, as it has proven: from one session where `session` tells which
+    """That somebody signed out at their provider, as that has proven: from one session where `session` tells which
     (`sid`), else everywhere. `once` and `expires_at` (epoch milliseconds) are the proof's, which is good one time."""
 
     workspace_id: str
+    provider_id: int
     issuer: str
     subject: str | None
     session: str | None

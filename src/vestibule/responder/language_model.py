@@ -7,6 +7,7 @@ trust is checked for each call from the token (`actions.may_run`), so no words c
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections import Counter
 from typing import Any
@@ -15,7 +16,7 @@ from msgspec import UNSET, UnsetType
 
 from vestibule.clock import now_ms
 from vestibule.conversations.neutralise import without_pictures
-from vestibule.errors import UpstreamFailed
+from vestibule.errors import StorageUnavailable, UpstreamFailed, UpstreamTimeout
 from vestibule.model.action import Action, Source
 from vestibule.model.responder import Mode, ResponderSettings
 from vestibule.responder import action_desk
@@ -34,14 +35,14 @@ from vestibule.responder.actions import (
 )
 from vestibule.responder.assertion import Assertions
 from vestibule.responder.chat_completions import Completions, Wanted
-from vestibule.responder.effective_request import Refusal
+from vestibule.responder.effective_request import EffectiveRequest, Refusal
 from vestibule.responder.overrides import is_locked
 from vestibule.responder.prompt import messages_of
 from vestibule.responder.question import Answer, Made, Question
+from vestibule.responder.standing import is_left_to_it, require_proof
 from vestibule.responder.tools import ENTER_MODE, HANDOFF, MODE_TOOLS, mode_named, own_tools
 from vestibule.responder.webhook import storable
 from vestibule.runtime import Runtime
-from vestibule.storage import conversations as rows
 
 _MOST_CALLS = 5
 _CALLS = uuid.UUID("5f1f3c0e-9a3c-4c52-8a63-0d6f4f7ad1b6")
@@ -56,7 +57,7 @@ async def ask(runtime: Runtime, settings: ResponderSettings, question: Question,
         runtime, conversation, question.contact, *action_desk.of_question(question)
     )
     modes = (await runtime.tenancy.widget(conversation.workspace_id)).modes
-    desk = _Desk(runtime, actions, circumstances, question.message.public_id, modes, made=made)
+    desk = _Desk(runtime, actions, circumstances, question, modes, made=made)
     tools = [*as_tools(actions, circumstances), *own_tools(modes, conversation.mode_id)]
     messages = messages_of(settings, question)
     ended, beside_mode = False, None
@@ -95,13 +96,13 @@ class _Desk:
         runtime: Runtime,
         actions: list[Action],
         circumstances: Circumstances,
-        cause: str,
+        question: Question,
         modes: tuple[Mode, ...],
         *,
         made: Made,
     ) -> None:
         self._runtime = runtime
-        self._cause = cause
+        self._question = question
         self._asked: Counter[tuple[str, str]] = Counter()
         self._actions = {action.name: action for action in actions}
         self._circumstances = circumstances
@@ -133,22 +134,35 @@ class _Desk:
             assertions=assertions,
             call_id=self._call_id(wanted),
         )
-        if not isinstance(prepared, Refusal) and not await self._is_wanted(action):
-            return None
         if isinstance(prepared, Refusal):
-            result = refused(prepared)
-        else:
+            return self._noted(action, wanted, prepared, refused(prepared))
+        if not await self._is_wanted():
+            return None
+        try:
             result = await execute(action, prepared, self._runtime.outbound)
+        except asyncio.CancelledError:
+            # The answer's time is over, or its job is lost: whether the call had its effect, nobody knows.
+            unknown = ActionResult(None, "Its outcome was not waited for.", error=UpstreamTimeout.code)
+            self._noted(action, wanted, prepared, unknown)
+            raise
+        return self._noted(action, wanted, prepared, result)
+
+    def _noted(
+        self, action: Action, wanted: Wanted, prepared: EffectiveRequest | Refusal, result: ActionResult
+    ) -> ActionResult:
         action_desk.note(action, self._circumstances, result, by="the model")
         self.calls.append(action_desk.as_call(action, _arguments(wanted.arguments), result))
         self._requests.append(action_desk.as_request(action, prepared, result))
         return result
 
-    async def _is_wanted(self, action: Action) -> bool:
-        """Whether people have not taken over, closed or erased the conversation since the model was asked: what it
-        wants by then happens behind their backs."""
-        now = await rows.get(self._runtime.store, action.workspace_id, self._circumstances.conversation_id)
-        return now is not None and now.is_open and not now.handed_off
+    async def _is_wanted(self) -> bool:
+        try:
+            require_proof(self._runtime, self._question)
+            return await is_left_to_it(self._runtime, self._question)
+        except StorageUnavailable:
+            if all("refused" in each for each in self._requests):
+                raise  # nothing has had its effect: all of it is begun anew
+            return True  # begun anew, it would call once more what it has called
 
     def _turn_to(self, wanted: Wanted) -> ActionResult:
         mode = mode_named(self._modes, _arguments(wanted.arguments).get("mode"))
@@ -162,7 +176,8 @@ class _Desk:
         and the stored answer has the message answered again, and the model then mostly asks for the same."""
         asked = (wanted.name, wanted.arguments)
         self._asked[asked] += 1
-        parts = (self._circumstances.conversation_id, self._cause, *asked, str(self._asked[asked]))
+        cause = self._question.message.public_id
+        parts = (self._circumstances.conversation_id, cause, *asked, str(self._asked[asked]))
         return str(uuid.uuid5(_CALLS, "\0".join(parts)))
 
     def _show_form(self, action: Action, wanted: Wanted, policy: Policy) -> ActionResult:

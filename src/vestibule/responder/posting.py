@@ -65,8 +65,14 @@ async def post(
     ConversationFull, InvalidContactToken, NotFound, AlreadyExists, StorageUnavailable."""
     responder = await runtime.tenancy.responder(author.workspace_id)
     # Who asks is what their token says, whatever the caller has put there.
-    proof = {"method": author.method.value, "auth_time": author.auth_time, "said": author.said}
-    asked = msgspec.structs.replace(given or JobInput(), **proof)
+    asked = msgspec.structs.replace(
+        given or JobInput(),
+        method=author.method.value,
+        auth_time=author.auth_time,
+        said=author.said,
+        token_id=author.token_id,
+        session=author.session,
+    )
 
     def make_job(current: Conversation, stored: Message) -> Job | None:
         return runner.new_job(stored, asked) if responder.answers and not current.handed_off else None

@@ -36,7 +36,8 @@ def messages_of(settings: ResponderSettings, question: Question) -> list[dict[st
         "claimed": known.claimed,
         "claimed_by_the_page": question.given.client_context,
         "note_from_the_page": question.given.exit_mode_prompt,
-        "language": question.given.language or question.contact.language,
+        # The page's alone: the contact's stands where `known_of` puts it, or is not for whoever asks this.
+        "language": question.given.language,
     }
     parts = [_RULES, settings.instructions, f"About the visitor, as data: {_told(vouched)}"]
     lines = [("system", "\n\n".join(part for part in parts if part))]

@@ -21,11 +21,13 @@ ACTION_EXECUTED = "action_executed"
 
 class JobInput(msgspec.Struct, frozen=True, omit_defaults=True):
     """What came with the visitor's message for its answer only: kept sealed until the answer is stored, then gone.
-    `method`, `auth_time` (in seconds) and `said` are from the token that it was sent with."""
+    `method`, `auth_time` (in seconds), `said`, `token_id` and `session` are of the token that it was sent with."""
 
     method: str = "unverified"
     auth_time: int = 0
     said: Said | None = None
+    token_id: str = ""
+    session: str | None = None
     client_context: Document | None = None
     language: str | None = None
     exit_mode_prompt: str | None = None

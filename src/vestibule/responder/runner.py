@@ -25,6 +25,7 @@ from vestibule.model.conversation import Assignee, Conversation, Document, Messa
 from vestibule.responder import action_desk
 from vestibule.responder.question import ACTION_EXECUTED, Answer, JobInput, Made, Question, in_order
 from vestibule.responder.respond import respond
+from vestibule.responder.standing import require_proof
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 from vestibule.storage import responder_jobs as jobs
@@ -190,6 +191,8 @@ class Runner:
                 return conversation, Answer(notice, handoff=True)
             async with asyncio.timeout(_LONGEST_SECONDS):
                 question = await self._question(job, conversation)
+                if question is not None:
+                    require_proof(self._runtime, question)
                 answer = Answer() if question is None else await respond(self._runtime, settings, question, made)
         except StorageUnavailable:
             raise

@@ -42,7 +42,8 @@ class _Thread(msgspec.Struct, frozen=True):
 
 class _Asked(msgspec.Struct, frozen=True):
     """What the bot receives. `contact.verified` says whether it is proven who asks; `client_context`,
-    `exit_mode_prompt` and what is `claimed` of the contact are what the page says, and prove nothing."""
+    `exit_mode_prompt` and what is `claimed` of the contact are what the page says, and prove nothing. `language` is the
+    page's, or else the contact's where it is proven who asks."""
 
     type: str
     workspace_id: str
@@ -125,7 +126,7 @@ def _asked(question: Question) -> _Asked:
             for line in question.history[-_HISTORY:]
             if line.text
         ],
-        language=question.given.language or question.contact.language,
+        language=question.given.language or (question.contact.language if question.verified else None),
         client_context=question.given.client_context,
         exit_mode_prompt=question.given.exit_mode_prompt,
     )

@@ -10,12 +10,15 @@ from vestibule.storage.conversations import CONVERSATION, conversation_from
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Store
 
+# What has no index of its own goes by that of all, whose condition SQLite wants said (see conversations.py).
+_WITHOUT_INDEX = frozenset({"", Status.RESOLVED.value})
 # A statement for each filter, written out: what is rare has an index of its own, which no parameter would lead to.
 LIST_ALL = {
     (status, handed_off): statement(
         f"conversations.list_{status or 'any'}{'_handed_off' if handed_off else ''}",
         f"""
         SELECT {CONVERSATION} FROM conversations WHERE workspace_id = $1
+            {"AND updated_at IS NOT NULL" if status in _WITHOUT_INDEX else ""}
             {f"AND status = '{status}'" if status else ""} {"AND handed_off = TRUE" if handed_off else ""}
             AND updated_at <= $2 AND (updated_at < $2 OR id < $3)
         ORDER BY updated_at DESC, id DESC LIMIT $4
@@ -50,12 +53,13 @@ UNVERIFIED = statement(
     """,
 )
 COUNT_OF_CONTACT = statement(
-    "conversations.count_of_contact", "SELECT COUNT(*) FROM conversations WHERE workspace_id = $1 AND contact_id = $2"
+    "conversations.count_of_contact",
+    "SELECT COUNT(*) FROM conversations WHERE workspace_id = $1 AND contact_id = $2 AND contact_id IS NOT NULL",
 )
 LATEST_OF_CONTACT = statement(
     "conversations.latest_of_contact",
     f"""
-    SELECT {CONVERSATION} FROM conversations WHERE workspace_id = $1 AND contact_id = $2
+    SELECT {CONVERSATION} FROM conversations WHERE workspace_id = $1 AND contact_id = $2 AND contact_id IS NOT NULL
     ORDER BY updated_at DESC LIMIT $3
     """,
 )

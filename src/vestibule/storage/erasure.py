@@ -25,7 +25,8 @@ EXPIRED = statement(
     """,
 )
 LAST_ACTIVITY = statement(
-    "erasure.last_activity", "SELECT MAX(updated_at) FROM conversations WHERE workspace_id = $1 AND contact_id = $2"
+    "erasure.last_activity",
+    "SELECT MAX(updated_at) FROM conversations WHERE workspace_id = $1 AND contact_id = $2 AND contact_id IS NOT NULL",
 )
 CONTACT = statement("erasure.contact", "DELETE FROM contacts WHERE workspace_id = $1 AND id = $2 RETURNING id")
 EXPIRED_CONTACT = statement(
@@ -35,7 +36,8 @@ EXPIRED_CONTACT = statement(
     """,
 )
 CONVERSATIONS = statement(
-    "erasure.conversations", "DELETE FROM conversations WHERE workspace_id = $1 AND contact_id = $2 RETURNING id"
+    "erasure.conversations",
+    "DELETE FROM conversations WHERE workspace_id = $1 AND contact_id = $2 AND contact_id IS NOT NULL RETURNING id",
 )
 OF_CONTACT = {
     table: statement(f"erasure.{table}", f"DELETE FROM {table} WHERE workspace_id = $1 AND {column} = $2")
@@ -67,7 +69,7 @@ CLOSED = statement(
     "erasure.closed",
     """
     SELECT updated_at, id FROM conversations
-    WHERE workspace_id = $1 AND updated_at < $2 AND status <> 'open'
+    WHERE workspace_id = $1 AND updated_at IS NOT NULL AND updated_at < $2 AND status <> 'open'
         AND (updated_at > $3 OR (updated_at = $3 AND id > $4))
     ORDER BY updated_at, id LIMIT $5
     """,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from vestibule.storage.purging import purging
+from vestibule.storage.purging import delete_in_batches, purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Store
 
@@ -74,3 +74,8 @@ async def forget(store: Store, place: Place, *, unanswered_before: int, before: 
 async def purge(store: Store, before: int) -> None:
     """A batch of what is older: a request waits for it, and with each comes the next."""
     await store.write(PURGE, before)
+
+
+async def purge_all(store: Store, before: int) -> int:
+    """All that is older: answers hold secrets, and nobody may ever ask again."""
+    return await delete_in_batches(store, PURGE, before)

@@ -22,12 +22,16 @@ FIND_CONTACT = statement(
     WHERE p.workspace_id = $1 AND p.issuer = $2 AND p.subject = $3
     """,
 )
+# CROSS JOIN: SQLite, which has no statistics, begins with the first table then, and not with everybody of the issuer.
 FIND_OTHER = statement(
     "provider_identities.find_other",
     """
     SELECT subject FROM provider_identities
-    WHERE workspace_id = $1 AND issuer = $3 AND subject <> $4 AND contact_id IN
-        (SELECT id FROM contacts WHERE workspace_id = $1 AND (id = $2 OR merged_into = $2))
+    WHERE workspace_id = $1 AND contact_id = $2 AND issuer = $3 AND subject <> $4
+    UNION ALL
+    SELECT p.subject FROM contacts c CROSS JOIN provider_identities p
+    WHERE p.workspace_id = c.workspace_id AND p.contact_id = c.id
+        AND c.workspace_id = $1 AND c.merged_into = $2 AND p.issuer = $3 AND p.subject <> $4
     LIMIT 1
     """,
 )

@@ -58,6 +58,7 @@ def _sign_out(workspace_id: str, provider: IdentityProvider, claims: Claims) -> 
         raise refuse("sub", f"it names nobody by {provider.claims.subject}, and no session")
     return SignOut(
         workspace_id=workspace_id,
+        provider_id=provider.id,
         issuer=provider.issuer,
         subject=check_subject(subject) if subject is not UNSET else None,
         session=session,

@@ -1,10 +1,10 @@
-"""`/v1/admin/workspaces/{id}/responder`, `widget`, `actions` and what is sent with them; it must not show a secret, but
-a new one at the only moment at which it is known."""
+"""`/v1/admin/workspaces/{id}/responder`, `widget`, `actions`, their dry run and what is sent with them; it must not
+show a secret, but a new one at the only moment at which it is known."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -15,12 +15,18 @@ from vestibule.administration.responders import Change
 from vestibule.edge.http import Reply
 from vestibule.edge.operation import Operation
 from vestibule.edge.surface import Route
-from vestibule.errors import CannotUnseal, InvalidDeclaration, InvalidField
-from vestibule.model.action import Action, ActionDeclaration, ActionPolicy, Variables
+from vestibule.errors import CannotUnseal, InvalidDeclaration, InvalidField, NotFound
+from vestibule.ids import is_id
+from vestibule.model.action import Action, ActionDeclaration, ActionPolicy, MessageOverrides, Variables
 from vestibule.model.responder import Mode, WidgetSettings
+from vestibule.model.unshown import Unshown
+from vestibule.model.workspace import AdminScope
+from vestibule.responder.effective_request import Refusal, ShownValue, redacted
+from vestibule.responder.overrides import Ignored
 from vestibule.runtime import Runtime
 from vestibule.surfaces.admin_api import documenting as doc
 from vestibule.surfaces.admin_api.seat import WORKSPACE, Seat, answer, endpoint, gone, showing
+from vestibule.surfaces.admin_api.shapes import Uuid
 
 _RESPONDER = f"{WORKSPACE}/responder"
 _WIDGET = f"{WORKSPACE}/widget"
@@ -72,6 +78,30 @@ class ActionPage(msgspec.Struct, frozen=True):
     next: str | None = None
 
 
+class CallToTry(Unshown, frozen=True, forbid_unknown_fields=True):
+    """A call for a contact: `arguments` as the model would give them; `headers`, `query_params` and `body_properties`
+    as the page would send them with its message."""
+
+    contact_id: Uuid
+    arguments: dict[str, Any] = msgspec.field(default_factory=dict)
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    query_params: dict[str, str] = msgspec.field(default_factory=dict)
+    body_properties: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class TriedCall(msgspec.Struct, frozen=True):
+    """What would be sent, with who gave each value, and what was `ignored` and why. Or why there would be no call, and
+    nothing else: `refused` is a code."""
+
+    method: str | UnsetType = UNSET
+    url: str | UnsetType = UNSET
+    values: tuple[ShownValue, ...] | UnsetType = UNSET
+    ignored: tuple[Ignored, ...] | UnsetType = UNSET
+    timeout_ms: int | UnsetType = UNSET
+    refused: str | UnsetType = UNSET
+    sentence: str | UnsetType = UNSET
+
+
 class VariableNames(msgspec.Struct, frozen=True):
     """Names only: the values are mostly credentials."""
 
@@ -81,6 +111,7 @@ class VariableNames(msgspec.Struct, frozen=True):
 _CHANGE = msgspec.json.Decoder(ResponderChange)
 _WIDGET_CHANGE = msgspec.json.Decoder(WidgetChange)
 _BODY = msgspec.json.Decoder(ActionBody)
+_CALL = msgspec.json.Decoder(CallToTry)
 _POLICY_BODY = msgspec.json.Decoder(ActionPolicy)
 _VARIABLES_BODY = msgspec.json.Decoder(Variables)
 
@@ -95,6 +126,7 @@ def routes(runtime: Runtime) -> Sequence[Route]:
         endpoint(runtime, "GET", _ACTION, showing(_action), _READ_ACTION),
         endpoint(runtime, "PUT", _ACTION, _put_action, _PUT_ACTION),
         endpoint(runtime, "DELETE", _ACTION, _remove_action, _REMOVE_ACTION),
+        endpoint(runtime, "POST", f"{_ACTION}/dry-run", _try_call, _TRY_CALL, scope=AdminScope.READ),
         endpoint(runtime, "GET", _POLICY, showing(_policy), _READ_POLICY),
         endpoint(runtime, "PUT", _POLICY, _put_policy, _PUT_POLICY),
         endpoint(runtime, "GET", _VARIABLES, showing(_variables), _READ_VARIABLES),
@@ -147,6 +179,23 @@ async def _remove_action(seat: Seat) -> Reply:
     desk = await seat.editing(_action)
     await actions.remove(desk, seat.workspace_id, seat.request.params["action_name"])
     return gone()
+
+
+async def _try_call(seat: Seat) -> Reply:
+    wanted = seat.read(_CALL)
+    if not is_id(wanted.contact_id):
+        raise NotFound("There is no such contact.")
+    request = await actions.effective_request(
+        seat.desk,
+        seat.workspace_id,
+        seat.request.params["action_name"],
+        contact_id=wanted.contact_id,
+        arguments=msgspec.json.encode(wanted.arguments).decode(),
+        message=MessageOverrides(wanted.headers, wanted.query_params, wanted.body_properties),
+    )
+    if isinstance(request, Refusal):
+        return answer(200, TriedCall(refused=request.code, sentence=request.sentence))
+    return answer(200, TriedCall(**msgspec.structs.asdict(redacted(request))))
 
 
 async def _put_policy(seat: Seat) -> Reply:
@@ -221,6 +270,15 @@ _LIST_ACTIONS = Operation(
 _READ_ACTION = _reading("getAction", "Show an action", ActionBody)
 _PUT_ACTION = _changing("putAction", "Make or replace an action", ActionBody, ActionBody)
 _REMOVE_ACTION = Operation(name="removeAction", summary="Remove an action", answers=doc.GONE, errors=(CannotUnseal,))
+_TRY_CALL = Operation(
+    name="tryAction",
+    summary="Show what a call of an action would send, and where each value comes from",
+    about="As if the contact had signed in just now. Nothing is sent. The model's values and the context headers are in"
+    " clear, all others hidden.",
+    request=CallToTry,
+    answers=doc.answer(TriedCall, "What would be sent, or why there would be no call."),
+    errors=(CannotUnseal,),
+)
 _READ_POLICY = _reading("getActionPolicy", "Show what holds for all actions", ActionPolicy)
 _PUT_POLICY = _changing("putActionPolicy", "Replace what holds for all actions", ActionPolicy, ActionPolicy)
 _READ_VARIABLES = _reading("getActionVariables", "Show the names of what is sent with every action", VariableNames)

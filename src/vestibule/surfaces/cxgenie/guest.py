@@ -14,10 +14,12 @@ import contextlib
 import logging
 from typing import Any, Literal
 
-from vestibule.conversations.admission import Reason, admit_unverified
+from vestibule import metrics
+from vestibule.conversations.admission import REASON, STEP, Reason, admit_unverified
 from vestibule.conversations.visitor import visitor_of
 from vestibule.edge.bearer import bearer
 from vestibule.edge.contact_bearer import claims_of
+from vestibule.edge.decisions import origin_of
 from vestibule.edge.http import ClientGone, Request
 from vestibule.edge.socket_io import Connection, Ended
 from vestibule.edge.strict_json import convert
@@ -43,6 +45,7 @@ from vestibule.surfaces.cxgenie.thread import NewMessage, Thread
 # As many as a person's streams of events (surfaces/native/events.py).
 _MOST_ROOMS = 16
 _LONGEST_TOKEN = 4096
+_SURFACE = "cxgenie"
 _log = logging.getLogger(__name__)
 
 
@@ -82,19 +85,22 @@ class Guest:
     async def connected(self, auth: Any) -> None:
         """A token may be shown as the connection's payload, or as any other bearer. Raises MissingCredentials,
         AmbiguousCredentials, InvalidContactToken, RateLimited, WorkspaceDisabled, OriginNotAllowed, LoginRequired."""
-        token = auth.get("token") if isinstance(auth, dict) else None
-        if token is None and self._request.headers(b"authorization"):
-            token = bearer(self._request)
-        if token is None:
-            return
-        if not isinstance(token, str) or not token.isascii() or len(token) > _LONGEST_TOKEN:
-            raise InvalidContactToken(detail="no token", step="form")
         try:
-            self._reader = await self._recognised(token, Reason.READ)
+            token = self._token_of(auth)
+            if token is not None:
+                self._reader = await self._recognised(token, Reason.READ)
         except VestibuleError as error:
             note_refusal(self._request, error)
             raise
         self._shown = token
+
+    def _token_of(self, auth: Any) -> str | None:
+        token = auth.get("token") if isinstance(auth, dict) else None
+        if token is None and self._request.headers(b"authorization"):
+            return bearer(self._request)
+        if token is not None and (not isinstance(token, str) or not token.isascii() or len(token) > _LONGEST_TOKEN):
+            raise InvalidContactToken(detail="no token", step="form")
+        return token
 
     async def event(self, name: str, argument: Any) -> Any:
         handle = self._events.get(name)
@@ -190,8 +196,21 @@ class Guest:
         claims = await claims_of(self._runtime, self._request, token)
         found = visitor_of(claims)
         if not found.verified:
-            await admit_unverified(self._runtime, found.workspace_id, reason, self._request.facts)
+            await self._admit(found.workspace_id, reason)
         return Reader(found, customer_id_of(claims.org_id, token))
+
+    async def _admit(self, workspace_id: str, reason: Reason) -> None:
+        """Each event is counted, as each request is elsewhere (`app.py`): before login is enforced its operator sees
+        there what that would refuse. Raises LoginRequired."""
+        facts: dict[str, str | int] = {}
+        try:
+            await admit_unverified(self._runtime, workspace_id, reason, facts)
+        finally:
+            self._request.facts |= facts
+            if facts:
+                step, why, origin = str(facts[STEP]), str(facts[REASON]), origin_of(self._request)
+                metrics.unverified(_SURFACE, step, why)
+                self._runtime.audit.count_unverified(workspace_id, _SURFACE, step, why, origin)
 
     async def _follow(self, room: Room) -> None:
         try:
@@ -202,7 +221,7 @@ class Guest:
             await self._refuse(error)
             await self._connection.end()
         except Exception:
-            _log.exception("unexpected error", extra={"surface": "cxgenie"})
+            _log.exception("unexpected error", extra={"surface": _SURFACE})
             await self._connection.end()
 
     async def _refuse(self, error: VestibuleError) -> None:

@@ -61,8 +61,8 @@ class Thread:
         return found
 
     async def latest(self, reader: Reader) -> Conversation | None:
-        found = await self.chats(reader, 1)
-        return found[0] if found else None
+        """The one that the visitor is in: something may still come into an older one, which is closed."""
+        return max(await self.chats(reader), key=lambda chat: chat.created_at, default=None)
 
     async def messages(self, chat: Conversation, *, after: int = 0) -> list[Message]:
         """What a visitor is shown of a chat that they may see."""
@@ -87,10 +87,10 @@ class Thread:
         references = [Reference("", item.url) for item in new.media or ()]
         attachments = await attachments_of(self._runtime, visitor, references, field="media.url")
         chats = await self.chats(author)
-        latest = chats.pop(0) if chats and chats[0].is_open else None
+        latest = next((chat for chat in chats if chat.is_open), None)
         local_id = (new.local_id or "").lower()
         if is_id(local_id):
-            known = await self._known(chats, local_id)
+            known = await self._known([chat for chat in chats if chat is not latest], local_id)
             if known is not None:
                 return known
         written = Written(text, local_id if is_id(local_id) else new_id(), attachments)

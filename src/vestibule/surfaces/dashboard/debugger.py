@@ -80,6 +80,8 @@ async def _page(
     match = None
     if finding is not None and finding.contact_id is not None:
         match = await seat.desk.contacts.find_leading(seat.workspace_id, finding.contact_id)
+        if match is not None and match.verified and _is_unproven(finding):
+            match = words.as_claimed(match)
     return seat.show(
         "debugger.html",
         finding=finding,
@@ -93,6 +95,12 @@ async def _page(
         match_name=words.name_of(match),
         chats=await _chats(seat, match) if match is not None else [],
     )
+
+
+def _is_unproven(finding: Trial) -> bool:
+    """Of a contact token that says so: the contact may be a proven person's by now, and its bearer is not."""
+    said = finding.profile.get("contact")
+    return isinstance(said, dict) and said.get("verified") is False
 
 
 async def _chats(seat: Seat, contact: Contact) -> list[Conversation]:

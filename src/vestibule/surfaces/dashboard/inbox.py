@@ -18,7 +18,7 @@ from vestibule.model.staff import Role
 from vestibule.runtime import Runtime
 from vestibule.surfaces.dashboard.rendering import go_to, page
 from vestibule.surfaces.dashboard.seat import PREFIX, Seat, action, view
-from vestibule.surfaces.dashboard.words import Mark, mark_of, mark_of_message, name_of, plain
+from vestibule.surfaces.dashboard.words import Mark, as_claimed, mark_of, mark_of_message, name_of, plain
 
 _PAGE = 30
 _ONE = "/inbox/{conversation_id}"
@@ -195,7 +195,9 @@ def _text(value: object) -> str:
 
 
 async def _person(seat: Seat, conversation: Conversation) -> Contact | None:
-    return await seat.desk.contacts.find(seat.workspace_id, conversation.contact_id)
+    found = await seat.desk.contacts.find(seat.workspace_id, conversation.contact_id)
+    # Once a contact is claimed, everybody who types its e-mail still has it: the row's proof is not theirs.
+    return as_claimed(found) if found is not None and found.verified and not conversation.verified else found
 
 
 async def _chosen(seat: Seat) -> Conversation:

@@ -65,6 +65,12 @@ def name_of(contact: Contact | None) -> str:
     return contact.name or contact.email or contact.phone or "Visitor"
 
 
+def as_claimed(contact: Contact) -> Contact:
+    """What somebody without proof said of themselves by whose e-mail they were given a contact that is a proven
+    person's by now: that e-mail, and nothing of the person."""
+    return msgspec.structs.replace(contact, verified=False, name=None, phone=None, avatar_url=None, provenance={})
+
+
 def mark_of(contact: Contact | None) -> Mark:
     """Of a person as they are known now."""
     if contact is None:

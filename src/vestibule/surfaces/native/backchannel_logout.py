@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vestibule.authenticate import Caller, guard
+from vestibule.clock import now_ms
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.form import MEDIA_TYPE, read_form
 from vestibule.edge.http import Reply, Request
 from vestibule.edge.oauth import OAuthError, oauth_status, speaking_oauth
 from vestibule.edge.operation import Answer, ErrorForm, Operation, Parameter
+from vestibule.edge.request_limits import count_stranger
 from vestibule.edge.surface import Route
 from vestibule.errors import (
     InvalidClient,
@@ -25,6 +26,7 @@ from vestibule.errors import (
     UpstreamTimeout,
     WorkspaceDisabled,
 )
+from vestibule.model.audit import DONE, AuditEntry, AuditKind
 from vestibule.model.workspace import Workspace
 from vestibule.runtime import Runtime
 from vestibule.surfaces.native.token import workspace_of
@@ -44,6 +46,7 @@ class BackchannelLogout:
         return [Route("POST", path, speaking_oauth(self.sign_out), _SIGN_OUT)]
 
     async def sign_out(self, request: Request) -> Reply:
+        count_stranger(self._runtime, request)
         try:
             workspace = await workspace_of(self._runtime, request.params["customer_id"])
             request.facts["workspace"] = workspace.id
@@ -58,7 +61,8 @@ class BackchannelLogout:
 
     async def _end(self, request: Request, workspace: Workspace) -> None:
         runtime, settings = self._runtime, self._runtime.settings
-        await guard(runtime, Caller(workspace, "logout", settings.rate_limit_exchange_workspace))
+        if workspace.disabled_at is not None:
+            raise WorkspaceDisabled(step="guard")
         most = min(_LARGEST, settings.max_body_bytes)
         form = await read_form(request, most=most, within=settings.body_timeout / 1000)
         token = form.get("logout_token")
@@ -66,11 +70,28 @@ class BackchannelLogout:
             raise InvalidField("logout_token", "is required")
         providers = await runtime.tenancy.providers(workspace.id)
         proven = await runtime.provider_sign_out.verify(workspace.id, providers, token)
+        # Only now: anybody could use up what a workspace's provider needs, and few providers tell twice.
+        await runtime.rate_limiter.take(workspace.id, "logout", settings.rate_limit_exchange_workspace)
         # Somebody who is not known here is signed out already: that is what was asked for (section 2.7).
         people = await end_sessions(runtime.store, runtime.contacts, proven)
-        request.facts["outcome"] = "session" if proven.session is not None else "everywhere"
+        which = "session" if proven.session is not None else "everywhere"
+        request.facts["outcome"] = which
         if people:
             request.facts["contact"] = people[0]
+        runtime.audit.note(
+            AuditEntry(
+                workspace_id=workspace.id,
+                kind=AuditKind.ADMINISTRATION,
+                action="contact.sign_out",
+                outcome=DONE,
+                at=now_ms(),
+                actor=f"provider:{proven.provider_id}",
+                provider_id=str(proven.provider_id),
+                request_id=request.scope.get("vestibule.request_id", ""),
+                contact_id=people[0] if people else None,
+                detail=which,
+            )
+        )
 
 
 _FORM: dict[str, Any] = {

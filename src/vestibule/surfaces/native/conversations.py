@@ -14,6 +14,7 @@ from vestibule.conversations.pages import read_cursor
 from vestibule.conversations.start import start_conversation
 from vestibule.edge.contact_bearer import visitor
 from vestibule.edge.http import Reply, Request, json_reply
+from vestibule.edge.message_limits import count_message
 from vestibule.edge.operation import Answer, Operation, Parameter
 from vestibule.edge.parameters import number
 from vestibule.edge.surface import Route
@@ -58,6 +59,7 @@ class Conversations:
 
     async def create(self, request: Request) -> Reply:
         author = await visitor(self._runtime, request)
+        await count_message(self._runtime, author, request, "conversations")
         payload = await read_body(self._runtime, request, self._new)
         custom = rules.custom_data("custom_data", payload.custom_data or {})
         named = scope(payload.scope)

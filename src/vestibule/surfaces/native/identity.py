@@ -43,9 +43,11 @@ class Identity:
         # Also where login is required: this is how a visitor of before goes on there.
         visitor = visitor_of(await claims_of(self._runtime, request))
         payload = await read_body(self._runtime, request, self._person)
+        request.proves = "contact_token"  # for the audit: from here on it is decided who this is
         proven = await prove_by_token(self._runtime, visitor, payload.contact_token)
+        request.facts["contact"] = proven.contact_id
         attached = await attach_bearer(self._runtime, visitor, request.params["conversation_id"], proven)
-        request.facts |= {"conversation": attached.id, "contact": attached.contact_id}
+        request.facts["conversation"] = attached.id
         return json_reply(200, _ENCODER.encode(conversation_of(attached)))
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from vestibule.edge.cors import Cors
 from vestibule.edge.oauth import oauth_error
-from vestibule.edge.problem import problem
 from vestibule.edge.surface import Surface
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.surfaces.puzzel.authenticate import Authenticate
 from vestibule.surfaces.puzzel.chat import Chat
 from vestibule.surfaces.puzzel.connect import Connect
+from vestibule.surfaces.puzzel.dialect import puzzel_problem
 from vestibule.surfaces.puzzel.identity import Identity
 
 # Each one whole: other wires live below `/api`, too.
@@ -23,7 +23,7 @@ _FORMS = Cors(methods=("POST",), headers=("Content-Type",))
 def surface(runtime: Runtime, runner: Runner) -> Surface:
     """For the customer's pages and apps."""
     routes = [*Authenticate(runtime).routes(), *Identity(runtime).routes(), *Chat(runtime, runner).routes()]
-    return Surface("puzzel", _PREFIXES, problem, routes, _PAGES)
+    return Surface("puzzel", _PREFIXES, puzzel_problem, routes, _PAGES)
 
 
 def connect_surface(runtime: Runtime, _runner: Runner) -> Surface:

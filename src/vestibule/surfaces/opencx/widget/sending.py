@@ -12,11 +12,12 @@ from vestibule.conversations.files import Reference, attachments_of
 from vestibule.conversations.messages import Appended, Draft
 from vestibule.conversations.neutralise import neutralise
 from vestibule.conversations.opening import open_conversation
-from vestibule.conversations.visitor import Visitor
+from vestibule.conversations.visitor import Visitor, recognise
+from vestibule.edge.bearer import bearer
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.message_limits import count_message
 from vestibule.edge.surface import Route
-from vestibule.errors import InvalidField
+from vestibule.errors import InvalidField, NotAllowed, NotAuthenticated, NotFound
 from vestibule.identity import profile_rules as rules
 from vestibule.model.conversation import Conversation, Document, Message, Sender, Trust
 from vestibule.model.responder import Mode
@@ -26,7 +27,6 @@ from vestibule.responder.question import JobInput
 from vestibule.responder.runner import Runner
 from vestibule.responder.tools import mode_named
 from vestibule.runtime import Runtime
-from vestibule.storage import conversations as rows
 from vestibule.surfaces.opencx.widget.caller import visitor
 from vestibule.surfaces.opencx.widget.reading import PREFIX
 from vestibule.surfaces.opencx.widget.shapes import Session, session_of
@@ -108,7 +108,7 @@ class Sending:
         given = _checked(payload)
         conversation = await open_conversation(self._runtime, author, payload.session_id)
         appended = await self._append(author, conversation, payload, given)
-        return json_reply(201, _ENCODER.encode(await self._told(appended)))
+        return json_reply(201, _ENCODER.encode(await self._told(request, author, appended)))
 
     async def _append(self, author: Visitor, conversation: Conversation, payload: Send, given: JobInput) -> Appended:
         """The visitor's message, and before it the greetings that the widget had only shown until now. Of a file only
@@ -130,17 +130,29 @@ class Sending:
         # The client may hang up while we wait: the answer is found in a task of its own, and stored all the same.
         return await self._runner.answer_of(appended.messages[-1], _WAIT_SECONDS)
 
-    async def _told(self, appended: Appended) -> _Answer:
+    async def _as_seen(self, request: Request, author: Visitor, conversation_id: str) -> Conversation | None:
+        """None where it is the author's no more: the wait may have been long, and they were signed out, their token
+        ran out, or the chat was given to somebody. A refusal would have the widget send what is stored once more."""
+        try:
+            await recognise(self._runtime, bearer(request))
+            return await open_conversation(self._runtime, author, conversation_id)
+        except (NotAuthenticated, NotAllowed, NotFound):
+            return None
+
+    async def _told(self, request: Request, author: Visitor, appended: Appended) -> _Answer:
         conversation = appended.conversation
+        now: Conversation | None
         try:
             answer = await self._wait(appended)
-            now = await rows.get(self._runtime.store, conversation.workspace_id, conversation.id) or conversation
+            now = await self._as_seen(request, author, conversation.id)
         except asyncio.CancelledError:
             # By the server alone, when its time to stop is over (edge/surface.py). The message is stored, and the next
             # process answers it: told of an error, the widget would have its visitor write it once more. Nothing is
             # read any more, as the database may be closed.
             answer, now = None, conversation
         code = "duplicate_message_ignored" if appended.duplicate else None
+        if now is None:
+            return _Answer(success=True, code=code)
         if answer is None and now.handed_off:
             code = code or "session_assigned_to_human_agent"
         mode = None

@@ -12,6 +12,7 @@ from vestibule.conversations.opening import open_conversation
 from vestibule.conversations.start import start_conversation
 from vestibule.edge.arrivals import let_in
 from vestibule.edge.http import Reply, Request, json_reply
+from vestibule.edge.message_limits import count_message
 from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, ScopeRequired
@@ -94,6 +95,7 @@ class Writing:
 
     async def create_session(self, request: Request) -> Reply:
         author = await visitor(self._runtime, request)
+        await count_message(self._runtime, author, request, "conversations")
         payload = await self._body(request, self._create_session)
         custom = rules.custom_data("customData", _said_members(payload.customData))
         given = custom.pop("external_id", None)
@@ -124,6 +126,7 @@ class Writing:
 
     async def checkpoint(self, request: Request) -> Reply:
         author = await visitor(self._runtime, request)
+        await count_message(self._runtime, author, request, "checkpoints")
         payload = await self._body(request, self._checkpoint)
         conversation = await open_conversation(self._runtime, author, payload.session_id)
         refuse_nul("payload", payload.payload)
