@@ -17,13 +17,15 @@ from types import FrameType
 
 import psutil
 
-from tests.bench import idle, layers, load, plans, servers
+from tests.bench import idle, layers, load, markdown, plans, servers
 from tests.bench.measuring import Candidate, OfPgbench, OverHttp, Refusals, visit
 from tests.bench.pgbench import Pgbench
-from tests.bench.processes import Cores, choose_cores, memory, on_core
+from tests.bench.processes import Cores, choose_cores, memory, on_core, raise_open_files
 from tests.bench.provider import Provider
 from tests.bench.report import Report, as_json, print_report
 from tests.bench.scenarios import (
+    ALONE,
+    COALESCING,
     CROWD,
     EXCHANGE,
     FEW,
@@ -47,6 +49,7 @@ _ROWS, _QUICK_ROWS = 200_000, 50_000
 _IDLE, _QUICK_IDLE = 10_000, 2_000
 _IDLE_SECONDS, _QUICK_IDLE_SECONDS = 60.0, 15.0
 _QUIET_PERCENT = 15.0
+_STANDARD_OUTPUT = Path("-")
 # PostgreSQL's own default; the tests' fixture is content with less.
 _POSTGRES_SETTINGS = {"shared_buffers": "128MB"}
 
@@ -60,11 +63,15 @@ class Options:
     rows: int
     idle: int
     idle_seconds: float
+    shares: bool
     json: Path | None
+    markdown: Path | None
 
 
 def main() -> int:
-    options = _options()
+    options, heading = _options(), markdown.heading(sys.argv[1:])
+    # Before anything is started, as what is started inherits it: each idle chat is a connection.
+    raise_open_files()
     # So that what has been started is also ended when a job runner ends this.
     signal.signal(signal.SIGTERM, _end)
     refusals = Refusals()
@@ -79,12 +86,23 @@ def main() -> int:
         )
     if refusals.count:
         faults.append(f"{refusals.count} answers were not 2xx; the first: {refusals.first!r}")
-    print_report(report)
+    _tell(report, options.markdown, heading, believed=not faults)
     if options.json is not None:
         options.json.write_text(json.dumps({**as_json(report), "faults": faults}, indent=1), encoding="utf-8")
     for fault in faults:
         print(f"FAILED   {fault}")
     return 1 if faults else 0
+
+
+def _tell(report: Report, document: Path | None, heading: str, *, believed: bool) -> None:
+    """Prints the report, or its tables alone. A document stays as it was where the figures are not to be believed."""
+    if document == _STANDARD_OUTPUT:
+        print(markdown.tables(report, heading))
+        return
+    print_report(report)
+    if document is not None and believed:
+        around = document.read_text(encoding="utf-8")
+        document.write_text(markdown.put(markdown.tables(report, heading), around), encoding="utf-8")
 
 
 def _measure(
@@ -97,22 +115,7 @@ def _measure(
         stack.enter_context(postgres)
     link = stack.enter_context(load.generator(cores.others))
     provider = stack.enter_context(Provider())
-    running: dict[str, servers.Running] = {}
-    if HELLO in needed:
-        running[HELLO] = stack.enter_context(servers.hello_server(cores.server, directory / "hello.log"))
-    for name, url in ((SQLITE, f"sqlite:///{directory}/bench.db"), (POSTGRESQL, postgres.new_database())):
-        if name in needed:
-            _say(f"starting Vestibule on {name}, four times")
-            running[name] = stack.enter_context(
-                servers.vestibule_server(name, url, directory / f"on-{name}", cores.server, provider)
-            )
-    for name, workers in ((ONE_WORKER, 1), (TWO_WORKERS, 2)):
-        if name in needed:
-            _say(f"starting {name}")
-            url, place = postgres.new_database(), directory / f"with-{workers}"
-            running[name] = stack.enter_context(
-                servers.vestibule_server(name, url, place, None, provider, workers=workers, restarts=0)
-            )
+    running = _start(needed, directory, postgres, provider, stack, core=cores.server)
     _populate(options.scenarios, running, link)
     candidates: list[Candidate] = [
         OverHttp(scenario, running[scenario.server], postgres.pid, link, refusals) for scenario in options.scenarios
@@ -142,9 +145,47 @@ def _measure(
         if name in needed and options.rows:
             _say(f"{options.rows:,} contacts on {name}, for the plans")
             growths.append(plans.measure(name, url, options.rows))
-    remarks = [f"Python {platform.python_version()}, one worker; {cores}"]
+    remarks = [
+        f"Python {platform.python_version()}, one worker; {cores}",
+        f"{options.rounds} rounds of slices of {options.seconds:g} s",
+    ]
     signature = provider.signature_us()
     return Report(remarks, rows, tuple(running.values()), memories, growths, signature, held, shares), faults
+
+
+def _start(
+    needed: set[str],
+    directory: Path,
+    postgres: PostgresServer,
+    provider: Provider,
+    stack: contextlib.ExitStack,
+    *,
+    core: int | None,
+) -> dict[str, servers.Running]:
+    """Each server that a scenario needs, with a database of its own."""
+    running: dict[str, servers.Running] = {}
+    if HELLO in needed:
+        running[HELLO] = stack.enter_context(servers.hello_server(core, directory / "hello.log"))
+    for name, url in ((SQLITE, f"sqlite:///{directory}/bench.db"), (POSTGRESQL, postgres.new_database())):
+        if name in needed:
+            _say(f"starting Vestibule on {name}, four times")
+            running[name] = stack.enter_context(
+                servers.vestibule_server(name, url, directory / f"on-{name}", core, provider)
+            )
+    for name, workers in ((ONE_WORKER, 1), (TWO_WORKERS, 2)):
+        if name in needed:
+            _say(f"starting {name}")
+            url, place = postgres.new_database(), directory / f"with-{workers}"
+            running[name] = stack.enter_context(
+                servers.vestibule_server(name, url, place, None, provider, workers=workers, restarts=0)
+            )
+    if ALONE in needed:
+        _say("starting Vestibule without shared round trips")
+        url, place = postgres.new_database(), directory / "alone"
+        running[ALONE] = stack.enter_context(
+            servers.vestibule_server(ALONE, url, place, core, provider, restarts=0, kind=servers.UncoalescedServer)
+        )
+    return running
 
 
 def _share_out(
@@ -156,7 +197,7 @@ def _share_out(
         for scenario in options.scenarios
         if (scenario.server, scenario.callers) == (POSTGRESQL, MANY) and scenario.name in {MIXED, EXCHANGE}
     ]
-    if not wanted:
+    if not wanted or not options.shares:
         return []
     _say("sharing the time out among the layers")
     with servers.vestibule_server(
@@ -187,24 +228,35 @@ def _options() -> Options:
     parser.add_argument("--no-pgbench", action="store_true", help="leave the database's floor out")
     parser.add_argument("--rows", type=int, help=f"contacts to show the plans with, {_ROWS:,} by default; 0 leaves them out; 1000000 and more take minutes")  # fmt: skip  # noqa: E501
     parser.add_argument("--idle", type=int, metavar="N", help="open chats that nobody writes in; 0 for none")
+    parser.add_argument("--coalescing", action="store_true", help="nothing but what shared round trips are good for: the same with and without them, by 1 and 16 callers")  # fmt: skip  # noqa: E501
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
+    parser.add_argument("--markdown", type=Path, nargs="?", const=_STANDARD_OUTPUT, metavar="FILE", help=f"print the figures as Markdown instead, or write them into FILE between {markdown.BEGIN} and {markdown.END}")  # fmt: skip  # noqa: E501
     given = parser.parse_args()
+    every = COALESCING if given.coalescing else SCENARIOS
     wanted = tuple(
         scenario
-        for scenario in SCENARIOS
+        for scenario in every
         if not given.only or scenario.server == HELLO or any(text in scenario.key for text in given.only)
     )
     if all(scenario.server == HELLO for scenario in wanted):
-        parser.error("no scenario is called that: " + ", ".join(scenario.key for scenario in SCENARIOS))
+        parser.error("no scenario is called that: " + ", ".join(scenario.key for scenario in every))
+    if given.markdown not in {None, _STANDARD_OUTPUT}:
+        try:  # now, and not when all has been measured
+            markdown.put("", given.markdown.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            parser.error(f"{given.markdown}: {error}")
+    rows, idle_chats = (0, 0) if given.coalescing else (_QUICK_ROWS, _QUICK_IDLE) if given.quick else (_ROWS, _IDLE)
     return Options(
         scenarios=wanted,
-        pgbench=not given.no_pgbench,
+        pgbench=not given.no_pgbench and not given.coalescing,
         rounds=max(1, given.rounds or (_QUICK_ROUNDS if given.quick else _ROUNDS)),
         seconds=max(0.1, given.seconds or (_QUICK_SLICE if given.quick else _SLICE)),
-        rows=given.rows if given.rows is not None else (_QUICK_ROWS if given.quick else _ROWS),
-        idle=given.idle if given.idle is not None else (_QUICK_IDLE if given.quick else _IDLE),
+        rows=given.rows if given.rows is not None else rows,
+        idle=given.idle if given.idle is not None else idle_chats,
         idle_seconds=_QUICK_IDLE_SECONDS if given.quick else _IDLE_SECONDS,
+        shares=not given.coalescing,
         json=given.json,
+        markdown=given.markdown,
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable, Iterator
 from urllib.parse import urlencode
 
 from tests.bench.provider import Provider
@@ -14,6 +15,7 @@ from tests.bench.provider import Provider
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 _GRANT = "urn:vestibule:params:oauth:grant-type:user-info-id"
+QUEUE = "support"
 
 
 def exchange(port: int, customer_id: str, token: str) -> bytes:
@@ -35,10 +37,17 @@ def redeem(port: int, customer_id: str, user_info_id: str) -> bytes:
     ).encode()
 
 
-def user_info_ids(port: int, customer_id: str, provider: Provider, count: int) -> Iterator[str]:
+def route(port: int, user_info_id: str) -> bytes:
+    """Puzzel's redemption as its seed has it, rendered: who has a proof and nothing else starts a chat, whose id is
+    chosen by the client."""
+    path = f"/api/conversation/{uuid.uuid4()}/route/{QUEUE}?userInfoId={user_info_id}&codeVerifier={VERIFIER}"
+    return f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nuser-agent: bench\r\naccept: */*\r\n\r\n".encode()
+
+
+def user_info_ids(port: int, customer_id: str, provider: Provider, people: Iterable[int]) -> Iterator[str]:
     """Of people who are known, one each."""
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-        for person in range(count):
+        for person in people:
             body = json.dumps({"codeChallenge": CHALLENGE, "idToken": provider.token_of(person)})
             path = f"/api/authenticate/{customer_id}"
             connection.request("POST", path, body, {"content-type": "application/json"})

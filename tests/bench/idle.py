@@ -6,7 +6,6 @@ from __future__ import annotations
 import heapq
 import multiprocessing
 import random
-import resource
 import select
 import socket
 import time
@@ -17,7 +16,7 @@ from typing import Any
 
 from tests.bench.chats import get, open_chat
 from tests.bench.load import complete
-from tests.bench.processes import cpu_ns, memory, on_core, tree
+from tests.bench.processes import cpu_ns, memory, on_core, raise_open_files, tree
 from tests.bench.servers import Running
 
 # The widget's defaults (contracts/opencx.md section 4): an open chat asks for news, and for the list now and then.
@@ -43,8 +42,9 @@ class Watch:
 @dataclass(frozen=True, slots=True)
 class Held:
     """What it took. CPU as shares of one core; `late`: requests that could not be sent at their time, because the one
-    before was not answered yet."""
+    before was not answered yet. `asked`: how many chats there should have been; this machine may not open as many."""
 
+    asked: int
     chats: int
     per_second: float
     server_cores: float
@@ -59,9 +59,8 @@ class Held:
 
 def measure(running: Running, database_pid: int, core: int | None, *, chats: int, seconds: float) -> Held:
     """Opens the chats, lets the server settle, and watches. Raises what went wrong while driving it."""
-    target = running.target
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    chats = min(chats, most - _OTHER_FILES)  # each is a connection
+    target, asked = running.target, chats
+    chats = min(asked, raise_open_files() - _OTHER_FILES)  # each is a connection
 
     def opened(number: int) -> tuple[str, str]:
         return open_chat(target.port, target.api_key, target.widget_token, f"person.{number}@example.com", texts=())
@@ -89,7 +88,7 @@ def measure(running: Running, database_pid: int, core: int | None, *, chats: int
     if isinstance(answer, Exception):
         raise answer
     figures: dict[str, Any] = answer
-    return Held(chats=chats, rss_mib=memory(running.pid).rss, **figures)
+    return Held(asked=asked, chats=chats, rss_mib=memory(running.pid).rss, **figures)
 
 
 def _drive(link: Connection, watch: Watch) -> None:

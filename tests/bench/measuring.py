@@ -12,7 +12,7 @@ from typing import Protocol
 from tests.bench import load
 from tests.bench.pgbench import Pgbench
 from tests.bench.processes import tree
-from tests.bench.scenarios import HELLO, POSTGRESQL, Scenario
+from tests.bench.scenarios import ALONE, HELLO, POSTGRESQL, Scenario
 from tests.bench.servers import Running, take
 
 _WARM_UP_SECONDS = 0.15
@@ -20,6 +20,9 @@ _WARM_UP_SECONDS = 0.15
 _FIRST_GUESS = 20_000
 _FIRST_GUESS_HELLO = 90_000
 _LEAST_GUESS = 8_000
+# Of those that take a call each to prepare: as many as may be answered, and where they run out the slice is shorter.
+_FIRST_GUESS_PREPARED = 2_500
+_LEAST_GUESS_PREPARED = 500
 _ROOM = 1.5
 PGBENCH = "pgbench"
 
@@ -62,10 +65,14 @@ class OverHttp:
         self.name, self.server, self.callers = scenario.name, scenario.server, scenario.callers
         self._requests = scenario.requests
         self._running = running
-        self._database_pid = database_pid if scenario.server == POSTGRESQL else None
+        self._database_pid = database_pid if scenario.server in {POSTGRESQL, ALONE} else None
         self._link = link
         self._refusals = refusals
-        self._per_second = _FIRST_GUESS_HELLO if scenario.server == HELLO else _FIRST_GUESS
+        self._per_second, self._least = _FIRST_GUESS, _LEAST_GUESS
+        if scenario.server == HELLO:
+            self._per_second = _FIRST_GUESS_HELLO
+        elif scenario.prepared:
+            self._per_second, self._least = _FIRST_GUESS_PREPARED, _LEAST_GUESS_PREPARED
 
     def measure(self, seconds: float) -> Sample:
         count = int(self._per_second * (seconds + _WARM_UP_SECONDS))
@@ -82,7 +89,7 @@ class OverHttp:
         if not outcome.answered:
             raise AssertionError(f"{self.server}, {self.name}: nothing was answered within {seconds:g} s")
         per_second = outcome.answered / outcome.seconds
-        self._per_second = max(int(per_second * _ROOM), _LEAST_GUESS)
+        self._per_second = max(int(per_second * _ROOM), self._least)
         used = [nanoseconds / 1000 / outcome.answered for nanoseconds in outcome.cpu_ns]
         latencies = sorted(outcome.latencies_ns)
         return Sample(

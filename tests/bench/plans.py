@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -13,45 +14,45 @@ from typing import Any
 
 import asyncpg
 
-from vestibule.storage import contacts
+from tests.bench.hot import FILLED, HOT, STEP, TIMED, Hot, Key
+from vestibule.storage import connections
 from vestibule.storage.opening import ensure_schema, sqlite_path
 from vestibule.storage.statement import Statement
 
-# Each where there are to be as many rows.
+# Each where there are to be as many contacts.
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
-_LOOK_UPS = 2_000
+_LOOK_UPS = 1_000
 _PORTION = 1_000_000
-_WORKSPACE = "01900000-0000-7000-8000-000000000000"
-_KEY_COLUMNS = 2  # of every key of contacts: the workspace, and what is looked for in it
-HOT = (contacts.FIND_BY_ID, contacts.FIND_BY_EMAIL, contacts.FIND_BY_PHONE, contacts.UPDATE)
-_COLUMNS = "workspace_id, id, version, verified, created_at, updated_at, email_key, phone_key, name, email, provenance"
-_INSERT = f"INSERT INTO contacts ({_COLUMNS})"
-_ROW = (
-    f"SELECT '{_WORKSPACE}', '01900000-0000-7000-8000-' || n, 1, true, 0, 0,"
-    " 'person.' || n || '@example.com', '+1201' || (2000000 + n), 'John Doe', 'person.' || n || '@example.com', '{}'"
-)
 _SERIES = "WITH RECURSIVE series(n) AS (SELECT ?1 UNION ALL SELECT n + 1 FROM series WHERE n + 1 < ?2)"
+# A step that reads a table or an index of one; EXPLAIN says below it what of the index's key is compared.
+_STEP = re.compile(r"(?:Seq|Heap|Index|Index Only) Scan ")
+# SQLite's scans of what it has just computed itself are none.
+_OWN_SCANS = ("SCAN CONSTANT ROW", "SCAN person")
+Times = dict[str, tuple[tuple[int, float], ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a statement is answered; `indexed` says that an index leads to the one row by the whole of its key."""
+    """How a statement is answered; `indexed` says that each of its steps goes by the whole of a key that leads to the
+    rows in question. Of a join that is an index for each table, and the rows themselves are read beside it."""
 
     statement: str
     text: str
     indexed: bool
+    joins: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The plans of an engine for a new table and among `rows` contacts, and how many microseconds a look-up by e-mail
-    took at each size on the way there. What is planned for a new table is kept by prepared statements as it grows."""
+    """The plans of an engine for new tables and among `rows` contacts, and how many microseconds the look-up of each
+    statement took at each size on the way there. What is planned for a new table is kept by prepared statements as it
+    grows, until it is analysed; SQLite's are never analysed, unless by an operator."""
 
     engine: str
     rows: int
     new_plans: tuple[Plan, ...]
     plans: tuple[Plan, ...]
-    times: tuple[tuple[int, float], ...]
+    times: Times
 
 
 def measure(engine: str, database_url: str, rows: int) -> Growth:
@@ -71,49 +72,61 @@ def _sizes(rows: int) -> list[int]:
 def _on_sqlite(engine: str, connection: sqlite3.Connection, rows: int) -> Growth:
     def fill(first: int, end: int) -> None:
         connection.execute("BEGIN")
-        connection.execute(f"{_INSERT} {_SERIES} {_ROW} FROM series", (first, end))
+        for filled in FILLED:
+            connection.execute(filled.insert("series", _SERIES), (first, end))
         connection.execute("COMMIT")
 
-    def look_up_time(rows: int) -> float:
+    def look_up_time(hot: Hot, rows: int) -> float:
         times = []
-        for email in _emails(rows):
+        for number in _numbers(rows):
             began = time.perf_counter_ns()
-            found = connection.execute(contacts.FIND_BY_EMAIL.sqlite, (_WORKSPACE, email, 0)).fetchall()
+            found = connection.execute(hot.statement.sqlite, hot.parameters(number)).fetchall()
             times.append(time.perf_counter_ns() - began)
-            _require_one(found)
+            _require(hot, found)
         return _typical(times)
 
     connection.execute("PRAGMA journal_mode=WAL")
     new_plans = _explain_on_sqlite(connection)
-    times, before = [], 0
+    times: dict[str, list[tuple[int, float]]] = {hot.statement.name: [] for hot in TIMED}
+    before = 0
     for size in _sizes(rows):
         fill(before, size)
-        times.append((size, look_up_time(size)))
+        for hot in TIMED:
+            times[hot.statement.name].append((size, look_up_time(hot, size)))
         before = size
     connection.execute("ANALYZE")
-    return Growth(engine, rows, new_plans, _explain_on_sqlite(connection), tuple(times))
+    return Growth(engine, rows, new_plans, _explain_on_sqlite(connection), _as_told(times))
 
 
 def _explain_on_sqlite(connection: sqlite3.Connection) -> tuple[Plan, ...]:
     plans = []
-    for statement in HOT:
-        nothing = (None,) * _parameters(statement)
-        steps = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement.sqlite}", nothing)]
-        indexed = all(step.startswith("SEARCH") and step.count("=?") == _KEY_COLUMNS for step in steps)
-        plans.append(Plan(statement.name, "; ".join(steps), indexed))
+    for hot in HOT:
+        nothing = (None,) * _parameters(hot.statement)
+        asked = connection.execute(f"EXPLAIN QUERY PLAN {hot.statement.sqlite}", nothing)
+        steps = [str(row[3]) for row in asked]
+        keys = [
+            tuple(re.findall(r"(\w+)=\?", step))
+            for step in steps
+            if step.startswith(("SEARCH", "SCAN")) and not step.startswith(_OWN_SCANS)
+        ]
+        plans.append(_plan(hot, steps, keys))
     return tuple(plans)
 
 
 async def _on_postgresql(engine: str, database_url: str, rows: int) -> Growth:
-    connection = await asyncpg.connect(database_url, command_timeout=600)
+    # As the product's connections are, which would rather take an index than think about it.
+    settings = connections._SETTINGS
+    connection = await asyncpg.connect(database_url, command_timeout=600, server_settings=settings)
     try:
         new_plans = await _explain_on_postgresql(connection)
-        times, before = [], 0
+        times: dict[str, list[tuple[int, float]]] = {hot.statement.name: [] for hot in TIMED}
+        before = 0
         for size in _sizes(rows):
             await _fill_postgresql(connection, before, size)
-            times.append((size, await _look_up_time(connection, size)))
+            for hot in TIMED:
+                times[hot.statement.name].append((size, await _look_up_time(connection, hot, size)))
             before = size
-        return Growth(engine, rows, new_plans, await _explain_on_postgresql(connection), tuple(times))
+        return Growth(engine, rows, new_plans, await _explain_on_postgresql(connection), _as_told(times))
     finally:
         await connection.close()
 
@@ -121,18 +134,20 @@ async def _on_postgresql(engine: str, database_url: str, rows: int) -> Growth:
 async def _fill_postgresql(connection: Any, first: int, end: int) -> None:
     for start in range(first, end, _PORTION):
         last = min(start + _PORTION, end) - 1
-        await connection.execute(f"{_INSERT} {_ROW} FROM generate_series({start}, {last}) AS n")
-    await connection.execute("VACUUM ANALYZE contacts")
+        for filled in FILLED:
+            await connection.execute(filled.insert(f"generate_series({start}, {last}) AS n"))
+    for filled in FILLED:
+        await connection.execute(f"VACUUM ANALYZE {filled.table}")
 
 
-async def _look_up_time(connection: Any, rows: int) -> float:
-    prepared = await connection.prepare(contacts.FIND_BY_EMAIL.postgresql)
+async def _look_up_time(connection: Any, hot: Hot, rows: int) -> float:
+    prepared = await connection.prepare(hot.statement.postgresql)
     times = []
-    for email in _emails(rows):
+    for number in _numbers(rows):
         began = time.perf_counter_ns()
-        found = await prepared.fetch(_WORKSPACE, email, 0)
+        found = await prepared.fetch(*hot.parameters(number))
         times.append(time.perf_counter_ns() - began)
-        _require_one(found)
+        _require(hot, found)
     return _typical(times)
 
 
@@ -140,24 +155,39 @@ async def _explain_on_postgresql(connection: Any) -> tuple[Plan, ...]:
     # The generic plan, which is what a prepared statement ends up with whatever its values are.
     await connection.execute("SET plan_cache_mode = force_generic_plan")
     plans = []
-    for statement in HOT:
-        await connection.execute(f"PREPARE hot AS {statement.postgresql}")
-        nothing = ", ".join(["NULL"] * _parameters(statement))
+    for hot in HOT:
+        await connection.execute(f"PREPARE hot AS {hot.statement.postgresql}")
+        nothing = ", ".join(["NULL"] * _parameters(hot.statement))
         lines = [str(row[0]).strip() for row in await connection.fetch(f"EXPLAIN (COSTS OFF) EXECUTE hot({nothing})")]
         await connection.execute("DEALLOCATE hot")
-        conditions = [line for line in lines if line.startswith("Index Cond")]
-        indexed = [line.count(" = ") for line in conditions] == [_KEY_COLUMNS]
-        plans.append(Plan(statement.name, "; ".join(lines), indexed))
+        keys = [
+            # A condition names the index's own columns without their table, and on the left; some twice, where a join
+            # says of one what the statement says of it as well.
+            tuple(dict.fromkeys(re.findall(r"\((\w+) = ", below))) if below.startswith("Index Cond") else ()
+            for line, below in zip(lines, [*lines[1:], ""], strict=True)
+            if _STEP.search(line)
+        ]
+        plans.append(_plan(hot, lines, keys))
     return tuple(plans)
+
+
+def _plan(hot: Hot, steps: list[str], keys: list[Key]) -> Plan:
+    indexed = bool(keys) and hot.keys.issuperset(keys)
+    return Plan(hot.statement.name, "; ".join(steps), indexed, hot.joins)
 
 
 def _parameters(statement: Statement) -> int:
     return statement.parameters + statement.shared
 
 
-def _emails(rows: int) -> list[str]:
+def _numbers(rows: int) -> list[int]:
+    """Of contacts that have a chat."""
     chosen = random.Random(rows)
-    return [f"person.{chosen.randrange(rows)}@example.com" for _ in range(_LOOK_UPS)]
+    return [chosen.randrange(max(rows // STEP, 1)) * STEP for _ in range(_LOOK_UPS)]
+
+
+def _as_told(times: dict[str, list[tuple[int, float]]]) -> Times:
+    return {name: tuple(taken) for name, taken in times.items()}
 
 
 def _typical(times: list[int]) -> float:
@@ -165,6 +195,6 @@ def _typical(times: list[int]) -> float:
     return sorted(times)[len(times) // 5] / 1000
 
 
-def _require_one(found: list[Any]) -> None:
-    if len(found) != 1:
-        raise AssertionError(f"a look-up found {len(found)} rows")
+def _require(hot: Hot, found: list[Any]) -> None:
+    if len(found) != hot.found:
+        raise AssertionError(f"{hot.statement.name} found {len(found)} rows")

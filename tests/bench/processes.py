@@ -1,9 +1,10 @@
-"""Pins processes to cores and reads their CPU clocks and memory; it must not start or end any."""
+"""Pins processes to cores, lets them open files, reads their CPU clocks and memory; it must not start or end any."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,13 @@ class Cores:
 def choose_cores() -> Cores:
     usable = sorted(os.sched_getaffinity(0))
     return Cores(usable[0], usable[1]) if len(usable) > 1 else Cores(None, None)
+
+
+def raise_open_files() -> int:
+    """Gives this process, and all that it starts from now on, as many open files as it may have; how many that are."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
 
 
 @contextlib.contextmanager
@@ -66,6 +74,11 @@ class Memory:
 
     pss: float
     rss: float
+
+    @property
+    def rss_mb(self) -> float:
+        """In millions of bytes, as the target is."""
+        return self.rss * 2**20 / 1e6
 
 
 def memory(pid: int) -> Memory:

@@ -18,6 +18,8 @@ from tests.bench.provider import Provider
 HELLO, SQLITE, POSTGRESQL = "hello", "sqlite", "postgresql"
 # On PostgreSQL and pinned to no core, to be compared with each other.
 ONE_WORKER, TWO_WORKERS = "one worker", "two workers"
+# On PostgreSQL, and no two statements share a round trip.
+ALONE = "each alone"
 ONE, FEW, MANY, CROWD = 1, 4, 16, 64
 PEOPLE = 20_000
 # Four of five returning people come as they were. They are others than those who changed, so that a request is known
@@ -81,13 +83,15 @@ Requests = Callable[[Target], Iterator[Request]]
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`requests` never ends; `population`, sent once per server and before anything is measured, does."""
+    """`requests` never ends; `population`, sent once per server and before anything is measured, does. `prepared`: each
+    request needs a call of its own beforehand, so that few are taken at a time."""
 
     name: str
     server: str
     callers: int
     requests: Requests
     population: Requests | None = None
+    prepared: bool = False
 
     @property
     def key(self) -> str:
@@ -173,9 +177,16 @@ def exchange(target: Target) -> Iterator[Request]:
 
 def redeem(target: Target) -> Iterator[Request]:
     """The same call again binds nothing new, and is the same statement."""
-    made = exchanges.user_info_ids(target.port, target.customer_id, _provider(target), REDEEMED)
+    made = exchanges.user_info_ids(target.port, target.customer_id, _provider(target), range(REDEEMED))
     rendered = [exchanges.redeem(target.port, target.customer_id, user_info_id) for user_info_id in made]
     return ((Effect.NONE, request) for request in itertools.cycle(rendered))
+
+
+def route(target: Target) -> Iterator[Request]:
+    """A new chat each, with a proof that was exchanged for it; the exchange is before what is measured."""
+    people_ = (target.random.randrange(PROVEN) for _ in itertools.count())
+    made = exchanges.user_info_ids(target.port, target.customer_id, _provider(target), people_)
+    return ((Effect.NONE, exchanges.route(target.port, user_info_id)) for user_info_id in made)
 
 
 def _provider(target: Target) -> Provider:
@@ -215,6 +226,7 @@ def _post(target: Target, email: str, name: str = _NAME, phone: str = _PHONE) ->
 
 MIXED = "authenticate-user, mixed"
 EXCHANGE = "token exchange, RS256, mixed"
+POLL, LIST = "poll, nothing new", "list of chats"
 
 
 def _on_engine(server: str) -> tuple[Scenario, ...]:
@@ -224,19 +236,17 @@ def _on_engine(server: str) -> tuple[Scenario, ...]:
         Scenario("authenticate-user, unchanged", server, MANY, unchanged, people),
         Scenario("authenticate-user, changed", server, MANY, changed, people),
         Scenario("authenticate-user, new", server, MANY, new, people),
-        Scenario("poll, nothing new", server, MANY, poll, people),
-        Scenario("list of chats", server, MANY, sessions, people),
+        Scenario(POLL, server, MANY, poll, people),
+        Scenario(LIST, server, MANY, sessions, people),
         Scenario(EXCHANGE, server, MANY, exchange, people_at_provider),
         Scenario("token exchange, RS256, unchanged", server, MANY, exchange_again, people_at_provider),
         Scenario("userInfoId redeemed", server, MANY, redeem, people_at_provider),
+        Scenario("route, new chat, fresh userInfoId", server, MANY, route, people_at_provider, prepared=True),
     )
 
 
 SCENARIOS = (
-    Scenario("hello world", HELLO, MANY, hello),
-    Scenario("hello world", HELLO, ONE, hello),
-    Scenario("hello world", HELLO, FEW, hello),
-    Scenario("hello world", HELLO, CROWD, hello),
+    *(Scenario("hello world", HELLO, callers, hello) for callers in (MANY, ONE, FEW, CROWD)),
     *_on_engine(SQLITE),
     *_on_engine(POSTGRESQL),
     Scenario("authenticate-user, unchanged, own phones", POSTGRESQL, MANY, unchanged_with_phones, people_with_phones),
@@ -244,4 +254,9 @@ SCENARIOS = (
     Scenario(MIXED, POSTGRESQL, CROWD, mixed, people),
     Scenario(MIXED, ONE_WORKER, CROWD, mixed, people),
     Scenario(MIXED, TWO_WORKERS, CROWD, mixed, people),
+)
+# What sharing round trips is good for (docs/decisions/0003-same-sql-shared-round-trips.md).
+COALESCING = (
+    *(Scenario("hello world", HELLO, callers, hello) for callers in (ONE, MANY)),
+    *(Scenario(MIXED, server, callers, mixed, people) for server in (POSTGRESQL, ALONE) for callers in (ONE, MANY)),
 )

