@@ -21,6 +21,8 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(shell echo $$(($$(nproc) + 1 
 	--no-loadscope-reorder
 # A browser is a large download, so it is asked for once there are tests that drive one.
 TEST_NEEDS := postgresql valkey haproxy $(if $(wildcard tests/e2e/test_*.py),chromium)
+# Where one of these cannot be had, some tests are skipped, and the summary says why.
+TEST_WANTS := faketime git node
 
 # The console script of pyproject.toml without a build back end, which would have to be locked, too. It finds its
 # interpreter beside itself: a copied or moved checkout never runs the code of the one it came from. The last condition
@@ -122,6 +124,7 @@ setup-dev: setup $(DONE)/dev
 .PHONY: test-needs
 test-needs:
 	@scripts/system-packages $(TEST_NEEDS)
+	@for name in $(TEST_WANTS); do scripts/system-packages $$name || true; done
 
 .PHONY: lint-style
 lint-style: setup-dev

@@ -1,10 +1,12 @@
 """Each release's database, kept (tests/fixtures/releases), is brought up to date by this one and read: keys, tokens,
-people, chats, what was sealed, and the audit's chain. A release that changes the schema adds its own."""
+people, chats, what was sealed, and the audit's chain. Whoever changes the schema adds one."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +14,7 @@ import pytest
 
 from tests.conftest import TEST_SETTINGS
 from tests.fixtures.earlier_releases import (
+    FOLDER,
     HEADER_TOKEN,
     INTROSPECTION_SECRET,
     PUBLIC_URL,
@@ -25,6 +28,8 @@ from tests.fixtures.front_door import Installation
 from tests.fixtures.server import RunningServer
 from vestibule.administration import auth_endpoints, identity_providers
 from vestibule.storage.opening import SCHEMA_VERSION
+
+CHANGELOG = (Path(__file__).parents[2] / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,17 @@ def test_its_audit_holds_and_goes_on(kept: Kept) -> None:
         assert {entry["action"] for entry in tail} >= {"authenticate", "identity_provider.add"}
 
 
-def test_this_schema_has_a_fixture_or_is_newer() -> None:
-    """A reminder for whoever makes a release: keep its database (tests/fixtures/releases/make.py)."""
-    assert RELEASES, "none is kept"
-    assert max(RELEASES) <= SCHEMA_VERSION
+def test_the_database_of_every_release_is_kept() -> None:
+    """CHANGELOG.md names the releases, the table beside the folders says whose each is."""
+    told = re.findall(r"^\| `(\d{4})` \| ([^|]+) \|", (FOLDER / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [folder for folder, _ in told] == RELEASES
+    for folder in RELEASES:
+        assert {path.name for path in (FOLDER / folder).iterdir()} == {"known.json", "vestibule.db", "vestibule.sql"}
+    released = set(re.findall(r"^## \[?v?(\d+\.\d+\.\d+[^\s\]]*)", CHANGELOG, re.MULTILINE))
+    kept = {release for _, whose in told for release in re.findall(r"\d+\.\d+\.\d+[^\s,]*", whose)}
+    assert released <= kept, f"no folder is of {sorted(released - kept)}: keep their databases (releases/make.py)"
+
+
+def test_the_database_of_this_schema_is_kept() -> None:
+    """The main branch can be released on any day (CONTRIBUTING.md): today's schema may be a release's tomorrow."""
+    assert SCHEMA_VERSION in RELEASES, f"keep a database of schema {SCHEMA_VERSION}: tests/fixtures/releases/make.py"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,10 +24,22 @@ from tests.fixtures.server import Guard, clean_environment, free_port, run_cli
 
 pytestmark = pytest.mark.slow
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "token-exchange"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "token-exchange"
 READY_SECONDS = 60
 # For a look at the page by people: PICTURES=DIRECTORY.
 PICTURES = os.environ.get("PICTURES")
+
+
+def command(directory: Path) -> list[str]:
+    """The one that README names. Where its `make setup` would install something, which no test does to a checkout, what
+    it ends in: under `make test` there is nothing left to do."""
+    [named] = re.findall(r"^```sh\n(.+)\n```$", (EXAMPLE / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    environment = clean_environment({}, directory)  # without what a make around the tests has to say to its own
+    asked = ["make", "--question", "setup"]
+    if shutil.which("make") and subprocess.run(asked, cwd=ROOT, env=environment, check=False).returncode == 0:
+        return [str(ROOT / named)]
+    return [sys.executable, str(EXAMPLE / "run.py")]
 
 
 class Example:
@@ -36,12 +49,12 @@ class Example:
         self.page, self.provider, self.chat = (f"http://127.0.0.1:{free_port()}" for _ in range(3))
         self._log = directory / "example.log"
         ports = [url.rpartition(":")[2] for url in (self.page, self.provider, self.chat)]
-        command = [sys.executable, str(EXAMPLE / "run.py"), "--packages", str(node_packages())]
+        given = [*command(directory), "--packages", str(node_packages())]
         for option, port in zip(("--page-port", "--provider-port", "--port"), ports, strict=True):
-            command += [option, port]
+            given += [option, port]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                command, env=clean_environment({}, directory), stdout=log, stderr=log, start_new_session=True
+                given, env=clean_environment({}, directory), stdout=log, stderr=log, start_new_session=True
             )
         self._guard = Guard(signal.SIGTERM, self._process.pid)
 

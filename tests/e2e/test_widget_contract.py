@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,58 +13,40 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.conftest import TEST_SETTINGS
-from tests.fixtures.contract_page import Devices, Shop, Visit
+from tests.fixtures.contract_page import POLL_SECONDS, Devices, Shop, asking_often, served
 from tests.fixtures.fake_bot import FakeBot
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.hostile_markdown import HOSTILE
-from tests.fixtures.responding import RESPONDING_SETTINGS, answered_by_bot
-from tests.fixtures.server import RunningServer
-from tests.fixtures.widget import PREFIX, Device, bot_token, claims_of, configure, reply, unverified_token
-from vestibule.model.responder import WidgetSettings
+from tests.fixtures.responding import answered_by_bot
+from tests.fixtures.widget import PREFIX, Device, bot_token, claims_of, reply, unverified_token
 
 pytestmark = pytest.mark.slow
 
 EMAIL = "ada@example.com"
-_POLL_SECONDS = 0.4
 
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
-    with Shop() as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+    with Shop.opened() as running:
         yield running
-        running.shutdown()
 
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory, secret_key: str) -> Iterator[Installation]:
-    directory = tmp_path_factory.mktemp("widget")
-    settings = {
-        **TEST_SETTINGS,
-        **RESPONDING_SETTINGS,
-        "VESTIBULE_DATABASE_URL": f"sqlite:///{directory}/vestibule.db",
-        "VESTIBULE_SECRET_KEYS": secret_key,
-    }
-    with RunningServer(settings, directory) as server, Installation(server) as made:
+    with served(tmp_path_factory.mktemp("widget"), secret_key) as made:
         yield made
-    assert "unexpected error" not in server.log(), server.log()[-20_000:]
 
 
 @pytest.fixture
 def workspace(api: Installation) -> Workspace:
-    made = api.workspace()
-    configure(made, WidgetSettings(list_seconds=_POLL_SECONDS, poll_seconds=_POLL_SECONDS))
-    return made
+    return asking_often(api)
 
 
 @pytest.fixture
 def devices(chromium: Browser, shop: Shop, workspace: Workspace, tmp_path: Path) -> Iterator[Devices]:
-    """Afterwards nothing may have gone wrong on any of them."""
     made = Devices(chromium, shop, workspace)
     yield made
     made.close(tmp_path)
-    assert [complaint for visit in made.visits for complaint in visit.complaints] == []
 
 
 def test_an_anonymous_visitor(devices: Devices, workspace: Workspace) -> None:
@@ -118,9 +99,12 @@ def test_the_first_message_goes_as_the_stock_widget_sends_it(devices: Devices, w
     body = json.loads(sent.post_data or "")
     assert [greeting["content"] for greeting in body["initial_messages"]] == ["Welcome", "How can we **help**?"]
     assert sent.headers["x-bot-token"] == body["bot_token"] == bot_token(workspace)
+    # What the page was not given is not sent.
+    given = {"custom_data", "clientContext", "language", "initial_messages"}
+    assert body.keys() == {"uuid", "content", "session_id", "bot_token", "attachments", *given}
     first.sees(("ai", "Welcome"), ("ai", "How can we help?"), ("user", "hello"))
     # Polled again and again, and still each message once: by its id alone.
-    time.sleep(3 * _POLL_SECONDS)
+    time.sleep(3 * POLL_SECONDS)
     first.sees(("ai", "Welcome"), ("ai", "How can we help?"), ("user", "hello"))
 
     first.load()
@@ -141,7 +125,7 @@ def test_a_visitor_who_fills_in_the_form(devices: Devices) -> None:
     first = devices.visit(collectUserData=True)
     expect(first.page.locator("#welcome")).to_be_visible()
     assert first.calls == [("GET", "/config")]
-    fill_in(first)
+    first.introduce(EMAIL)
     first.starts_empty()
     [introduced] = [request for request in first.requests if request.method == "POST"]
     assert json.loads(introduced.post_data or "") == {"email": EMAIL, "non_verified_name": "Ada"}
@@ -153,14 +137,8 @@ def test_a_visitor_who_fills_in_the_form(devices: Devices) -> None:
 
     second = devices.visit(collectUserData=True)
     expect(second.page.locator("#welcome")).to_be_visible()
-    fill_in(second)
+    second.introduce(EMAIL)
     second.starts_empty()
-
-
-def fill_in(visit: Visit) -> None:
-    visit.page.get_by_label("Name").fill("Ada")
-    visit.page.get_by_label("E-mail").fill(EMAIL)
-    visit.page.get_by_role("button", name="Start").click()
 
 
 def test_a_visitor_whom_the_page_names(devices: Devices, workspace: Workspace) -> None:
@@ -284,9 +262,9 @@ def test_a_closed_chat_is_not_polled_in_a_loop(devices: Devices) -> None:
     visit.say("hello")
     visit.page.get_by_role("button", name="Resolve").click()
     expect(visit.page.locator("#survey")).to_be_visible()
-    time.sleep(_POLL_SECONDS)
+    time.sleep(POLL_SECONDS)
     before = visit.state("polls")
-    time.sleep(5 * _POLL_SECONDS)
+    time.sleep(5 * POLL_SECONDS)
     assert 2 <= visit.state("polls") - before <= 7
 
 
@@ -308,7 +286,7 @@ def test_a_bots_answer_is_shown_once(devices: Devices, workspace: Workspace) -> 
         visit.say("hello")
         visit.sees(("user", "hello"), ("ai", "You said: hello"))
         visit.say("again")
-        time.sleep(3 * _POLL_SECONDS)
+        time.sleep(3 * POLL_SECONDS)
         visit.sees(("user", "hello"), ("ai", "You said: hello"), ("user", "again"), ("ai", "You said: again"))
 
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.fixtures.front_door import Installation, Workspace, beside
 from tests.fixtures.server import RunningServer
+from tests.fixtures.siege import Siege
 
 PATHS = ("/v1/me", "/v1/conversations")
 
@@ -55,6 +56,13 @@ def token(workspace: Workspace) -> Token:
     text, _ = workspace.sign_in("ada@example.com")
     assert workspace.me(text).status_code == 200
     return Token(text)
+
+
+@pytest.fixture(autouse=True)
+def besieged(workspace: Workspace, token: Token, besiege: Callable[[Workspace], Siege]) -> Iterator[None]:  # noqa: ARG001
+    """Around every test of this file; whom its tokens are forged from is there before."""
+    with besiege(workspace).laid(audited=["invalid_token"]):
+        yield
 
 
 @pytest.fixture
@@ -367,7 +375,7 @@ def test_all_wrong_ones_are_answered_in_the_same_words(workspace: Workspace, tok
     assert len(seen) == 1, seen
 
 
-def test_two_or_none_or_elsewhere_are_no_token(workspace: Workspace, token: Token) -> None:
+def test_two_or_half_or_none_or_elsewhere_are_no_token(workspace: Workspace, token: Token) -> None:
     http = workspace.installation.http
     calls: dict[Callable[[], httpx.Response], tuple[int, str]] = {
         lambda: http.get("/v1/me"): (401, "missing_credentials"),
@@ -377,6 +385,7 @@ def test_two_or_none_or_elsewhere_are_no_token(workspace: Workspace, token: Toke
         ),
         lambda: http.get("/v1/me", headers={"cookie": f"token={token.text}"}): (401, "missing_credentials"),
         lambda: http.get("/v1/me", headers={"authorization": token.text}): (401, "missing_credentials"),
+        lambda: workspace.me(token.text[:-40]): (401, "invalid_token"),
         lambda: http.get("/v1/me", headers=[("authorization", f"Bearer {token.text}")] * 2): (
             400,
             "ambiguous_credentials",

@@ -18,6 +18,7 @@ from tests.fixtures.front_door import GOOD, Workspace
 from tests.fixtures.native import CONVERSATIONS, Client
 from tests.fixtures.puzzel import Front
 from tests.fixtures.raw_socket import RawSocket
+from tests.fixtures.siege import Siege
 from tests.fixtures.widget import OPERATIONS, Device, bot_token, new_uuid, unverified_token
 from tests.fuzz.mutation import ODD_VALUES, odd_documents
 
@@ -28,13 +29,38 @@ _OF_EACH = 4  # values for each place; a different draw for each door, and alway
 _NOTHING_THERE = {"checkpoint": 201, "action": 404, "identity": 400, "user token": 404}
 
 
-def assault(name: str, body: Body, send: Send) -> None:
-    """The watch (tests/fixtures/watch.py) holds each refusal to the seven rules; what is taken is just not an error."""
+class Ground:
+    """Two workspaces. What is taken changes one of them, so no siege can be laid around all of it: each refusal by
+    itself is held to have changed neither, from the first time on (SECURITY 3.3, rule 3)."""
+
+    def __init__(self, siege: Siege) -> None:
+        self._siege = siege
+        self._rows = siege.everything()
+
+    def look(self) -> None:
+        self._rows = self._siege.everything()
+
+    def check(self, what: str, *, refused: bool) -> None:
+        before = self._rows
+        self.look()
+        assert not refused or before == self._rows, f"{what} was refused, and stored: {set(before) ^ set(self._rows)}"
+
+
+@pytest.fixture
+def ground(workspace: Workspace, besiege: Callable[[Workspace], Siege]) -> Ground:
+    return Ground(besiege(workspace))
+
+
+def assault(ground: Ground, name: str, body: Body, send: Send) -> None:
+    """The watch (tests/fixtures/watch.py) holds each refusal to the other rules; what is taken is just not an error."""
     good = send(body)
     assert good.status_code in {200, 201, 204, _NOTHING_THERE.get(name)}, f"{name}: {good.status_code} {good.text}"
+    ground.look()
     for odd in odd_documents(body, random.Random(name), _OF_EACH):
         answer = send(odd)
-        assert answer.status_code < 500, f"{name}: {json.dumps(odd)[:400]}: {answer.status_code} {answer.text}"
+        what = f"{name}: {json.dumps(odd)[:400]}"
+        assert answer.status_code < 500, f"{what}: {answer.status_code} {answer.text}"
+        ground.check(what, refused=answer.is_error)
 
 
 def of_the_widget(workspace: Workspace) -> Iterator[tuple[str, Body, Send]]:
@@ -120,14 +146,17 @@ def _administers(admin: Admin, method: str, path: str) -> Send:
 
 
 @pytest.mark.parametrize("door", [of_the_widget, of_the_native_api, of_cxgenie, of_the_admin_api])
-def test_bodies(workspace: Workspace, door: Callable[[Workspace], Iterator[tuple[str, Body, Send]]]) -> None:
+def test_bodies(
+    workspace: Workspace, ground: Ground, door: Callable[[Workspace], Iterator[tuple[str, Body, Send]]]
+) -> None:
     for name, body, send in door(workspace):
-        assault(name, body, send)
+        assault(ground, name, body, send)
 
 
-def test_events_of_a_socket(workspace: Workspace) -> None:
+def test_events_of_a_socket(workspace: Workspace, ground: Ground) -> None:
     app = App(workspace)
     app.start_as_guest()
+    ground.look()
     said: Body = {"local_id": new_uuid(), "content": "x", "media": []}
     events = [("message.bot.create", said), ("message.bot.create", {**said, "media": [{"url": "x"}]})]
     events += [("message.reaction.create", {"message_id": new_uuid(), "value": "like"})]
@@ -142,11 +171,12 @@ def test_events_of_a_socket(workspace: Workspace) -> None:
                 assert refusal.get("code") not in {"unavailable", "storage_unavailable", "internal_error"}, (
                     f"{odd}: {answer}"
                 )
+                ground.check(f"{name}: {odd}", refused=bool(refusal))
 
 
-def test_what_a_backend_says_of_its_user(workspace: Workspace) -> None:
+def test_what_a_backend_says_of_its_user(workspace: Workspace, ground: Ground) -> None:
     full = {**GOOD, "http_action_overrides": {"headers": {"x-a": "1"}, "query_params": {"a": "1"}}}
-    assault("vouching", full, lambda body: workspace.post(json.dumps(body).encode()))
+    assault(ground, "vouching", full, lambda body: workspace.post(json.dumps(body).encode()))
 
 
 TIMES = ("exp", "nbf", "iat", "auth_time")
@@ -156,9 +186,10 @@ PERSON = ("name", "email", "email_verified", "phone_number", "picture", "locale"
 
 
 @pytest.mark.parametrize("kind", ["idToken", "accessToken"])
-def test_what_a_provider_signs(front: Front, fake: FakeProvider, kind: str) -> None:
-    make = fake.id_token if kind == "idToken" else fake.access_token
+def test_what_a_provider_signs(front: Front, fake: FakeProvider, siege: Siege, kind: str) -> None:
+    make, ground = fake.id_token if kind == "idToken" else fake.access_token, Ground(siege)
     for name in (*TIMES, *NAMES, *KINDS, *PERSON):
         for value in random.Random(name).sample(ODD_VALUES, 8):
             answer = front.authenticate(**{kind: make(**{name: value})})
             assert answer.status_code in {200, 400, 401}, f"{name} {value!r:.80}: {answer.text}"
+            ground.check(f"{name} {value!r:.80}", refused=answer.is_error)

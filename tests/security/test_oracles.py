@@ -111,7 +111,7 @@ class TestEnumeration:
         theirs, mine = foreign.proof(fake.id_token()), front.visitor()
         unknown = known[:-4] + ("0000" if known[-4:] != "0000" else "1111")
         proofs = [(known, new_pair()[0]), (unknown, verifier), (theirs[0], verifier), theirs, ("usr_x", verifier)]
-        with siege.laid():
+        with siege.laid(audited=["invalid_grant"]):
             for user_info_id, guess in proofs:
                 body = {"userInfoId": user_info_id, "codeVerifier": guess}
                 path = f"/api/conversation/{new_uuid()}/route/support"

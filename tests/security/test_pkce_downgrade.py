@@ -11,6 +11,7 @@ import pytest
 
 from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.puzzel import CHALLENGE, VERIFIER, Front, problem
+from tests.fixtures.siege import Siege
 from tests.fixtures.widget import new_uuid
 
 
@@ -23,20 +24,26 @@ def front(front: Front) -> Front:
 PLAIN = "plain-verifier-of-43-characters-0123456789a"
 
 
+def challenge_of(verifier: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
 @pytest.mark.parametrize("member", ["codeChallengeMethod", "code_challenge_method", "method", "CodeChallengeMethod"])
-def test_no_member_asks_for_plain(front: Front, fake: FakeProvider, member: str) -> None:
+def test_no_member_asks_for_plain(front: Front, fake: FakeProvider, siege: Siege, member: str) -> None:
     assert len(PLAIN) == 43
     members: dict[str, Any] = {member: "plain", "codeChallenge": PLAIN, "idToken": fake.id_token()}
     user_info_id = front.exchange(**members)
-    problem(front.route(new_uuid(), proof=(user_info_id, PLAIN)), 400, "invalid_grant")
-    problem(front.route(new_uuid(), proof=(user_info_id, PLAIN), codeChallengeMethod="plain"), 400, "invalid_grant")
+    with siege.laid(audited=["invalid_grant"], provider=fake):
+        problem(front.route(new_uuid(), proof=(user_info_id, PLAIN)), 400, "invalid_grant")
+        named = front.route(new_uuid(), proof=(user_info_id, PLAIN), codeChallengeMethod="plain")
+        problem(named, 400, "invalid_grant")
 
 
-def test_the_challenge_is_not_its_own_verifier(front: Front, fake: FakeProvider) -> None:
+def test_the_challenge_is_not_its_own_verifier(front: Front, fake: FakeProvider, siege: Siege) -> None:
     user_info_id = front.exchange(idToken=fake.id_token(), codeChallenge=CHALLENGE)
-    problem(front.route(new_uuid(), proof=(user_info_id, CHALLENGE)), 400, "invalid_grant")
-    twice = base64.urlsafe_b64encode(hashlib.sha256(CHALLENGE.encode()).digest()).rstrip(b"=").decode()
-    problem(front.route(new_uuid(), proof=(user_info_id, twice)), 400, "invalid_grant")
+    with siege.laid(audited=["invalid_grant"], provider=fake):
+        for wrong in (CHALLENGE, challenge_of(CHALLENGE)):
+            problem(front.route(new_uuid(), proof=(user_info_id, wrong)), 400, "invalid_grant")
     assert front.route(new_uuid(), proof=(user_info_id, VERIFIER)).status_code == 200
 
 
@@ -45,37 +52,43 @@ def test_the_challenge_is_not_its_own_verifier(front: Front, fake: FakeProvider)
     ["", "x", CHALLENGE[:-1], CHALLENGE + "A", CHALLENGE + "=", CHALLENGE[:-1] + "/", CHALLENGE[:-1] + "\n", "é" * 43],
 )
 def test_a_challenge_of_another_form_is_refused_at_the_exchange(
-    front: Front, fake: FakeProvider, challenge: str
+    front: Front, fake: FakeProvider, siege: Siege, challenge: str
 ) -> None:
-    answer = front.authenticate(idToken=fake.id_token(), codeChallenge=challenge)
-    problem(answer, 400, "invalid_field", names="codeChallenge")
+    with siege.laid(audited=["invalid_field"], provider=fake):
+        answer = front.authenticate(idToken=fake.id_token(), codeChallenge=challenge)
+        problem(answer, 400, "invalid_request", names="codeChallenge", cause="invalid_field")
 
 
 @pytest.mark.parametrize(
     "spelling",
     [VERIFIER + "=", VERIFIER + " ", " " + VERIFIER, VERIFIER + "\n", VERIFIER.upper(), VERIFIER + "\0", VERIFIER[:42]],
 )
-def test_a_verifier_has_one_spelling(front: Front, fake: FakeProvider, spelling: str) -> None:
-    user_info_id = front.exchange(idToken=fake.id_token(), codeChallenge=CHALLENGE)
-    problem(front.route(new_uuid(), proof=(user_info_id, spelling)), 400, "invalid_grant")
+def test_a_verifier_has_one_spelling(front: Front, fake: FakeProvider, siege: Siege, spelling: str) -> None:
+    proof = front.exchange(idToken=fake.id_token(), codeChallenge=CHALLENGE), spelling
     bearer, mine = front.visitor(), new_uuid()
     front.route(mine, bearer=bearer)
-    problem(front.set_identity(mine, (user_info_id, spelling), bearer=bearer), 400, "invalid_grant")
+    with siege.laid(audited=["invalid_grant"], provider=fake):
+        problem(front.route(new_uuid(), proof=proof), 400, "invalid_grant")
+        problem(front.set_identity(mine, proof, bearer=bearer), 400, "invalid_grant")
 
 
-def test_both_doors_check_alike(front: Front, fake: FakeProvider) -> None:
+def test_both_doors_check_alike(front: Front, fake: FakeProvider, siege: Siege) -> None:
     bearer, mine = front.visitor(), new_uuid()
     front.route(mine, bearer=bearer)
     user_info_id = front.exchange(idToken=fake.id_token(), codeChallenge=CHALLENGE)
-    at_set = problem(front.set_identity(mine, (user_info_id, "x" * 43), bearer=bearer), 400, "invalid_grant")
-    at_route = problem(front.route(mine, proof=(user_info_id, "x" * 43), bearer=bearer), 400, "invalid_grant")
+    wrong = (user_info_id, "x" * 43)
+    with siege.laid(audited=["invalid_grant"], provider=fake):
+        at_set = problem(front.set_identity(mine, wrong, bearer=bearer), 400, "invalid_grant")
+        at_route = problem(front.route(mine, proof=wrong, bearer=bearer), 400, "invalid_grant")
     assert at_set == at_route
     assert front.set_identity(mine, (user_info_id, VERIFIER), bearer=bearer).status_code == 200
 
 
-def test_the_longest_verifier_works(front: Front, fake: FakeProvider) -> None:
+def test_the_longest_verifier_works(front: Front, fake: FakeProvider, siege: Siege) -> None:
+    """And one that is longer does not, though it is the challenge's."""
     for verifier in ("a" * 43, "~._-" * 32):
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-        user_info_id = front.exchange(idToken=fake.id_token(), codeChallenge=challenge)
+        user_info_id = front.exchange(idToken=fake.id_token(), codeChallenge=challenge_of(verifier))
         assert front.route(new_uuid(), proof=(user_info_id, verifier)).status_code == 200
-    problem(front.route(new_uuid(), proof=(user_info_id, "a" * 129)), 400, "invalid_grant")
+    longer = front.exchange(idToken=fake.id_token(), codeChallenge=challenge_of("a" * 129))
+    with siege.laid(audited=["invalid_grant"], provider=fake):
+        problem(front.route(new_uuid(), proof=(longer, "a" * 129)), 400, "invalid_grant")

@@ -1,6 +1,7 @@
 """Every URL that somebody can configure, or that a server answers with, is tried with addresses behind the door: all of
-vectors/ssrf, both families, redirects, proxies of the environment. What a name means when it is called, and that a kept
-connection does not outlive it (rebinding), is held by tests/contract/test_outbound.py beneath every one of these."""
+vectors/ssrf, both families, redirects, proxies of the environment. What a name means when it is called is held by
+test_ssrf_names.py; that a kept connection does not outlive it (rebinding), beneath every one of these, by
+tests/contract/test_outbound_addresses.py."""
 
 from __future__ import annotations
 
@@ -90,7 +91,7 @@ def test_no_configured_url_leads_behind_the_door(workspace: Workspace, canary: C
                 assert answer.status_code in {200, 201}, answer.text
                 left.append(url)
                 undo(admin, place, answer.json())
-    # Names, which their addresses decide about when they are called: none of ours resolves to something public.
+    # Names, which their addresses decide about when they are called (test_ssrf_names.py).
     assert all("://" in url and not any(digit in url.split("/")[2][:1] for digit in "0123456789[") for url in left), (
         left
     )
@@ -117,7 +118,7 @@ def test_what_got_into_the_database_all_the_same_is_not_called(workspace: Worksp
     provider = FakeProvider()
     token = provider.id_token(iss="https://login.example.com", aud="c")
     answer = front.authenticate(idToken=token)
-    assert (answer.status_code, answer.json()["code"]) == (502, "upstream_forbidden"), answer.text
+    assert (answer.status_code, answer.json()["cause"]) == (502, "upstream_forbidden"), answer.text
     assert canary.calls == []
 
 
@@ -195,7 +196,7 @@ def test_a_bot_leads_nowhere_else(shop_front: Workspace, canary: Canary) -> None
 
 @pytest.fixture
 def behind_proxies(
-    canary: Canary, secret_key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    canary: Canary, secret_key: str, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Installation]:
     """A server in whose environment a proxy is named, as administrators do for everything on a machine."""
     plain = servers.clean_environment
@@ -208,7 +209,7 @@ def behind_proxies(
     monkeypatch.setattr(servers, "clean_environment", with_proxies)
     settings = {
         **TEST_SETTINGS,
-        "VESTIBULE_DATABASE_URL": f"sqlite:///{tmp_path}/v.db",
+        "VESTIBULE_DATABASE_URL": database_url,
         "VESTIBULE_SECRET_KEYS": secret_key,
         "VESTIBULE_PRIVATE_HOSTS": "127.0.0.0/8",
     }

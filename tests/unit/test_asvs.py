@@ -1,4 +1,5 @@
-"""The list of security requirements names tests and documents that exist, and says of each row whether it holds."""
+"""The list of security requirements and the threat model name tests and files that exist, and say of each row
+whether it holds, or what shows it."""
 
 from __future__ import annotations
 
@@ -9,10 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-PAGE = (ROOT / "docs" / "security" / "asvs.md").read_text(encoding="utf-8")
+SECURITY = ROOT / "docs" / "security"
+ASVS, THREATS = [(SECURITY / name).read_text(encoding="utf-8") for name in ("asvs.md", "threat-model.md")]
 NOTHING = "\N{EN DASH}"
-ROWS = [line for line in PAGE.splitlines() if re.match(r"\| \d", line)]
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::([\w:]+)`", PAGE)))
+ROWS = [line for line in ASVS.splitlines() if re.match(r"\| \d", line)]
+# Of the table of attacks: its rows, the headings between, and the line below its head.
+ATTACKS = [line for line in THREATS.partition("| attack | defence | test |")[2].splitlines() if line.endswith(" |")]
+PATH = r"`((?:deploy|docs|examples|scripts|src|tests)/[\w./-]+)"
+NAMED = sorted(set(re.findall(PATH + r"::([\w:]+)`", ASVS + THREATS)))
 
 
 def names_in(path: Path) -> set[str]:
@@ -30,6 +35,13 @@ def test_every_test_that_is_named_exists(path: str) -> None:
     assert {name for file, name in NAMED if file == path} <= names_in(ROOT / path)
 
 
+@pytest.mark.parametrize("page", [ASVS, THREATS], ids=["asvs", "threat-model"])
+def test_every_path_that_is_named_exists(page: str) -> None:
+    named = sorted(set(re.findall(PATH, page)))
+    assert len(named) > 20
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
 def test_every_row_says_whether_it_holds_and_what_shows_it() -> None:
     for row in ROWS:
         _, number, level, matter, holds, shown, _ = (cell.strip() for cell in row.split("|"))
@@ -41,6 +53,23 @@ def test_every_row_says_whether_it_holds_and_what_shows_it() -> None:
         assert not re.search(r"`tests/[\w/]+\.py`", shown), f"a whole file shows nothing: {row}"
 
 
+def test_what_holds_in_part_or_not_is_told_at_the_top_with_its_level_and_its_reason() -> None:
+    cells = [[cell.strip() for cell in row.split("|")] for row in ROWS]
+    in_part = {cell[1]: cell[2].rstrip("+") for cell in cells if re.match(r"(part|no)\b", cell[4])}
+    told = re.findall(r"^- \*\*([^*]+)\*\* \(level ([^)]+)\) ", ASVS, re.MULTILINE)
+    assert len(told) == len(in_part) > 0
+    assert dict(told) == in_part
+
+
 def test_no_requirement_stands_twice() -> None:
     numbers = [number.strip() for row in ROWS for number in row.split("|")[1].split(",")]
     assert len(numbers) == len(set(numbers))
+
+
+def test_every_attack_names_its_tests_or_says_that_it_is_open() -> None:
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in ATTACKS]
+    attacks = [row for row in rows if any(row[1:]) and "---" not in row[0]]
+    assert len(attacks) > 100
+    for attack, defence, shown in attacks:
+        assert shown.startswith("`tests/") or (shown == NOTHING and "**" in defence), attack
+        assert not re.search(r"`tests/[\w/]+\.py`", shown), f"a whole file shows nothing: {attack}"

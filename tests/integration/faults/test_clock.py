@@ -1,7 +1,7 @@
 """The server's clock jumps: a year ahead and back, two hours back, and one node's is ahead of the others'. What is over
 is refused, what is good once stays spent, nothing is deleted that could not be brought back, and a sign-out is seen.
 
-By libfaketime, which is asked for by `make faults`; without it these tests are skipped.
+By libfaketime; without it these tests are skipped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from tests.fixtures.puzzel import new_pair
 from tests.fixtures.server import RunningServer
 from tests.fixtures.widget import new_uuid
 
-LIBRARY = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
+PLACES = ("lib/*", "lib", "lib64")  # Debian's, and others'
+LIBRARY = next((path for at in PLACES for path in Path("/usr").glob(f"{at}/faketime/libfaketimeMT.so.1")), None)
 pytestmark = pytest.mark.skipif(LIBRARY is None, reason="no libfaketime: run scripts/system-packages faketime")
 DAY = 86_400
 SEEN_WITHIN = 6.0
@@ -75,10 +76,10 @@ def await_(true: Callable[[], bool], within: float = SEEN_WITHIN) -> None:
         time.sleep(0.1)
 
 
-def test_jumps(session_settings: dict[str, str], tmp_path: Path) -> None:
+def test_jumps(session_settings: dict[str, str], database_url: str, tmp_path: Path) -> None:
     clock = Clock(tmp_path)
     settings = {**session_settings, "VESTIBULE_PURGE_INTERVAL": "1s"}
-    with exposed(settings, f"sqlite:///{tmp_path}/v.db", tmp_path, wrapper=clock.wrapper) as (server, ground):
+    with exposed(settings, database_url, tmp_path, wrapper=clock.wrapper) as (server, ground):
         rows = ground.workspace.installation.rows
         token, ended = vouch(ground), vouch(ground)
         assert post(ground, "/v1/me/sign-out", bearer=ended).status_code == 204
@@ -120,9 +121,11 @@ def an_unverified_chat(ground: Ground) -> str:
     return chat
 
 
-def test_a_node_whose_clock_is_ahead_sees_what_others_end(session_settings: dict[str, str], tmp_path: Path) -> None:
+def test_a_node_whose_clock_is_ahead_sees_what_others_end(
+    session_settings: dict[str, str], database_url: str, tmp_path: Path
+) -> None:
     clock = Clock(tmp_path)
-    with exposed(session_settings, f"sqlite:///{tmp_path}/v.db", tmp_path) as (server, ground):
+    with exposed(session_settings, database_url, tmp_path) as (server, ground):
         beside = {name: value for name, value in server.settings.items() if name != "VESTIBULE_INSTANCE"}
         directory = tmp_path / "ahead"
         directory.mkdir()

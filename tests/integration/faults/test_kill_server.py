@@ -11,7 +11,7 @@ import random
 import time
 from pathlib import Path
 
-from tests.fixtures.faults import STARTS_WITHIN, exposed
+from tests.fixtures.faults import READY_WITHIN, exposed
 from tests.fixtures.mixed_ground import strain
 from tests.fixtures.mixed_load import Load
 
@@ -27,7 +27,7 @@ def test_of_the_server_loses_nothing(session_settings: dict[str, str], database_
                 server.kill()
                 began = time.monotonic()
                 server.start()
-                assert time.monotonic() - began < STARTS_WITHIN * strain()
+                assert time.monotonic() - began < READY_WITHIN * strain()
             load.wait_for_answers(60)
         load.verify(endings=True)
         assert load.ledger.broken

@@ -11,7 +11,7 @@ import random
 import time
 from pathlib import Path
 
-from tests.fixtures.faults import STARTS_WITHIN, await_ready, exposed, started, workers_of
+from tests.fixtures.faults import READY_WITHIN, await_ready, exposed, started, workers_of
 from tests.fixtures.mixed_ground import strain
 from tests.fixtures.mixed_load import Load
 
@@ -30,7 +30,7 @@ def test_of_a_worker_loses_nothing(session_settings: dict[str, str], database_ur
                 random.choice(workers_of(server)).kill()
                 # The other one answers meanwhile.
                 await_ready(server.base_url)
-                replaced = time.monotonic() + STARTS_WITHIN * strain()
+                replaced = time.monotonic() + READY_WITHIN * strain()
                 while started(server) == before:
                     assert time.monotonic() < replaced, "nobody took its place"
                     time.sleep(0.05)

@@ -8,10 +8,11 @@ import sqlite3
 import time
 from pathlib import Path
 
-from tests.fixtures.faults import DATABASE_TIMEOUT, STARTS_WITHIN, await_ready, exposed, filled, small_disk, workers_of
+from tests.fixtures.faults import DATABASE_TIMEOUT, READY_WITHIN, await_ready, exposed, filled, small_disk, workers_of
 from tests.fixtures.mixed_load import Load
 
 DEADLINE = DATABASE_TIMEOUT + 2.0
+FULL_FOR = 2.5
 
 
 def test_a_full_disk_refuses_and_loses_nothing(session_settings: dict[str, str], tmp_path: Path) -> None:
@@ -33,13 +34,13 @@ def test_a_worker_that_starts_while_the_disk_is_full_waits_for_room(
     """It must not end, and the others with it: a server of which one worker cannot start stops as a whole."""
     url = "sqlite:///{}/v.db"
     with small_disk(24) as disk, exposed(session_settings, url.format(disk), tmp_path, workers=2) as (server, ground):
-        with Load(ground, deadline=STARTS_WITHIN) as load:  # for a while nobody is there
+        with Load(ground, deadline=FULL_FOR + READY_WITHIN) as load:  # so long nobody may be there
             load.wait_for_answers(60)
             with filled(disk):
                 for worker in workers_of(server):
                     worker.kill()
-                time.sleep(2.5)
-            await_ready(ground.base_url, within=STARTS_WITHIN)
+                time.sleep(FULL_FOR)
+            await_ready(ground.base_url)
             load.wait_for_answers(60)
         load.verify()
 

@@ -58,7 +58,8 @@ class Cluster:
             "VESTIBULE_RATE_LIMIT_UPLOADS": "100000",
         }
         self.nodes: dict[int, RunningServer] = {}
-        self.before: Path | None = None  # the release that the nodes run at first
+        self.before: Path | None = None  # the release that the nodes run at first; without one it is this one
+        self.why_not = ""  # why there is none
 
     def start(self, *numbers: int, source: Path | None = None) -> None:
         """At once, as after a power cut."""
@@ -84,29 +85,29 @@ def shipped_settings() -> dict[str, str]:
     }
 
 
-def release_before(directory: Path) -> Path | None:
-    """`src` as it was before the newest migration; None where the history is not at hand."""
+def release_before(directory: Path) -> tuple[Path | None, str]:
+    """`src` as it was before the newest migration; None, and why, where the history is not at hand."""
     opening = "src/vestibule/storage/opening.py"
     found = re.search(r"^SCHEMA_VERSION = .*$", (_ROOT / opening).read_text(encoding="utf-8"), re.MULTILINE)
     assert found is not None
     if shutil.which("git") is None:
-        return None
+        return None, "there is no git"
     git = ["git", "-C", str(_ROOT)]
     log = subprocess.run(
         [*git, "log", "--format=%H", f"-S{found[0]}", "--", opening], capture_output=True, text=True, check=False
     )
     if log.returncode != 0 or not log.stdout.strip():
-        return None
+        return None, f"no commit is known to have brought {found[0]!r} {log.stderr[-300:]}"
     archive = directory / "before.tar"
     commit = log.stdout.split()[-1]
     made = subprocess.run(
-        [*git, "archive", f"--output={archive}", f"{commit}^", "src"], capture_output=True, check=False
+        [*git, "archive", f"--output={archive}", f"{commit}^", "src"], capture_output=True, text=True, check=False
     )
     if made.returncode != 0:
-        return None
+        return None, f"what was before {commit} is not at hand: {made.stderr[-300:]}"
     with tarfile.open(archive) as tar:
         tar.extractall(directory / "before", filter="data")
-    return directory / "before" / "src"
+    return directory / "before" / "src", ""
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, secret_key: str) -> Iterat
     directory = tmp_path_factory.mktemp("cluster")
     with ExitStack() as stack:
         made = Cluster(directory, secret_key, stack)
-        made.before = release_before(directory)
+        made.before, made.why_not = release_before(directory)
         made.start(1, 2, 3, source=made.before)
         made.balancer.wait_until_ready()
         yield made

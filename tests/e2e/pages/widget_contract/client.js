@@ -1,9 +1,11 @@
 // A chat page of our own that speaks the OpenCX widget API call by call, as contracts/opencx.md sections 3 to 5 describe
-// the stock widget (which is not ours to commit): start-up, storage, first message, polling, rating. Like the stock widget
-// it shows a visitor's text as text, and everybody else's as Markdown with raw HTML, unsanitised. It is for tests.
+// the stock widget (which is not ours to commit): start-up, storage, first message, polling, modes, rating. Files are in
+// files.js and Markdown is in markdown.js, which are loaded before it. It is for tests.
 //
 // Options, as JSON in the fragment: {apiUrl, token, user: {token, data: {email, name, customData}, externalId},
-// collectUserData, sessionCustomData, messageCustomData, context, language, initialMessages, renderer}
+// collectUserData, extraDataCollectionFields, sessionCustomData, messageCustomData, headers, queryParams, bodyProperties,
+// context, language, initialMessages, modesComponents, router: {chatScreenOnly}, renderer}. Of modesComponents only the
+// keys: each stands for the same small component. What else section 5 has changes the screen only.
 
 "use strict";
 
@@ -19,6 +21,7 @@ const at = (selector) => document.querySelector(selector);
 // What the tests look at.
 const state = (window.widget = {
   config: null, contactToken: null, externalId: null, sessions: [], session: null, rows: [], polls: 0, sends: 0,
+  extra: [], files: [],
 });
 
 // ------------------------------------------------------------------------------------------------------- the wire
@@ -45,8 +48,9 @@ async function start() {
     state.externalId = user.externalId ?? null;
     await begin();
   } else if (options.collectUserData && !user.data?.email) {
-    if (localStorage.getItem(TOKEN_KEY)) await reuse();
-    else show("#welcome");
+    // A stored token does not know what the extra fields ask.
+    if (localStorage.getItem(TOKEN_KEY) && !options.extraDataCollectionFields?.length) await reuse();
+    else welcome();
   } else if (!user.data?.email) {
     if (localStorage.getItem(TOKEN_KEY)) await reuse();
     else await introduce(said(user.data));
@@ -85,7 +89,10 @@ async function remember() {
 async function begin() {
   await refresh();
   setInterval(refresh, (state.config.sessionsPollingIntervalSeconds || 60) * 1000);
-  if (state.sessions.length === 0) newChat();
+  const { chatScreenOnly } = options.router ?? {};
+  const open = state.sessions.find((session) => session.isOpened);
+  if (chatScreenOnly && open) openSession(open);
+  else if (chatScreenOnly || state.sessions.length === 0) newChat();
   else showList();
 }
 
@@ -106,12 +113,14 @@ async function createSession() {
   return answer.ok ? answer.data : null; // a refusal is shown to nobody
 }
 
-async function send(text) {
+async function send(text, more = {}) {
+  const attachments = takeFiles();
   const message = { uuid: crypto.randomUUID(), content: text.trim() };
-  if (!message.content) return;
+  if (!message.content && !attachments.length) return;
   const first = state.session === null;
+  if (first) message.content = state.extra.map(([key, value]) => `${key}: ${value}\n`).join("") + message.content;
   state.sends += 1;
-  append({ publicId: message.uuid, sender: { kind: "user" }, content: { text: message.content } });
+  append({ publicId: message.uuid, sender: { kind: "user" }, content: { text: message.content }, attachments });
   if (first) {
     const session = await createSession().catch(() => null);
     if (!session) return;
@@ -119,16 +128,21 @@ async function send(text) {
     refresh();
     poll(session.id);
   }
+  // What is undefined is left out of the JSON.
   const body = {
     ...message,
     session_id: state.session.id,
     bot_token: options.token,
-    attachments: [],
+    attachments,
     custom_data: options.messageCustomData ?? {},
+    headers: options.headers,
+    query_params: options.queryParams,
+    body_properties: options.bodyProperties,
+    clientContext: options.context,
+    language: options.language,
+    initial_messages: first && state.greetings.length ? state.greetings : undefined,
+    ...more,
   };
-  if (options.context) body.clientContext = options.context;
-  if (options.language) body.language = options.language;
-  if (first && state.greetings.length) body.initial_messages = state.greetings;
   state.awaiting = true;
   const answer = await call("POST", "/chat/send", body).catch(() => ({ ok: false }));
   state.awaiting = false;
@@ -168,6 +182,18 @@ function sessionIs(session) {
   if (changed && !session.isOpened) poll(session.id);
 }
 
+// The mode that the open session is in, if the host has a component for it: by id, name or slug, whatever their case.
+function shownMode() {
+  const mode = state.config.modes?.find(({ id }) => id === state.session?.modeId);
+  const hosts = (options.modesComponents ?? []).map((key) => key.toLowerCase());
+  return mode && [mode.id, mode.name, mode.slug].some((key) => key && hosts.includes(key.toLowerCase())) ? mode : null;
+}
+
+// What a component of the host's does: its state is kept with the session, and comes back with it.
+async function checkpoint(payload) {
+  await call("POST", "/checkpoint", { session_id: state.session.id, payload });
+}
+
 async function resolve() {
   const answer = await call("POST", "/session/resolve", { session_id: state.session.id });
   if (answer.ok) sessionIs(answer.data);
@@ -188,9 +214,23 @@ async function rate(score) {
 // ------------------------------------------------------------------------------------------------------ the screens
 
 function show(...selectors) {
-  for (const part of ["#welcome", "#list", "#chat", "#composer", "#closed"]) at(part).hidden = !selectors.includes(part);
+  for (const part of ["#welcome", "#list", "#chat", "#canvas", "#composer", "#closed"]) {
+    at(part).hidden = !selectors.includes(part);
+  }
   at("#back").hidden = !selectors.includes("#chat");
   at("#resolve").hidden = !selectors.includes("#composer") || !state.session;
+}
+
+function welcome() {
+  const fields = (options.extraDataCollectionFields ?? []).map((key) => {
+    const field = document.createElement("input");
+    field.dataset.extra = key;
+    const label = document.createElement("label");
+    label.append(`${key} `, field);
+    return label;
+  });
+  at("#welcome button").before(...fields);
+  show("#welcome");
 }
 
 function showList() {
@@ -204,6 +244,7 @@ function openChat() {
   state.rows = [];
   state.greetings = [];
   at("#chat").replaceChildren();
+  state.files.forEach(drop);
   renderEnd();
 }
 
@@ -243,7 +284,12 @@ function renderList() {
 
 function renderEnd() {
   const open = state.session === null || state.session.isOpened;
-  show("#chat", open ? "#composer" : "#closed");
+  const mode = shownMode();
+  show("#chat", open ? "#composer" : "#closed", mode && "#canvas");
+  if (mode) {
+    at("#canvas strong").textContent = mode.name;
+    at("#canvas output").textContent = JSON.stringify(state.session.latestStateCheckpointPayload);
+  }
   if (open) return;
   const has = (type) => state.rows.find((row) => row.systemMessagePayload?.type === type);
   const rated = has("csat_submitted");
@@ -256,7 +302,9 @@ function append(row) {
   if (state.rows.some((known) => known.publicId === row.publicId)) return;
   state.rows.push(row);
   const { kind, name } = row.sender;
-  if (["user", "agent", "ai"].includes(kind) && row.content.text) bubble(kind, row.content.text, name);
+  if (!["user", "agent", "ai"].includes(kind)) return;
+  if (row.content.text) bubble(kind, row.content.text, name);
+  for (const file of row.attachments ?? []) attach(kind, file);
 }
 
 function bubble(kind, text, name) {
@@ -274,53 +322,13 @@ function bubble(kind, text, name) {
   at("#chat").scrollTop = at("#chat").scrollHeight;
 }
 
-// ----------------------------------------------------------------------------------------------------- the Markdown
-
-// Where it becomes dangerous. `commonmark` is a faithful reader that the test lends; the other is careless.
-async function markup(element, text) {
-  element.innerHTML = options.renderer === "commonmark" ? await window.commonmark(text) : careless(text);
-}
-
-function careless(text) {
-  const escape = (code) => code.replace(/&/g, "&amp;").replace(/</g, "&lt;");
-  const quote = (address) => address.trim().replace(/"/g, "%22");
-  const unescape = (part) => part.replace(/\\([!-/:-@[-`{-~])/g, "$1");
-  const targets = {};
-  text = text.replace(/^ {0,3}\[([^\]]+)\]:\s*<?(\S+?)>?[ \t]*$/gm, (_, name, address) => {
-    targets[name.toLowerCase()] = unescape(address);
-    return "";
-  });
-  return text
-    .split(/(^```[^\n]*\n[\s\S]*?(?:^```[^\n]*$|$(?![\s\S]))|`[^`\n]+`)/m)
-    .map((part, index) => {
-      if (index % 2) {
-        const fence = /^```[^\n]*\n([\s\S]*?)(?:^```[^\n]*)?$/m.exec(part);
-        return fence ? `<pre><code>${escape(fence[1])}</code></pre>` : `<code>${escape(part.slice(1, -1))}</code>`;
-      }
-      return unescape(
-        part
-          .replace(/!\[([^\]]*)\]\(([^)]*)\)/g, (_, alt, src) => `<img alt="${quote(alt)}" src="${quote(unescape(src))}">`)
-          .replace(/\[((?:[^\]]|\][^([])*)\]\(<?([^)]*?)>?\)/g, (_, label, href) => `<a href="${quote(unescape(href))}">${label}</a>`)
-          .replace(/\[([^\]]+)\](?:\[([^\]]*)\])?/g, (whole, label, name) => {
-            const href = targets[(name || label).toLowerCase()];
-            return href ? `<a href="${quote(href)}">${label}</a>` : whole;
-          })
-          .replace(/<([a-z][a-z0-9+.-]+:[^\s<>]*)>/gi, (_, href) => `<a href="${quote(href)}">${href}</a>`)
-          .replace(/\*\*([^*]+)\*\*/g, "<strong>$1</strong>")
-          .replace(/\*([^*\s][^*]*)\*/g, "<em>$1</em>")
-          .replace(/\n{2,}/g, "<br><br>"),
-      );
-    })
-    .join("");
-}
-
-window.careless = careless;
-
 // ------------------------------------------------------------------------------------------------------- the buttons
 
 at("#welcome").addEventListener("submit", (event) => {
   event.preventDefault();
   const form = new FormData(event.target);
+  const extra = [...event.target.querySelectorAll("[data-extra]")];
+  state.extra = extra.map((field) => [field.dataset.extra, field.value]).filter(([, value]) => value);
   show();
   introduce(said({ email: form.get("email"), name: form.get("name") }));
 });
@@ -330,6 +338,16 @@ at("#composer").addEventListener("submit", (event) => {
   send(field.value);
   field.value = "";
 });
+at("#attach").addEventListener("change", (event) => {
+  pick([...event.target.files]);
+  event.target.value = "";
+});
+at("#composer").addEventListener("paste", (event) => [...event.clipboardData.files].forEach(upload));
+at("#step").addEventListener("click", () => {
+  const step = (state.session.latestStateCheckpointPayload?.step ?? 0) + 1;
+  checkpoint({ step, basket: [{ id: "red", count: step, gift: null }] });
+});
+at("#leave").addEventListener("click", () => send("I have chosen.", { exit_mode_prompt: "They chose the red one." }));
 at("#back").addEventListener("click", showList);
 at("#new").addEventListener("click", newChat);
 at("#resolve").addEventListener("click", resolve);
