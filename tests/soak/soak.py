@@ -19,7 +19,8 @@ from tests.soak.attacks import attack
 WORKERS = 2
 # The first part of the time, in which caches fill and connections are made.
 WARM_UP = 0.25
-# The longest pause of a visitor in that time: caches fill by answers, not by minutes.
+# The longest pause of a visitor in that time: caches fill by answers, not by minutes. What a worker remembers of chats
+# would be full after 45 minutes of the usual steps, and be taken for a leak, so half of them are such as fill it.
 _WARM_UP_PAUSE = 0.05
 _LOOKS = 40
 # Descriptors come and go with connections; more than this many more at the end than at the beginning are kept.
@@ -96,6 +97,7 @@ def soak(
         with exposed(given, postgres.new_database(), directory, workers=WORKERS) as (server, ground):
             first = min(pause, _WARM_UP_PAUSE)
             load = Load(ground, visitors, deadline=10.0, pause=first, attack=attack, endings_rare=True)
+            load.filling = True
             with load:
                 looks = _watch(server, load, seconds, pause, tell)
             load.check()
@@ -113,7 +115,7 @@ def _watch(server: RunningServer, load: Load, seconds: float, pause: float, tell
         taken = sum(worker.memory_full_info().uss for worker in workers) / 2**20
         looks.append(Look(time.monotonic(), taken, sum(worker.num_fds() for worker in workers)))
         if number >= _LOOKS * WARM_UP:
-            load.pause = pause
+            load.pause, load.filling = pause, False
         tell(f"{time.monotonic() - began:6.0f} s  {taken:7.1f} MiB  {looks[-1].descriptors} descriptors")
     return looks
 
