@@ -9,7 +9,7 @@ import gc
 import sqlite3
 import time
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -236,9 +236,13 @@ async def test_reads_are_well_again_once_the_file_is(tmp_path: Path) -> None:
 
 async def test_a_closed_store_says_so(store: Store) -> None:
     await store.close()
-    for call in (store.read(LOOK, "a"), store.write(INSERT, "a", "b")):
+    calls: list[Callable[[], Awaitable[Any]]] = [
+        lambda: store.read(LOOK, "a"),
+        lambda: store.write(INSERT, "a", "b"),
+    ]
+    for call in calls:
         with pytest.raises(StorageUnavailable):
-            await call
+            await call()
 
 
 async def test_a_statement_that_cannot_run_is_unavailable_and_the_next_runs(store: Store) -> None:
