@@ -225,7 +225,10 @@ class PostgresStore:
         if not lane.watched:
             lane.watched = True
             loop.call_later(self._timeout / _LOOKS, self._watch, loop, lane)
-        self._depart(statement, lane)
+        if not lane.scheduled and len(lane.travels) < _BATCHES_UNDER_WAY:
+            # At the end of this tick, so that every request which the loop is handling now comes along.
+            lane.scheduled = True
+            loop.call_soon(self._depart, statement, lane)
         return future
 
     def _watch(self, loop: asyncio.AbstractEventLoop, lane: _Lane) -> None:
@@ -238,10 +241,9 @@ class PostgresStore:
             loop.call_later(self._timeout / _LOOKS, self._watch, loop, lane)
 
     def _depart(self, statement: Statement, lane: _Lane) -> None:
-        """At the end of this tick, as is a task's first step: every request that is being handled now comes along."""
-        if lane.scheduled or not lane.waiting or len(lane.travels) >= _BATCHES_UNDER_WAY or self._loop is None:
+        lane.scheduled = False
+        if not lane.waiting or len(lane.travels) >= _BATCHES_UNDER_WAY or self._loop is None:
             return
-        lane.scheduled = True
         travel = _Travel(self._loop.time() + self._timeout)
         lane.travels.append(travel)
         travel.task = self._loop.create_task(self._go(statement, lane, travel, self._loop))
@@ -254,7 +256,7 @@ class PostgresStore:
             connection = await self._connections.take()
             now = loop.time()
             while batch := lane.take(now):
-                travel.batch, lane.scheduled = batch, False
+                travel.batch = batch
                 if self._loop is not None:  # else it is being closed, and has what time is left
                     travel.until = now + self._timeout
                 await _fetch_together(connection, statement, batch)
@@ -270,8 +272,6 @@ class PostgresStore:
         finally:
             if connection is not None:
                 self._connections.give_back(connection, sound=sound)
-            if not travel.batch:  # it has taken nobody along
-                lane.scheduled = False
             lane.travels.remove(travel)
             self._depart(statement, lane)
 
