@@ -17,12 +17,13 @@ from vestibule.audit.log import AuditLog
 from vestibule.auth_endpoint.calls import AuthCalls
 from vestibule.auth_endpoint.domains import AllowedDomains
 from vestibule.clock import elapsed
-from vestibule.conversations.admission import REASON, STEP
+from vestibule.conversations.admission import REASON
 from vestibule.edge.access_log import AccessLog
-from vestibule.edge.decisions import decision_of, origin_of
-from vestibule.edge.http import ClientGone, Receive, Reply, Request, Scope, Send
+from vestibule.edge.decisions import decision_of
+from vestibule.edge.http import ClientGone, Receive, Request, Scope, Send
 from vestibule.edge.socket import Socket
 from vestibule.edge.surface import Surface
+from vestibule.edge.unproven import count_unverified
 from vestibule.errors import LoginRequired, VestibuleError
 from vestibule.identity.resolution import Resolver
 from vestibule.limits import RateLimiter
@@ -217,7 +218,9 @@ class Application:
             status = reply.status
             self._note_decision(request)
             if REASON in request.facts:
-                self._note_unverified(request, surface.name, reply)
+                step = count_unverified(self._audit, request, surface.name)
+                if step == Enforcement.WARN:  # announced: so it is told
+                    reply.headers += ((b"vestibule-warning", LoginRequired.code.encode()),)
             await reply.send(send, request_id, close=request.leaves_body, write=write)
         except ClientGone:
             pass
@@ -253,15 +256,6 @@ class Application:
                 self._audit.note(entry)
                 if request.proves and entry.code:
                     measures.proof_refused(request.proves, entry.code)
-
-    def _note_unverified(self, request: Request, surface: str, reply: Reply) -> None:
-        """What enforcing login would refuse is counted, and where it is announced, told."""
-        step, reason, workspace_id = (str(request.facts.get(name, "")) for name in (STEP, REASON, "workspace"))
-        metrics.unverified(surface, step, reason)
-        if self._audit is not None:
-            self._audit.count_unverified(workspace_id, surface, step, reason, origin_of(request))
-        if step == Enforcement.WARN:
-            reply.headers += ((b"vestibule-warning", LoginRequired.code.encode()),)
 
     def _surface(self, path: str) -> Surface:
         path += "/"  # what a prefix names by itself is the surface's as well

@@ -23,6 +23,12 @@ TABLES = {
 }
 
 
+def sweep(installation: Installation, now: int) -> None:
+    runtime = installation.run(make_runtime(installation.desk.settings, installation.desk.sealer))
+    installation.run(expiry.sweep(runtime, now))
+    installation.run(runtime.store.close())
+
+
 def test_what_has_run_out_goes_and_the_rest_stays(responding: Installation, fake: FakeProvider, tmp_path: Path) -> None:
     old, new = Front(responding.workspace()), Front(responding.workspace())
     for front in (old, new):
@@ -51,9 +57,7 @@ def test_dead_letters_are_kept_for_thirty_days(installation: Installation) -> No
         columns = "workspace_id, endpoint_id, id, kind, at, contact_id, data, owner, attempts, died_at, problem"
         sql = f"INSERT INTO webhook_deliveries ({columns}) VALUES ($1, 'e', $2, 'k', 1, '', '', '', 1, $3, '')"  # noqa: S608
         installation.rows(sql, workspace.id, name, died_at)
-    runtime = installation.run(make_runtime(installation.desk.settings, installation.desk.sealer))
-    installation.run(expiry.sweep(runtime, now))
-    installation.run(runtime.store.close())
+    sweep(installation, now)
     left = installation.rows("SELECT id FROM webhook_deliveries WHERE workspace_id = $1", workspace.id)
     assert left == [("new",)]
 
@@ -70,8 +74,6 @@ def test_kept_answers_go_after_a_day_also_where_nobody_asks_again(installation: 
         columns = "workspace_id, admin_key_id, name_hash, request_hash, created_at"
         sql = f"INSERT INTO idempotency_keys ({columns}) VALUES ($1, 'k', $2, '', $3)"  # noqa: S608
         installation.rows(sql, workspace.id, name, created_at)
-    runtime = installation.run(make_runtime(installation.desk.settings, installation.desk.sealer))
-    installation.run(expiry.sweep(runtime, now))
-    installation.run(runtime.store.close())
+    sweep(installation, now)
     left = installation.rows("SELECT name_hash FROM idempotency_keys WHERE workspace_id = $1", workspace.id)
     assert left == [("new",)]

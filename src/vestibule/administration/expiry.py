@@ -41,6 +41,6 @@ async def sweep(runtime: Runtime, now: int) -> None:
     await attempt("attached identities that ran out", attached_identities.purge(store, before))
     await attempt("spent tokens that are over", spent_tokens.purge(store, now))
     await attempt("rooms that ran out", socket_rooms.purge(store, now))
-    await attempt("kept answers that are over", idempotency.purge_all(store, now - DAY_MS))
+    await attempt("kept answers that are over", idempotency.purge(store, now))
     await attempt("staff's sessions that are over", staff.purge(store, sessions_before=now - LONGEST_MS, now=now))
     await attempt("dead letters of long ago", webhooks.purge(store, now - _DEAD_LETTERS_KEPT_MS))

@@ -89,8 +89,12 @@ def rate_headers(limit: int, remaining: int, reset: int) -> tuple[Header, ...]:
 
 def problem(error: errors.VestibuleError) -> Reply:
     """The dialect of the native and admin API."""
+    return rendered(error, described(error))
+
+
+def described(error: errors.VestibuleError) -> Problem:
     status = status_of(error)
-    body = Problem(
+    return Problem(
         type=f"urn:vestibule:problem:{error.code}",
         title=status.phrase,
         status=status.value,
@@ -98,10 +102,14 @@ def problem(error: errors.VestibuleError) -> Reply:
         detail=error.message,
         field=error.field if isinstance(error, errors.InvalidField) else UNSET,
     )
+
+
+def rendered(error: errors.VestibuleError, body: Problem) -> Reply:
+    """`body` with what its status owes its reader."""
     headers = (
         (b"content-type", b"application/problem+json"),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
         *headers_of(error),
     )
-    return Reply(status.value, msgspec.json.encode(body), headers)
+    return Reply(body.status, msgspec.json.encode(body), headers)

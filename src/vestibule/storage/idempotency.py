@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from vestibule.clock import DAY_MS
 from vestibule.storage.purging import delete_in_batches, purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Store
 
+KEPT_MS = DAY_MS
 BEGIN = statement(
     "idempotency_keys.begin",
     """
@@ -71,11 +73,6 @@ async def forget(store: Store, place: Place, *, unanswered_before: int, before: 
     await store.write(FORGET, *msgspec.structs.astuple(place), unanswered_before, before)
 
 
-async def purge(store: Store, before: int) -> None:
-    """A batch of what is older: a request waits for it, and with each comes the next."""
-    await store.write(PURGE, before)
-
-
-async def purge_all(store: Store, before: int) -> int:
-    """All that is older: answers hold secrets, and nobody may ever ask again."""
-    return await delete_in_batches(store, PURGE, before)
+async def purge(store: Store, now: int) -> int:
+    """All that is over: answers hold secrets, and nobody may ever ask again."""
+    return await delete_in_batches(store, PURGE, now - KEPT_MS)

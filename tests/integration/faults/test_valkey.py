@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -58,27 +58,25 @@ def counted_by_the_database(ground: Ground) -> int:
     return int(used)
 
 
-def test_killed_and_started_again(ground: Ground, valkey: ValkeyServer) -> None:
+@pytest.mark.parametrize(
+    ("stop", "go_on"),
+    [
+        pytest.param(ValkeyServer.kill, ValkeyServer.start, id="killed"),
+        # Worse than one that is away: connections are made, and nothing comes back.
+        pytest.param(ValkeyServer.freeze, ValkeyServer.thaw, id="frozen"),
+    ],
+)
+def test_away_and_back(
+    ground: Ground, valkey: ValkeyServer, stop: Callable[[ValkeyServer], None], go_on: Callable[[ValkeyServer], None]
+) -> None:
     with unnoticed(ground, valkey) as load:
         before = counted_by_the_database(ground)
-        valkey.kill()
+        stop(valkey)
         try:
             eventually(lambda: counted_by_the_database(ground) > before)
             load.wait_for_answers(60)
         finally:
-            valkey.start()
-
-
-def test_frozen(ground: Ground, valkey: ValkeyServer) -> None:
-    """Worse than one that is away: connections are made, and nothing comes back."""
-    with unnoticed(ground, valkey) as load:
-        before = counted_by_the_database(ground)
-        valkey.freeze()
-        try:
-            eventually(lambda: counted_by_the_database(ground) > before)
-            load.wait_for_answers(60)
-        finally:
-            valkey.thaw()
+            go_on(valkey)
 
 
 def test_slow(ground: Ground, valkey: ValkeyServer) -> None:

@@ -14,16 +14,15 @@ import contextlib
 import logging
 from typing import Any, Literal
 
-from vestibule import metrics
-from vestibule.conversations.admission import REASON, STEP, Reason, admit_unverified
+from vestibule.conversations.admission import Reason, admit_unverified
 from vestibule.conversations.visitor import visitor_of
 from vestibule.edge.bearer import bearer
 from vestibule.edge.contact_bearer import claims_of
-from vestibule.edge.decisions import origin_of
 from vestibule.edge.http import ClientGone, Request
 from vestibule.edge.socket_io import Connection, Ended
 from vestibule.edge.strict_json import convert
 from vestibule.edge.surface import note_refusal
+from vestibule.edge.unproven import count_unverified
 from vestibule.errors import (
     InvalidContactToken,
     InvalidField,
@@ -206,11 +205,9 @@ class Guest:
         try:
             await admit_unverified(self._runtime, workspace_id, reason, facts)
         finally:
-            self._request.facts |= facts
-            if facts:
-                step, why, origin = str(facts[STEP]), str(facts[REASON]), origin_of(self._request)
-                metrics.unverified(_SURFACE, step, why)
-                self._runtime.audit.count_unverified(workspace_id, _SURFACE, step, why, origin)
+            if facts:  # else it could not be told
+                self._request.facts |= facts
+                count_unverified(self._runtime.audit, self._request, _SURFACE)
 
     async def _follow(self, room: Room) -> None:
         try:

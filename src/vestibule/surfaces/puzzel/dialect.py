@@ -7,10 +7,11 @@ have it. What is not in the table has one name.
 from __future__ import annotations
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from vestibule import errors
 from vestibule.edge.http import Reply
-from vestibule.edge.problem import problem
+from vestibule.edge.problem import Problem, described, rendered
 
 # By class: a visitor's token and an identity provider's are both `invalid_token` elsewhere, and two things here.
 NAMES: dict[type[errors.VestibuleError], str] = {
@@ -28,11 +29,14 @@ NAMES: dict[type[errors.VestibuleError], str] = {
 }
 
 
+class _Problem(Problem, frozen=True, omit_defaults=True):
+    cause: str | UnsetType = UNSET
+
+
 def puzzel_problem(error: errors.VestibuleError) -> Reply:
-    reply = problem(error)
+    body = described(error)
     name = NAMES.get(type(error))
-    if name is not None:
-        told = msgspec.json.decode(reply.body)
-        told |= {"type": f"urn:vestibule:problem:{name}", "code": name, "cause": error.code}
-        reply.body = msgspec.json.encode(told)
-    return reply
+    if name is None:
+        return rendered(error, body)
+    told = msgspec.structs.asdict(body) | {"type": f"urn:vestibule:problem:{name}", "code": name, "cause": error.code}
+    return rendered(error, _Problem(**told))
