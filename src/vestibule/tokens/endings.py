@@ -45,8 +45,9 @@ class TokenEndings:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        # Single tokens, and sessions of providers: when each was noted, or FOR_EVER.
-        self._tokens: dict[tuple[str, str], int] = {}
+        # By workspace, single tokens and sessions of providers: when each was noted, or FOR_EVER. Every process
+        # may have hundreds of thousands: with pairs for keys they would take half as much again.
+        self._tokens: dict[str, dict[str, int]] = {}
         # By workspace, contact and which of their tokens: before when these were issued.
         self._contacts: dict[tuple[str, str, str], int] = {}
         self._newest = 0  # when the last ending was noted, as far as is known
@@ -63,7 +64,7 @@ class TokenEndings:
 
     def ended_by_itself(self, workspace_id: str, token_id: str) -> bool:
         """Whether this one token was ended, as far as is known yet."""
-        return (workspace_id, token_id) in self._tokens
+        return token_id in self._tokens.get(workspace_id, ())
 
     def ended(
         self, workspace_id: str, contact_id: str, since: int, *, session: str | None, of_provider: bool = True
@@ -80,7 +81,7 @@ class TokenEndings:
         """Whether a provider's session, as `session_of` names it, has ended: it does not begin again, so no proof of it
         counts from then on. Raises StorageUnavailable while no ending is known yet."""
         self.require_known()
-        return session is not None and (workspace_id, SESSION + session) in self._tokens
+        return session is not None and self.ended_by_itself(workspace_id, SESSION + session)
 
     def require_known(self) -> None:
         """Raises StorageUnavailable while no ending is known yet."""
@@ -100,7 +101,7 @@ class TokenEndings:
             yield from end_one(Ending(claims.org_id, claims.sub, claims.jti, until), now)
             return until
 
-        self._tokens[claims.org_id, claims.jti] = await self._store.transact(work)
+        self._keep(claims.org_id, claims.jti, await self._store.transact(work))
 
     async def refresh(self) -> None:
         """Raises StorageUnavailable."""
@@ -113,7 +114,7 @@ class TokenEndings:
                 self._contacts[key] = max(ending.issued_before, self._contacts.get(key, 0))
             else:
                 kept_from = FOR_EVER if ending.issued_before == FOR_EVER else began
-                self._tokens[workspace_id, ending.token_id] = kept_from
+                self._keep(workspace_id, ending.token_id, kept_from)
         # By our clock or by that of the last one's author, whichever is behind: a clock that has jumped ahead, ours or
         # one of theirs, must not hide what is noted by those that are right.
         self._since = min(began, self._newest) - _OVERLAP_MS
@@ -122,9 +123,13 @@ class TokenEndings:
     async def purge(self, before: int) -> int:
         """Forgets the endings that were noted before a moment, of tokens which are over by themselves by now. How many.
         Raises StorageUnavailable."""
-        self._tokens = {token: noted for token, noted in self._tokens.items() if noted >= before}
+        for workspace_id, tokens in list(self._tokens.items()):
+            self._tokens[workspace_id] = {token: noted for token, noted in tokens.items() if noted >= before}
         self._contacts = {key: noted for key, noted in self._contacts.items() if not key[2] or noted >= before}
         return await rows.purge(self._store, before)
+
+    def _keep(self, workspace_id: str, token_id: str, kept_from: int) -> None:
+        self._tokens.setdefault(workspace_id, {})[token_id] = kept_from
 
     async def run(self) -> None:
         """Asks for new endings until cancelled."""
