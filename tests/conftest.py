@@ -47,6 +47,7 @@ _LONG_FILES = frozenset(
     {
         "test_action_forms.py",
         "test_actions_end_to_end.py",
+        "test_actions_of_models.py",
         "test_admin_api.py",
         "test_admin_openapi.py",
         "test_admin_operating.py",
@@ -82,6 +83,7 @@ _LONG_FILES = frozenset(
         "test_dashboard_own_staff.py",
         "test_dashboard_pages.py",
         "test_dashboard_records.py",
+        "test_dashboard_replies.py",
         "test_dashboard_set_up.py",
         "test_dashboard_staff.py",
         "test_earlier_databases.py",

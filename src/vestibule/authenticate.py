@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from vestibule import metrics
+from vestibule.conversations.attach_identity import claim_proof
 from vestibule.errors import InvalidGrant, InvalidProviderToken, WorkspaceDisabled
 from vestibule.identity.matching import Decision, Outcome
 from vestibule.ids import new_id
@@ -93,20 +94,14 @@ async def redeem(
     runtime: Runtime, workspace_id: str, user_info_id: str, code_verifier: str, *, conversation: str, visitor: str
 ) -> Authenticated:
     """The second half of an exchange in two: whose proof it was, bound to conversation and visitor from now on, and the
-    token that stands for them. Raises InvalidGrant, StorageUnavailable, NoSigningKey."""
-    pending = await runtime.pending_identities.claim(
-        workspace_id, user_info_id, code_verifier, conversation=conversation, visitor=visitor
+    token that stands for them. Raises NoSigningKey, and what `claim_proof` does."""
+    pending, contact = await claim_proof(
+        runtime, workspace_id, user_info_id, code_verifier, conversation=conversation, visitor=visitor
     )
-    session = session_of(pending.issuer, pending.provider_session)
-    contact, endings = await runtime.contacts.find_leading(workspace_id, pending.contact_id), runtime.token_endings
     token_id = token_id_of(user_info_id)
     # Nothing else leads from the end of the token back to the proof, which may be shown again.
-    if (
-        contact is None
-        or endings.ended(workspace_id, pending.contact_id, pending.created_at, session=session)
-        or endings.ended_by_itself(workspace_id, token_id)
-    ):
-        raise InvalidGrant(detail="its contact is gone or signed out", step="contact")
+    if runtime.token_endings.ended_by_itself(workspace_id, token_id):
+        raise InvalidGrant(detail="its token has ended", step="contact")
     life = runtime.contact_tokens.life()
     token = runtime.contact_tokens.issue(
         workspace_id,
@@ -115,6 +110,6 @@ async def redeem(
         auth_time_ms=pending.auth_time,
         life=life,
         token_id=token_id,
-        session=session,
+        session=session_of(pending.issuer, pending.provider_session),
     )
     return Authenticated(contact, token, token_id, life, Outcome.UNCHANGED, {})

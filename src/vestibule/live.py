@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
@@ -22,6 +23,7 @@ _LONGEST_MESSAGE = 8_000
 # is read every 2 s, and must be seen by a stream within 5.
 _PATIENCE_ALONE = 1.0
 _PATIENCE_TOLD = 2.0
+_log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 
@@ -64,7 +66,9 @@ class Live:
             self._something.set()
 
     def end(self) -> None:
-        """Wakes everybody for the last time: the process is about to stop."""
+        """Wakes everybody for the last time: the process is about to stop. It is called for every connection."""
+        if self.ended:
+            return
         self.ended = True
         for events in self._waiters.values():
             for event in events:
@@ -92,7 +96,10 @@ class Live:
             while True:
                 await self._something.wait()
                 self._something.clear()
-                await self.flush()
+                try:
+                    await self.flush()
+                except Exception:
+                    _log.exception("other processes could not be told of changes")
                 await asyncio.sleep(_GATHER_SECONDS)
         finally:
             listening.cancel()

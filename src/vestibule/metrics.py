@@ -8,6 +8,7 @@ lock for each value, takes 2 µs of a request, and 5 where workers count togethe
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from bisect import bisect_left
 from collections import defaultdict
@@ -20,6 +21,7 @@ from prometheus_client.process_collector import ProcessCollector
 SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 FOLD_SECONDS = 0.5
+_log = logging.getLogger(__name__)
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -124,18 +126,22 @@ async def run() -> None:
 
 
 def fold() -> None:
-    """Brings what was noted to the library; by the event loop's thread alone, which notes it."""
-    for (counter, labels), times in _counted.items():
-        counter.labels(*labels).inc(times)
-    _counted.clear()
-    for (histogram, label), timed in _timed.items():
-        child = histogram.labels(label)
-        # Its public interface takes one time after another. The lock file pins this one, and a test compares them.
-        for bucket, count in zip(child._buckets, timed, strict=False):  # noqa: SLF001
-            if count:
-                bucket.inc(count)
-        child._sum.inc(timed[-1])  # noqa: SLF001
-    _timed.clear()
+    """Brings what was noted to the library, each once; by the event loop's thread alone, which notes it. Does not
+    raise: what cannot be counted ends nothing but its own count."""
+    try:
+        while _counted:
+            (counter, labels), times = _counted.popitem()
+            counter.labels(*labels).inc(times)
+        while _timed:
+            (histogram, label), timed = _timed.popitem()
+            child = histogram.labels(label)
+            # Its public interface takes one time after another. The lock file pins this one, and a test compares them.
+            for bucket, count in zip(child._buckets, timed, strict=False):  # noqa: SLF001
+                if count:
+                    bucket.inc(count)
+            child._sum.inc(timed[-1])  # noqa: SLF001
+    except Exception:
+        _log.exception("what was counted cannot be brought to where it is read")
 
 
 def render() -> bytes:

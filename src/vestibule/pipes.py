@@ -50,9 +50,10 @@ class PipeWire:
 
     async def send(self, message: str) -> None:
         line = message.encode() + b"\n"
-        for path in self._directory.glob(f"*{_SUFFIX}"):
-            if path != self._own:
-                _write(path, line)
+        with contextlib.suppress(OSError):  # no descriptor is left, to look into the directory with
+            for path in self._directory.glob(f"*{_SUFFIX}"):
+                if path != self._own:
+                    _write(path, line)
 
     def _read(self, pipe: int, heard: Callable[[str], None]) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -17,7 +17,6 @@ from vestibule.storage.file_store import FileStore
 from vestibule.storage.installation import UnverifiedSecret
 from vestibule.storage.store import Store
 from vestibule.tenancy import Tenancy
-from vestibule.tokens.admin_keys import AdminKeys
 from vestibule.tokens.api_keys import ApiKeys
 from vestibule.tokens.contact_token import ContactTokens
 from vestibule.tokens.endings import TokenEndings
@@ -52,7 +51,6 @@ class Runtime:
     pending_identities: PendingIdentities
     visitor_sessions: VisitorSessions
     audit: AuditLog
-    admin_keys: AdminKeys
     auth_endpoint: AuthEndpoint
     allowed_domains: AllowedDomains
     provider_sign_out: ProviderSignOut

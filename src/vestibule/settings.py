@@ -145,6 +145,13 @@ def _secret_keys(value: object) -> tuple[bytes, ...]:
     return tuple(parse_secret_key(str(entry)) for entry in entries if str(entry).strip())
 
 
+def _bearer(value: object) -> str:
+    token = _text(value)
+    if not re.fullmatch(r"([A-Za-z0-9._~+/-]{1,4000}=*)?", token):
+        raise ValueError("must be at most 4000 letters, digits and - . _ ~ + /, and = only at the end: a bearer token")
+    return token
+
+
 def _level(value: object) -> str:
     level = _text(value).lower()
     if level not in {"debug", "info", "warning", "error"}:
@@ -171,9 +178,7 @@ class Settings:
         _secret_keys, "", "Keys that seal values at rest, comma-separated: the first seals, all open.", secret=True
     )
     secret_key_file: str = _setting(
-        _text,
-        "",
-        "Where the secret key is kept if secret_keys is empty; made on first start. Default: beside the database.",
+        _text, "", "Where the secret key lies without secret_keys; made on first start. Default: beside the database."
     )
     host: str = _setting(_text, "127.0.0.1", "Address to listen on.")
     port: int = _setting(_whole(0, 65535), "8000", "Port to listen on.")
@@ -291,13 +296,11 @@ class Settings:
     )
     log_level: str = _setting(_level, "info", "debug, info, warning or error.")
     metrics_token: str = _setting(
-        _text, "", "What a scraper of /metrics sends as bearer; empty: scrapers on this machine only.", secret=True
+        _bearer, "", "What a scraper of /metrics sends as bearer; empty: scrapers on this machine only.", secret=True
     )
     webhook_timeout: int = _setting(_duration("100ms", "60s"), "15s", "Time for a webhook endpoint to answer.")
     webhook_retries: tuple[int, ...] = _setting(
-        _waits,
-        "5s,30s,2m,10m,1h,6h",
-        "Waits after each failed delivery of an event; after the last it is a dead letter.",
+        _waits, "5s,30s,2m,10m,1h,6h", "Waits after each failed delivery; after the last the event is a dead letter."
     )
     first_run_link: bool = _setting(
         _boolean, "true", "While nobody is staff, print a link on start at which the first one comes in, once."

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vestibule.storage import contacts, conversations, pending_identities, provider_identities
+from vestibule.storage import contacts, conversations, files, pending_identities, provider_identities
 from vestibule.storage.statement import Statement
 from vestibule.storage.store import Value
 
 WORKSPACE = "01900000-0000-7000-8000-000000000000"
-# One contact in so many has a chat, a device, an identity at a provider and a proof: ten million of each would ask for
-# more disk than they would tell.
+# One contact in so many has a chat with a message, a device, an identity at a provider and a proof: ten million of each
+# would ask for more disk than they would tell.
 STEP = 10
 _ISSUER = "https://idp.example.com"
 _A_PAGE = 20
@@ -100,6 +100,20 @@ FILLED = (
         },
     ),
     Filled(
+        "messages",
+        {
+            **_OF_WORKSPACE,
+            "conversation_id": f"'{_CHAT}' || n",
+            "seq": "1",
+            "public_id": "'message.' || n",
+            "type": "'message'",
+            "sender": "'user'",
+            "sent_at": "n",
+            "trust": "'verified'",
+            "attachments": "'[]'",
+        },
+    ),
+    Filled(
         "device_scopes",
         {**_OF_WORKSPACE, "token_id": "'device.' || n", "scope": "'shop'", **_OF_CONTACT, "created_at": "0"},
     ),
@@ -169,6 +183,10 @@ HOT = (
         lambda number: (WORKSPACE, _contact(number), _ISSUER, f"subject.{number}"),
         found=0,
     ),
+    # What an erasure, an export and, of files, a purge read: on SQLite while everybody waits.
+    Hot(conversations.OF_CONTACT, frozenset({_BY_CONTACT})),
+    Hot(files.OF_CONTACT, frozenset({_BY_CONTACT})),
+    Hot(files.ATTACHED_OF_CONTACT, frozenset({_BY_CONTACT, ("workspace_id", "conversation_id")})),
     # Its redemption.
     Hot(pending_identities.CLAIM, frozenset({("workspace_id", "user_info_id_hash")})),
 )

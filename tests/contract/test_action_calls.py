@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from tests.fixtures.acting import NOW, action, circumstances, read
+from tests.fixtures.outbound_peers import OK, Peer, Server, serving
 from vestibule.model.action import (
     Action,
     ActionPolicy,
@@ -99,7 +100,7 @@ async def outbound() -> AsyncIterator[Outbound]:
     await outbound.close()
 
 
-def ping(api: Api, method: HttpMethod = "GET", **members: Any) -> tuple[Action, EffectiveRequest]:
+def ping(api: Api | Server, method: HttpMethod = "GET", **members: Any) -> tuple[Action, EffectiveRequest]:
     target = action(method=method, url_template=f"http://127.0.0.1:{api.port}/ping", parameters=(), **members)
     nobody: Any = None  # no assertion is asked for
     return target, prepared(prepare(target, "", circumstances(), now=NOW, assertions=nobody))
@@ -174,6 +175,25 @@ async def test_a_failed_call_is_not_repeated(api: Api, outbound: Outbound) -> No
     result = await execute(target, request, outbound)
     assert (result.status, result.error, api.count) == (None, "upstream_failed", 1)
     assert result.text.startswith("Network error")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_what_changes_something_is_sent_once_also_where_a_connection_was_kept(
+    outbound: Outbound, method: HttpMethod
+) -> None:
+    """PUT and DELETE as well, which HTTP would let be sent again: each call has an assertion of its own."""
+
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.request()  # and closes without a word
+
+    methods: tuple[HttpMethod, ...] = ("GET", method)
+    async with serving(handle) as server:
+        for each in methods:
+            target, request = ping(server, each)
+            assert (await execute(target, request, outbound)).status == 200
+        assert [head.split()[0].decode() for head in server.heads] == ["GET", method]
 
 
 @pytest.mark.parametrize(

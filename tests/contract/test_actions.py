@@ -103,6 +103,34 @@ def test_an_action_that_rules_forbid_by_now_harms_no_other(assertions: Assertion
     assert refusal.code == "invalid_action"
 
 
+_DOUBLING = {str(n): {"allOf": [{"$ref": f"#/$defs/{n + 1}"}] * 2} for n in range(12)} | {"12": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "offered"),
+    [
+        ({"$ref": "#/$defs/id", "$defs": {"id": {"type": "string"}}}, {"type": "string"}),
+        (
+            {"type": "object", "properties": {"next": {"$ref": "#"}}},
+            {"type": "object", "properties": {"next": {"type": "object", "properties": {"next": {}}}}},
+        ),
+        ({"$ref": "#/$defs/none"}, None),
+        ({"$ref": "#/$defs/0", "$defs": _DOUBLING}, None),
+    ],
+    ids=["a definition", "itself", "nothing", "a page that would be a book"],
+)
+def test_a_schemas_references_are_filled_in_or_harm_no_other_action(
+    schema: dict[str, Any], offered: dict[str, Any] | None
+) -> None:
+    """Within a tool they would point to nothing, and endpoints refuse all tools for it."""
+    parameters = (Parameter(Location.QUERY, "q", schema),)
+    referring = action(name="referring", url_template="https://api.example.com/", parameters=parameters)
+    tools = {tool["function"]["name"]: tool["function"] for tool in as_tools([referring, action()], circumstances())}
+    shown = tools.pop("referring", None)
+    assert (shown and shown["parameters"]["properties"]) == (offered and {"q": offered})
+    assert tools.keys() == {"change_order"}
+
+
 # What the model says
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -18,19 +19,24 @@ from tests.fixtures.fake_model import call, say
 from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.front_door import Installation, Workspace
 from tests.fixtures.puzzel import Front
-from tests.fixtures.responding import answered_by_bot, eventually, text_of
+from tests.fixtures.responding import answered_by_bot, answered_by_model, eventually, text_of
 from tests.fixtures.trading import EXTRACTED, UPDATE, Trade, action_calls
-from tests.fixtures.widget import Device, anonymous, verified
-from vestibule.administration import contacts
+from tests.fixtures.widget import Device, anonymous, claims_of, verified
+from vestibule.administration import contacts, workspaces
 from vestibule.app import make_runtime
+from vestibule.clock import now_ms
 from vestibule.responder.language_model import ask
 from vestibule.responder.question import JobInput, Made, Question
 from vestibule.responder.runner import NOTICE
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
+from vestibule.storage import token_endings
+from vestibule.storage.token_endings import EVERYWHERE, NO_SESSION, Ending
 
 # An answer is held back until the server knows of a sign-out: at most two seconds by itself, more beside other tests.
 PATIENT_MS = 30_000
+# Of writing at once after an ending: the server, which looks every two seconds, may look just in between.
+TRIES = 5
 
 
 def sign_out(device: Device) -> None:
@@ -38,6 +44,20 @@ def sign_out(device: Device) -> None:
     workspace = device.workspace
     workspace.installation.run(contacts.sign_out(workspace.installation.desk, workspace.id, device.contact_id))
     eventually(lambda: device.sessions().status_code == 401, within=5)
+
+
+def disable(device: Device) -> None:
+    """The workspace; returns once the server knows."""
+    workspace = device.workspace
+    workspace.installation.run(workspaces.change(workspace.installation.desk, workspace.id, disabled=True))
+    eventually(lambda: device.sessions().status_code == 403, within=5)
+
+
+def end_unseen(workspace: Workspace, contact_id: str, kind: str = "") -> None:
+    """Ends a contact's tokens as another process does: the server will know with its next look."""
+    now, store = now_ms(), workspace.installation.desk.store
+    ending = Ending(workspace.id, contact_id, kind, now)
+    workspace.installation.run(token_endings.insert(store, ending, now))
 
 
 def rows_of(workspace: Workspace, session_id: str) -> list[dict[str, object]]:
@@ -49,7 +69,8 @@ def rows_of(workspace: Workspace, session_id: str) -> list[dict[str, object]]:
 
 
 class TestSignedOut:
-    def test_nobody_is_acted_for_and_people_take_over(self, trade: Trade) -> None:
+    @pytest.mark.parametrize("end", [sign_out, disable])
+    def test_nobody_is_acted_for_and_people_take_over(self, trade: Trade, end: Callable[[Device], None]) -> None:
         trade.declare(UPDATE.format(shop=trade.shop.url, more=""))
         trade.model.script = [call("update_order", EXTRACTED)]
         device = verified(trade.workspace)
@@ -57,7 +78,7 @@ class TestSignedOut:
         with ThreadPoolExecutor(1) as pool, trade.model.held():
             sent = pool.submit(device.send, session_id)
             trade.model.wait_for(1)
-            sign_out(device)
+            end(device)
             trade.model.gate.set()
             assert sent.result().status_code == 201
         assert trade.shop.received == []
@@ -66,8 +87,67 @@ class TestSignedOut:
         chat = Admin(trade.workspace.installation, trade.workspace.id).get(f"conversations/{session_id}")
         assert chat["handed_off"] is True
 
+    @pytest.mark.parametrize("kind", ["", EVERYWHERE])
+    def test_nobody_is_acted_for_who_wrote_before_the_server_knew(self, trade: Trade, kind: str) -> None:
+        """What is written in these two seconds is later than the sign-out, and by a token that is not."""
+        answered_by_model(trade.workspace, trade.model, timeout_ms=PATIENT_MS)
+        trade.declare(UPDATE.format(shop=trade.shop.url, more=""))
+        tries = (_written_unseen(trade, f"ada{number}@example.com", kind) for number in range(TRIES))
+        session_id = next(filter(None, tries), None)
+        assert session_id is not None, "the server always knew"
+        assert trade.shop.received == []
+        assert NOTICE in [row["text"] for row in rows_of(trade.workspace, session_id)]
+        chat = Admin(trade.workspace.installation, trade.workspace.id).get(f"conversations/{session_id}")
+        assert chat["handed_off"] is True
+
+    @pytest.mark.parametrize("whose", ["the person's", "the guest's"])
+    def test_nor_who_is_somebody_in_one_chat_by_a_guest_s_token(
+        self, front: Front, fake: FakeProvider, bot: FakeBot, whose: str
+    ) -> None:
+        """Which stands on both: what ended the person's tokens, and what ended the guest's."""
+        answered_by_bot(front.workspace, bot, timeout_ms=PATIENT_MS)
+        front.queue()
+
+        def is_accepted(chat: str) -> bool:
+            guest, known = _identified(front, fake, chat)
+            asked = len(bot.received)
+            with bot.held():
+                assert front.say(chat, "one", bearer=guest).status_code == 201
+                bot.wait_for(asked + 1)
+                if whose == "the person's":
+                    end_unseen(front.workspace, known["contactId"], NO_SESSION)
+                else:
+                    end_unseen(front.workspace, claims_of(guest)["sub"])
+                sent = front.say(chat, "two", bearer=guest)
+                look = f"/api/conversation/{chat}/messages"
+                refused = 404 if whose == "the person's" else 401
+                eventually(lambda: front.call("GET", look, bearer=guest).status_code == refused, within=5)
+            assert sent.status_code in {201, refused}, sent.text
+            return sent.status_code == 201
+
+        assert any(is_accepted(f"chat-{number}") for number in range(TRIES)), "the server always knew"
+        _people_take_over(front)
+        assert "two" not in [asked["message"]["text"] for asked in bot.asked]
+
+    def test_nor_where_the_proof_of_this_one_chat_has_ended(
+        self, front: Front, fake: FakeProvider, bot: FakeBot
+    ) -> None:
+        """By the token that was given for it, which is not the guest's own, and ends alone."""
+        answered_by_bot(front.workspace, bot, timeout_ms=PATIENT_MS)
+        front.queue()
+        guest, known = _identified(front, fake, "chat-1")
+        with bot.held():
+            assert front.say("chat-1", "one", bearer=guest).status_code == 201
+            bot.wait_for(1)
+            assert front.say("chat-1", "two", bearer=guest).status_code == 201
+            assert front.clear_identity("chat-1", bearer=guest).status_code == 200
+            eventually(lambda: front.workspace.me(known["contactToken"]).status_code == 401, within=5)
+        _people_take_over(front)
+        assert [asked["message"]["text"] for asked in bot.asked] == ["one"]
+
+    @pytest.mark.parametrize("end", [sign_out, disable])
     def test_a_message_that_waits_behind_another_is_not_shown_to_the_responder(
-        self, shop_front: Workspace, bot: FakeBot
+        self, shop_front: Workspace, bot: FakeBot, end: Callable[[Device], None]
     ) -> None:
         answered_by_bot(shop_front, bot, timeout_ms=PATIENT_MS)
         device = verified(shop_front)
@@ -77,7 +157,7 @@ class TestSignedOut:
             bot.wait_for(1)
             second = pool.submit(device.send, session_id, "two")
             eventually(lambda: [row["text"] for row in rows_of(shop_front, session_id)] == ["one", "two"])
-            sign_out(device)
+            end(device)
             bot.gate.set()
             assert [each.result().status_code for each in (first, second)] == [201, 201]
         eventually(lambda: NOTICE in [row["text"] for row in rows_of(shop_front, session_id)])
@@ -122,9 +202,43 @@ class TestSignedOut:
             assert signed_out.status_code == 200, signed_out.text
             token = ended.json()["contactToken"]
             eventually(lambda: front.workspace.me(token).status_code == 401, within=5)
-        texts = "SELECT text FROM messages WHERE workspace_id = $1"
-        eventually(lambda: (answer,) in front.workspace.installation.rows(texts, front.workspace.id))
+        eventually(lambda: (answer,) in _texts(front))
         assert len(bot.received) == asked
+
+
+def _written_unseen(trade: Trade, email: str, kind: str) -> str | None:
+    """The chat in which somebody, signed out already, has written what the model wants an action for by the time that
+    the server knows; None where it knew at once."""
+    trade.model.script = [call("update_order", EXTRACTED)]
+    device = verified(trade.workspace, email)
+    session_id, asked = device.start(), len(trade.model.received)
+    with ThreadPoolExecutor(1) as pool, trade.model.held():
+        end_unseen(trade.workspace, device.contact_id, kind)
+        sent = pool.submit(device.send, session_id)
+        eventually(lambda: sent.done() or len(trade.model.received) > asked)
+        wanted = len(trade.model.received) > asked
+        eventually(lambda: device.sessions().status_code == 401, within=5)
+        trade.model.gate.set()
+        assert sent.result().status_code == 201 or not wanted
+    return session_id if wanted else None
+
+
+def _identified(front: Front, fake: FakeProvider, chat: str) -> tuple[str, dict[str, Any]]:
+    """The bearer of a guest who is somebody known in this one chat, and what they were told."""
+    guest, token = front.visitor(), fake.id_token(sub=chat, email=f"{chat}@example.com")
+    known = front.route(chat, bearer=guest, proof=front.proof(token))
+    assert known.status_code == 200, known.text
+    told: dict[str, Any] = known.json()
+    return guest, told
+
+
+def _people_take_over(front: Front) -> None:
+    eventually(lambda: (NOTICE,) in _texts(front))
+
+
+def _texts(front: Front) -> list[tuple[Any, ...]]:
+    texts = "SELECT text FROM messages WHERE workspace_id = $1"
+    return front.workspace.installation.rows(texts, front.workspace.id)
 
 
 class TestWhatWasDone:

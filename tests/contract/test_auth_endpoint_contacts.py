@@ -282,6 +282,26 @@ class TestConflicts:
         assert "secret-of-the-stranger" not in json.dumps(exported)
         assert "unverified" not in {sign_in["method"] for sign_in in exported["contact"]["sign_ins"]}
 
+    def test_a_contact_into_which_strangers_were_merged_is_not_claimed(
+        self, workspace: Workspace, fake: FakeAuthEndpoint
+    ) -> None:
+        """One of two that are one person would be proven and the other not: what everybody wrote who has ever typed the
+        other address would be the person's to have, and kept as long as they are."""
+        configure(workspace, fake, identity_method="email", claim_unverified_contacts=True)
+        guests = [claiming(workspace, email) for email in ("x@example.com", "ada@example.com")]
+        for guest in guests:
+            guest.say(guest.start(), "secret-of-a-stranger")
+        ids = [guest.contact_id for guest in guests]
+        workspace.installation.cli("contact", "merge", *ids, "-w", workspace.id)
+        made = signed_in(workspace, "ada-session")["contact"]["id"]
+        assert made not in ids
+        kept = workspace.people("verified, merged_into")
+        assert [bool(kept[each]["verified"]) for each in (*ids, made)] == [False, False, True]
+        assert [kept[each]["merged_into"] for each in (*ids, made)] == [ids[1], None, None]
+        exported = Admin(workspace.installation, workspace.id).get(f"contacts/{made}/export")
+        assert "secret-of-a-stranger" not in json.dumps(exported)
+        assert signed_in(workspace, "ada-session")["contact"]["id"] == made
+
     def test_many_first_sign_ins_at_once_make_one_contact(self, workspace: Workspace, fake: FakeAuthEndpoint) -> None:
         configure(workspace, fake)
         with ThreadPoolExecutor(8) as threads:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -67,7 +69,14 @@ def documented(program: str) -> str:
     return found
 
 
-def type_(place: Path, line: str, *, url: str = "", names: Mapping[str, str] | None = None) -> None:
+def type_(
+    place: Path,
+    line: str,
+    *,
+    url: str = "",
+    names: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
     """Runs a line as it is written, after its umask; `place` is what the document calls /var/lib/vestibule."""
     for there, here in {
         "/var/lib/vestibule/": f"{place}/",
@@ -79,7 +88,11 @@ def type_(place: Path, line: str, *, url: str = "", names: Mapping[str, str] | N
     done = subprocess.run(
         ["/bin/sh", "-euc", f"{documented('umask')}\n{line}"],
         cwd=place / "backups",
-        env={"PATH": os.pathsep.join([*programs, os.environ.get("PATH", os.defpath)]), "VESTIBULE_DATABASE_URL": url},
+        env={
+            "PATH": os.pathsep.join([*programs, os.environ.get("PATH", os.defpath)]),
+            "VESTIBULE_DATABASE_URL": url,
+            **(environment or {}),
+        },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -113,11 +126,7 @@ def restore(backup: Path, place: Path, request: pytest.FixtureRequest) -> str:
     """Puts it where a killed server has left its own, as the document says; the URL."""
     shutil.copytree(backup.parent / "files", place / "files")
     if backup.suffix == ".dump":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        url = server.new_database()  # in the place of createdb
-        [line] = re.findall(r"`(pg_restore [^`]*)`", SECTION)
-        type_(backup.parent.parent, line, url=url, names={"--dbname=vestibule": f"--dbname={url}"})
-        return url
+        return restore_dump(backup, request)
     database, wal, shm = (place / f"vestibule.db{end}" for end in ("", "-wal", "-shm"))
     assert database.stat().st_size
     assert wal.stat().st_size, "nothing is left that could spoil it"
@@ -125,6 +134,29 @@ def restore(backup: Path, place: Path, request: pytest.FixtureRequest) -> str:
     wal.unlink()
     shm.unlink()
     return f"sqlite:///{database}"
+
+
+def restore_dump(backup: Path, request: pytest.FixtureRequest) -> str:
+    """By the document's lines, run as its `postgres`; the URL for the role that serves, which may do less."""
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    url: str = request.getfixturevalue("database_url")
+    role = urlsplit(url).username
+    [(may_more,)] = server.execute("SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = $1", role)
+    assert not may_more
+    name, superuser = (f"restored_{secrets.token_hex(8)}" for _ in range(2))
+    password = secrets.token_hex(16)
+    server.execute(f"CREATE ROLE {superuser} SUPERUSER LOGIN PASSWORD '{password}'")
+    connection = {"PGHOST": "127.0.0.1", "PGPORT": str(server.port), "PGUSER": superuser, "PGPASSWORD": password}
+    for program, there, here in (
+        ("createdb", "--owner=vestibule vestibule", f"--owner={role} {name}"),
+        ("pg_restore", "--role=vestibule", f"--role={role}"),
+    ):
+        [line] = re.findall(rf"`({program} [^`]*)`", SECTION)
+        names = {there: here, "--dbname=vestibule": f"--dbname={name}"}
+        assert there in line
+        type_(backup.parent.parent, line, url=url, names=names, environment=connection)
+    server.execute(f"DROP ROLE {superuser}")  # which PostgreSQL refuses while it owns a table
+    return url.rpartition("/")[0] + f"/{name}"
 
 
 def hold_against(

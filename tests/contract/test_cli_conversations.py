@@ -32,7 +32,7 @@ class TestConversations:
         device.say(ids[0], "What is written in between moves nothing.")
         second = cli(shop_front, *page, "--after", first["next"])
         assert [item["id"] for item in second["items"]] == [ids[2]]
-        assert cli(shop_front, *page, "--after", second["next"]) == {"items": [], "next": None}
+        assert second["next"] is None
         told = shop_front.installation.command(*page)
         assert first["next"] not in told.stdout + told.stderr
         assert "--after" in told.stderr

@@ -3,6 +3,7 @@ sent, what is heard, over several processes, and when it ends."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.fixtures.fake_bot import Asked, FakeBot
 from tests.fixtures.front_door import Installation, Workspace, beside
 from tests.fixtures.loopback import Answer, json_answer
 from tests.fixtures.native import Client
+from tests.fixtures.raw_socket import RawSocket
 from tests.fixtures.responding import answered_by_bot, eventually
 from tests.fixtures.widget import new_uuid, reply
 from vestibule.administration import responders
@@ -27,6 +29,7 @@ from vestibule.storage import conversations as rows
 
 ADA = {"id": "u-1", "name": "Ada", "email": "ada@example.com"}
 ENDED = "io server disconnect"  # of which the client's documentation says that it does not connect again
+TRY_AGAIN = 1013
 
 
 @pytest.fixture
@@ -207,6 +210,17 @@ class TestTheUnchangedClient:
             wire.wait("message.send_success")
         assert [message["content"] for message in app.messages()] == ["once"]
 
+    def test_finds_its_own_message_by_an_id_in_capital_letters(self, app: App, sockets: Sockets) -> None:
+        """It looks for it to the letter, and would show the message a second time."""
+        app.start_as_guest()
+        wire, local_id = sockets.joined(app), new_uuid().upper()
+        wire.say(app, "once", local_id=local_id)
+        assert wire.wait("message.send_success")["message_id"] == local_id
+        assert wire.wait("message.created")["local_id"] == local_id
+        wire.say(app, "once", local_id=local_id)
+        assert wire.wait("message.send_success")["message_id"] == local_id
+        assert [message["local_id"] for message in app.messages()] == [local_id]
+
     def test_is_told_what_was_wrong(self, app: App, sockets: Sockets) -> None:
         app.start_as_guest()
         wire = sockets.joined(app)
@@ -227,6 +241,19 @@ class TestTheUnchangedClient:
             wire.say(app, "too soon", local_id="mine")
             told = wire.wait("message.send_error")
             assert (told["local_id"], told["error"]["code"]) == ("mine", "rate_limited")
+
+    def test_comes_back_where_it_may_not_join_just_now(self, app: App, tmp_path: Path) -> None:
+        """As where the database is away (test_database_away.py)."""
+        app.start_as_guest()
+        with beside(app.workspace.installation, tmp_path, rate_limit_requests="1") as server:
+            with RawSocket.connected(server.base_url) as wire:
+                for _ in range(2):
+                    wire.emit("room.conversation.join", app.customer["id"])
+                assert wire.texts() == ([], TRY_AGAIN)
+            with RawSocket(server.base_url) as wire:
+                wire.text()
+                wire.send("40" + json.dumps({"token": app.token}))
+                assert wire.texts() == ([], TRY_AGAIN)
 
     def test_leaves_its_room(self, app: App, sockets: Sockets) -> None:
         app.start_as_guest()

@@ -196,7 +196,8 @@ class TestTheChat:
         app.start(name="A", email="a@b.example")
         app.say("first")
         local_id = new_uuid()
-        assert app.say("x", local_id=local_id)["id"] == app.say("x", local_id=local_id)["id"] == local_id
+        for repeated in (local_id, local_id, local_id.upper()):
+            assert app.say("x", local_id=repeated)["id"] == local_id
         assert [message["content"] for message in app.messages()] == ["x", "first"]
 
     def test_so_is_one_whose_chat_was_closed_meanwhile(self, app: App, fake: FakeAuthEndpoint) -> None:

@@ -114,6 +114,24 @@ def test_it_ends_by_itself_and_with_the_first_member(secret_key: str, tmp_path: 
         assert links(installation.server) == []
 
 
+def test_who_wants_a_new_workspace_does_not_become_owner_of_another(secret_key: str, tmp_path: Path) -> None:
+    with fresh(f"sqlite:///{tmp_path}/vestibule.db", secret_key, tmp_path) as installation:
+        [link] = links(installation.server)
+        known = installation.cli("workspace", "create", "Known")["workspace_id"]
+        slip = follow(installation, link, workspace="", workspace_name="Beta", again="other")
+        assert slip.status_code == 400
+        assert '<option value="" selected>' in slip.text
+        assert f'value="{known}" selected' not in slip.text
+        assert 'value="Beta"' in slip.text
+        both = follow(installation, link, workspace=known, workspace_name="Beta")
+        assert both.status_code == 400
+        assert "choose one of the two" in both.text.partition('id="workspace-problem"')[2]
+        assert installation.rows("SELECT id FROM staff") == []
+        assert follow(installation, link, workspace=known, workspace_name="").status_code == 303
+        assert installation.rows("SELECT workspace_id FROM staff") == [(known,)]
+        assert installation.rows("SELECT id FROM workspaces") == [(known,)]
+
+
 def test_it_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = f"sqlite:///{tmp_path}/vestibule.db"
     ensure_schema(url, may_migrate=True)

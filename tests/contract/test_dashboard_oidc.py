@@ -169,7 +169,11 @@ def test_who_is_staff_comes_in_by_a_verified_address_and_then_by_subject(away: A
     owner.origin, owner.http = away.origin, browser(away.origin)
     assert owner.sign_in().status_code == 303
     assert f"by {away.fake.issuer}" in owner.shown("/staff")
+    for browsing in (visit, later):
+        assert browsing.http.get("/dashboard").status_code == 200
     assert owner.post(f"/staff/{member.id}/forget").status_code == 303
+    for browsing in (visit, later):
+        assert browsing.http.get("/dashboard").headers["location"] == "/dashboard/sign-in", "that account is let go of"
     fourth = Visit(away)
     assert came_in(fourth.come_back(fourth.code(email=email, sub="another")))
 

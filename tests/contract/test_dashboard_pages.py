@@ -143,6 +143,10 @@ class TestInbox:
         assert member.get(f"/inbox?show=open&cursor={older}").text.count("/dashboard/inbox/0") == 2
         for bad in ("cursor=x", "show=x", "cursor=ImEi", "show=open&show=all"):
             refused(member.get(f"/inbox?{bad}"), 400, "invalid_field")
+        for chat in chats[:2]:
+            member.post(f"/inbox/{chat}/resolve")
+        full = member.get("/inbox").text
+        assert (full.count("/dashboard/inbox/0"), "cursor=" in full) == (30, False), "Older would lead to nothing"
 
     def test_a_page_s_greeting_is_not_shown_as_ours(self, workspace: Workspace) -> None:
         """Whoever has the public token of the widget can have the page say anything."""
@@ -168,6 +172,7 @@ class TestContacts:
             assert ("Ada Lovelace" in page, "Grace Hopper" in page) == (True, False), asked
         assert "Nobody found." in member.shown("/contacts?q=nobody")
         assert "Nobody found." in member.shown("/contacts?q=ada&trust=unverified")
+        assert "Nobody here is unverified." in member.shown("/contacts?trust=unverified")
         assert "Nobody yet." in signed_in(workspace.installation.workspace()).shown("/contacts")
 
     def test_claimed_custom_data_says_whose_word_it_is_and_since_when(self, workspace: Workspace) -> None:

@@ -95,13 +95,17 @@ class TestInbox:
         for number in range(205):
             device.say(chat, f"message {number:03}.")
         member = signed_in(workspace)
-        page = member.get(f"/inbox/{chat}").text
+        page = member.get(f"/inbox/{chat}?show=unproven").text
         assert ("message 204." in page, "message 004." in page) == (True, False)
+        to_earlier = f"/dashboard/inbox/{chat}?show=unproven&amp;before="
+        assert to_earlier in page
+        assert to_earlier in member.get(f"/inbox/{chat}/live?show=unproven").text
+        assert f'data-live="/dashboard/inbox/{chat}/live?show=unproven"' in page
         earlier = page.partition("before=")[2].partition('"')[0]
         before = member.get(f"/inbox/{chat}?show=all&before={earlier}").text
         assert ("message 204." in before.partition('id="messages"')[2], "message 000." in before) == (False, True)
         assert "These are earlier messages." in before
-        assert f'data-live="/dashboard/inbox/{chat}/live"' not in before
+        assert f'data-live="/dashboard/inbox/{chat}/live' not in before
         refused(member.get(f"/inbox/{chat}?before=x"), 400, "invalid_field")
 
     def test_shows_what_was_sent_for_an_action_and_no_secret(

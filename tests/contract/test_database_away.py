@@ -4,6 +4,7 @@ a wrong refusal; when it is back, so is everything else."""
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -12,13 +13,18 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.fixtures.cxgenie import BASE, Sockets
 from tests.fixtures.front_door import PATH, refused
 from tests.fixtures.postgres import PostgresServer
+from tests.fixtures.raw_socket import RawSocket
+from tests.fixtures.responding import eventually
 from tests.fixtures.server import WorkspaceServer
 from vestibule.tokens.api_key import generate
 
 pytestmark = pytest.mark.slow
 TIMEOUT = 2.0  # VESTIBULE_DATABASE_TIMEOUT of the tests
+JOIN = "room.conversation.join"
+TRY_AGAIN = 1013
 
 
 class Calls:
@@ -48,6 +54,17 @@ class Calls:
         """With a proof that may be good, as far as anybody knows."""
         path = f"/api/conversation/c-1/route/q?userInfoId=usr_{'0' * 65}&codeVerifier={'x' * 43}"
         return self._http.post(path, headers={"authorization": f"Bearer {token}"})
+
+    def start(self, bot_id: str) -> tuple[str, str]:
+        """Token and customer id of a guest of CX Genie's app."""
+        body = {"bot_id": bot_id, "name": "Ada", "email": "ada@example.com"}
+        answer = self._http.post(f"{BASE}/bot-sessions/guest-auth/start-bot-session", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]["guest_token"], answer.json()["data"]["customer"]["id"]
+
+    def say(self, token: str, content: str) -> httpx.Response:
+        headers = {"authorization": f"Bearer {token}"}
+        return self._http.post(f"{BASE}/messages/guest-auth/bot", json={"content": content}, headers=headers)
 
     def get(self, path: str, token: str = "x") -> httpx.Response:
         return self._http.get(path, headers={"authorization": f"Bearer {token}"})
@@ -96,6 +113,41 @@ def test_postgresql_that_stops_and_comes_back(session_settings: dict[str, str], 
         assert calls.exchange(server.customer_id).status_code == 401
         assert calls.authenticate().json()["contact"] == before["contact"]
         assert calls.get("/v1/me", token).json()["name"] == "Ada", "nothing was stored meanwhile"
+
+
+def test_an_app_s_socket_is_closed_for_it_to_come_back(session_settings: dict[str, str], tmp_path: Path) -> None:
+    """Of what it joins it asks for no acknowledgement, and told to go it would stay away."""
+    with PostgresServer() as postgres, running(postgres.new_database(), session_settings, tmp_path) as (server, calls):
+        token, customer_id = calls.start(server.workspace_id)
+        postgres.stop()
+        with RawSocket.connected(server.base_url) as wire:
+            wire.emit(JOIN, customer_id)
+            assert wire.texts() == ([], TRY_AGAIN)
+        time.sleep(2.1)  # what was known of the workspace is stale now
+        with RawSocket(server.base_url) as wire:
+            wire.text()
+            wire.send("40" + json.dumps({"token": token}))
+            assert wire.texts() == ([], TRY_AGAIN)
+
+
+def test_an_app_that_has_come_back_hears_what_is_said(session_settings: dict[str, str], tmp_path: Path) -> None:
+    with (
+        PostgresServer() as postgres,
+        running(postgres.new_database(), session_settings, tmp_path) as (server, calls),
+        Sockets(server.base_url) as sockets,
+    ):
+        token, customer_id = calls.start(server.workspace_id)
+        wire = sockets.open()
+        wire.wait("connect")
+        postgres.stop()
+        wire.emit(JOIN, customer_id)
+        wire.wait("disconnect")
+        postgres.start()
+        eventually(lambda: calls.get("/readyz").status_code == 200 and calls.authenticate().status_code == 200)
+        wire.wait("connect")  # by itself
+        wire.emit(JOIN, customer_id)
+        assert calls.say(token, "hello").status_code == 200
+        assert wire.wait("message.created")["content"] == "hello"
 
 
 def test_postgresql_that_crashes_under_load_loses_no_answer(session_settings: dict[str, str], tmp_path: Path) -> None:

@@ -148,6 +148,36 @@ def test_somebody_who_is_merged_into_a_visitor_whose_time_is_over(runtime: Runti
     assert held(workspace, "contacts") == held(workspace, "conversations") == []
 
 
+def test_somebody_who_is_parted_from_them(workspace: Workspace) -> None:
+    """They are somebody else again, and what is deleted does not come back."""
+    (_, contact_id), (_, merged) = workspace.sign_in(ADA), workspace.sign_in("second@example.com")
+    run, desk = workspace.installation.run, workspace.installation.desk
+    run(contacts.merge(desk, workspace.id, merged, contact_id))
+    # After the tokens of both were ended.
+    store: Any = Meanwhile(desk.store, lambda: contacts.unmerge(desk, workspace.id, merged), later=2)
+    given = dataclasses.replace(desk, store=store)
+    assert run(contacts.erase(given, workspace.id, contact_id)) == [contact_id]
+    assert held(workspace, "contacts") == [(merged,)]
+    assert workspace.sign_in("second@example.com")[1] == merged
+
+
+def test_somebody_who_is_parted_from_a_visitor_whose_time_is_over(runtime: Runtime, workspace: Workspace) -> None:
+    """Their own time is not."""
+    run, desk = workspace.installation.run, workspace.installation.desk
+    first, merged = (bearer(workspace, unverified_token(workspace)) for _ in range(2))
+    for visitor in (first, merged):
+        run(start_conversation(runtime, visitor, scope="s", custom_data={}))
+    run(contacts.merge(desk, workspace.id, merged.contact_id, first.contact_id))
+    workspace.installation.rows("UPDATE conversations SET updated_at = 1 WHERE workspace_id = $1", workspace.id)
+    over = "UPDATE contacts SET expires_at = 1 WHERE workspace_id = $1 AND id = $2"
+    workspace.installation.rows(over, workspace.id, first.contact_id)
+    store: Any = Meanwhile(desk.store, lambda: contacts.unmerge(desk, workspace.id, merged.contact_id))
+    run(retention.purge(dataclasses.replace(desk, store=store)))
+    run(retention.purge(desk))
+    assert held(workspace, "contacts") == [(merged.contact_id,)]
+    assert len(held(workspace, "conversations")) == 1
+
+
 def test_people_who_were_merged_in_a_chain_once(workspace: Workspace) -> None:
     ids = [workspace.sign_in(f"{name}@example.com")[1] for name in ("one", "two", "three")]
     for contact_id, into in pairwise(ids):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import httpx
+
 from tests.fixtures.cxgenie import App
 from tests.fixtures.fake_provider import FakeProvider
 from tests.fixtures.front_door import Installation, beside
-from tests.fixtures.puzzel import Front
+from tests.fixtures.puzzel import Front, answer_of, problem
 from tests.fixtures.widget import claims_of, new_uuid
 from vestibule.administration import expiry
 from vestibule.app import make_runtime
@@ -49,6 +51,23 @@ def test_what_has_run_out_goes_and_the_rest_stays(responding: Installation, fake
             assert time.monotonic() < gone_by, {table: _count(old, table) for table in TABLES}
             time.sleep(0.1)
     assert all(_count(new, table) for table in TABLES)
+
+
+def test_who_identified_a_chat_is_known_for_as_long_as_the_session_may_last(front: Front, fake: FakeProvider) -> None:
+    """It may have been refreshed ever since, and only by this has it a right to the chat."""
+    front.queue()
+    session, chat = front.visitor(), new_uuid()
+    answer_of(front.route(chat, proof=front.proof(fake.id_token()), bearer=session))
+    sql = "UPDATE attached_identities SET expires_at = $2 WHERE workspace_id = $1 RETURNING holder"
+
+    def days_later(days: int) -> httpx.Response:
+        now = now_ms()
+        assert front.workspace.installation.rows(sql, front.workspace.id, now - days * DAY_MS)
+        sweep(front.workspace.installation, now)
+        return front.set_identity(chat, front.proof(fake.id_token()), bearer=session)
+
+    assert answer_of(days_later(89))["identified"]
+    problem(days_later(91), 404, "not_found")
 
 
 def test_dead_letters_are_kept_for_thirty_days(installation: Installation) -> None:

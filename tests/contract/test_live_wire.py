@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -186,6 +187,51 @@ class TestTheWire:
                 teller.changed("w", "c")
                 await until(changed.is_set)
         assert left_in(tmp_path) == []
+
+    async def test_a_moment_without_descriptors_is_over_when_it_is_over(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wires = []
+        for number in range(2):  # as if of two processes
+            monkeypatch.setattr("vestibule.pipes.os.getpid", lambda number=number: number)
+            wires.append(PipeWire(tmp_path))
+        teller, hearer = map(Live, wires)
+        async with running(teller), running(hearer):
+            await until(lambda: len(left_in(tmp_path)) == 2)
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+            try:
+                teller.changed("w", "lost")
+                await asyncio.sleep(0.1)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            with hearer.waiting("w", "c") as changed:
+                teller.changed("w", "c")
+                await until(changed.is_set)
+
+    async def test_a_wire_that_breaks_in_a_way_of_its_own_is_tried_again(self) -> None:
+        sent: list[str] = []
+
+        class Faltering(PostgresWire):
+            async def send(self, message: str) -> None:
+                sent.append(message)
+                raise ValueError("one that it does not catch")
+
+        async with running(Live(Faltering("postgresql://nobody@127.0.0.1:1/none", timeout=1))) as live:
+            live.changed("w", "first")
+            await until(lambda: len(sent) == 1)
+            live.changed("w", "second")
+            await until(lambda: len(sent) == 2)
+
+    async def test_the_end_is_told_once(self) -> None:
+        """It is said for each connection of uvicorn's, and each may have somebody who waits."""
+        live = Live()
+        with live.waiting("w", "c") as changed:
+            live.end()
+            assert changed.is_set()
+            changed.clear()
+            live.end()
+            assert not changed.is_set()
 
     async def test_a_process_without_it_wakes_its_own(self) -> None:
         async with running(Live(PostgresWire("postgresql://nobody@127.0.0.1:1/none", timeout=1))) as live:

@@ -10,8 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.fixtures.faults import workers_of
 from tests.fixtures.front_door import Installation
-from tests.fixtures.server import WorkspaceServer
+from tests.fixtures.server import RunningServer, WorkspaceServer
 from vestibule import measures, metrics
 from vestibule.clock import now_ms
 
@@ -65,6 +66,28 @@ def test_every_worker_tells_of_all(server: WorkspaceServer) -> None:
         assert sum(proven.values()) == 6
         checks = [value for (name, _), value in found.items() if name == "vestibule_token_checks_total"]
         assert sum(checks) == 4
+
+
+def place_of(server: RunningServer) -> Path:
+    """Where its workers count together."""
+    return Path(workers_of(server)[0].environ()[metrics.SHARED_DIRECTORY])
+
+
+def test_a_server_removes_what_it_counted_into_and_what_one_that_was_killed_has_left(
+    session_settings: dict[str, str], tmp_path: Path
+) -> None:
+    """It may lie in memory, which nobody else gives back."""
+    settings = {**session_settings, "VESTIBULE_DATABASE_URL": f"sqlite:///{tmp_path}/v.db"}
+    (tmp_path / "beside").mkdir()
+    with RunningServer(settings, tmp_path, workers=2) as server:
+        left = place_of(server)
+        server.kill()
+        with RunningServer(settings, tmp_path / "beside", workers=2) as beside:
+            server.start()
+            assert [place.exists() for place in (left, place_of(server), place_of(beside))] == [False, True, True]
+            gone = place_of(server), place_of(beside)
+            server.stop()
+    assert [place.exists() for place in gone] == [False, False]
 
 
 def test_refused_proofs_and_what_waits_are_told(server: WorkspaceServer) -> None:

@@ -4,11 +4,13 @@ doubt is lent again."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator
 
 import pytest
+import uvloop
 
 from tests.fixtures.postgres import PostgresServer
 from vestibule.clock import elapsed
@@ -184,6 +186,9 @@ async def test_a_host_that_hangs_does_not_keep_from_the_next(postgres_server: Po
     began = time.monotonic()
     await (await hurried.connect(timeout=5)).close()
     assert time.monotonic() - began < 3  # also where its caller had given up before
+    crowd = Primary(url.replace("@127.0.0.1:", f"@127.0.0.1:{silent.getsockname()[1]},127.0.0.1:"))
+    for each in await asyncio.gather(*(crowd.connect(timeout=1) for _ in range(4))):
+        await each.close()  # nobody turns away from what the one before has found
     silent.close()
     postgres_server.drop_database(url)
 
@@ -216,6 +221,27 @@ async def test_those_who_share_round_trips_wait_no_longer_than_others(store: Pos
     assert {type(call) for call in calls} == {type(None), StorageUnavailable}, "some were in time"
     assert max(waits) < 1.5 * TIMEOUT
     assert len(await store.read(shared)) == 1
+
+
+def test_a_process_that_stood_still_asks_again(postgres_server: PostgresServer) -> None:
+    """As the product runs: on uvloop a timer that has fallen due goes before a task's first step."""
+    url = postgres_server.new_database()
+    text = "SELECT CAST($1 AS INTEGER), 1"
+    shared = Statement("one", text, text, 0, shared=True, reads=True)
+
+    async def test() -> None:
+        store = PostgresStore(url, connections=MOST, timeout=TIMEOUT)
+        await store.open()
+        for _ in range(3):  # as many as may be under way, and one more
+            call = asyncio.ensure_future(store.read(shared))
+            time.sleep(1.2 * TIMEOUT)  # noqa: ASYNC251  # the process is stopped, or its machine
+            with contextlib.suppress(StorageUnavailable):
+                await call
+        assert [tuple(row) for row in await store.read(shared)] == [(1,)]
+        await store.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(test(), 30))
 
 
 async def test_what_was_given_up_is_given_up_in_the_database_as_well(

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.fixtures.admin import Admin, refused
 from tests.fixtures.front_door import Installation, Workspace
 from vestibule.administration import identity_providers
 from vestibule.administration.desk import Desk
@@ -109,6 +110,29 @@ def test_no_two_have_the_same_name(installation: Installation, workspace: Worksp
         assert (await identity_providers.replace(desk, msgspec.structs.replace(known, name="A"))).name == "A"
 
     installation.run(check())
+
+
+def test_all_of_one_issuer_read_its_subjects_from_the_same_claim(
+    installation: Installation, workspace: Workspace, tmp_path: Path
+) -> None:
+    """Issuer and subject are what finds a contact. Where one provider reads the number of an account and another a name
+    that people choose, who calls themselves 17 would be number 17."""
+    command, where = installation.command, ("-w", workspace.id, "--json")
+    path = tmp_path / "named.toml"
+    path.write_text('[claims]\nsubject = "preferred_username"\n', encoding="utf-8")
+    named = ("--client-id", "b", "--settings", str(path), *where)
+    told = "does not read this issuer's subjects from the same claim"
+    [a, b, _] = installation.run(add_three(installation.desk, workspace.id))
+    before = installation.run(identity_providers.list_all(installation.desk, workspace.id))
+    command("provider", "add", "d", "--issuer", ISSUER, *named).refused("conflict", names=f"provider {a} {told}")
+    by_name = ("provider", "update", str(b), *where, "--set", "claims.subject=preferred_username")
+    command(*by_name).refused("conflict", names=f"provider {a} {told}")
+    body = {"name": "d", "issuer": ISSUER, "client_ids": ["d"], "claims": {"subject": "preferred_username"}}
+    refused(Admin(installation, workspace.id).call("POST", "identity-providers", body), 409, "conflict", names=told)
+    assert installation.run(identity_providers.list_all(installation.desk, workspace.id)) == before
+    # Each issuer's are its own. That they may be another's is said all the same.
+    made = command("provider", "add", "d", "--issuer", "https://another.example.com", *named).json
+    assert any(warning.startswith("claims.subject: ") for warning in made["warnings"])
 
 
 def test_a_change_is_held_to_the_same_rules(installation: Installation, workspace: Workspace) -> None:

@@ -91,6 +91,14 @@ def test_an_anonymous_chat_needs_its_visitor(front: Front) -> None:
     problem(front.call("GET", f"/api/conversation/{conversation_id}/messages", bearer=stranger), 404, "not_found")
 
 
+def test_a_body_may_have_32_kib(front: Front) -> None:
+    bearer = front.visitor()
+    bodies = [[{"name": "cart", "value": "x" * size}] for size in (9_000, 33_000)]
+    fits, exceeds = [front.route(new_uuid(), bearer=bearer, method="PUT", body=body) for body in bodies]
+    assert answer_of(fits)["identified"] is False
+    problem(exceeds, 413, "body_too_large")
+
+
 def test_a_bad_bearer_is_refused_and_never_passed_over(front: Front, fake: FakeProvider) -> None:
     proof = front.proof(fake.id_token())
     problem(front.route(new_uuid(), proof=proof, bearer="x"), 401, "invalid_session", cause="invalid_token")

@@ -159,7 +159,8 @@ class TestOfAContact:
         assert {device.do("config").status_code for _ in range(2 * LIMIT)} == {200}
 
     def test_holds_on_a_socket(self, workspace: Workspace, by_contact: RunningServer) -> None:
-        """Which is told, and not closed: the app would try for ever."""
+        """Which is told, and not closed, but where it is to join (test_cxgenie_sockets.py): the app would try for
+        ever."""
         token = unverified_token(workspace)
         with RawSocket.connected(by_contact.base_url, json.dumps({"token": token})) as wire:
             answers = []

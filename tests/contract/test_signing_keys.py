@@ -148,6 +148,19 @@ def test_a_withdrawn_key_stays_withdrawn(keys: Keys) -> None:
     until(lambda: kid_of(keys.token()) == keys.signing())
 
 
+@pytest.mark.slow
+def test_where_the_signing_key_is_withdrawn_a_new_one_signs_and_none_that_was_rotated_out(keys: Keys) -> None:
+    """Whoever rotates a key out has done with it, and may have a reason."""
+    old = keys.signing()
+    made = keys.cli("signing-keys", "rotate", "--lead", "0s")["kid"]
+    until(lambda: kid_of(keys.token()) == made)
+    keys.cli("signing-keys", "retire", made)
+    assert keys.signing() not in {old, made}
+    assert keys.states()[old] == "retiring"
+    until(lambda: kid_of(keys.token()) == keys.signing())
+    assert keys.status(keys.token()) == 200
+
+
 def test_keys_and_tokens_survive_a_restart(keys: Keys) -> None:
     token = keys.token()
     until(lambda: keys.status(token) == 200)

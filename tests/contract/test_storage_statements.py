@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import re
 import sqlite3
@@ -78,6 +79,38 @@ def test_the_hot_statements_go_by_whole_keys(database_url: str, engine: str) -> 
     kept = [plan for plan in found.new_plans if engine == "sqlite" or not plan.joins]
     assert [plan for plan in kept if not plan.indexed] == []
     assert len(kept) >= 5, "looked in the wrong place"
+
+
+# What reads all that a workspace has in a table, on purpose: a few rows that people make, what lives for minutes, what
+# operators count, and what goes through everything piece by piece.
+WHOLE = frozenset(
+    {
+        *("actions.list", "admin_keys.list", "api_keys.list", "identity_providers.list", "queues.list"),
+        *("signing_keys.list", "workspaces.list", "webhooks.list", "webhooks.note", "webhooks.wanted"),
+        *("audit_chains.advance", "audit_chains.head", "schema.version", "signing_keys.insert_first"),
+        *("staff.list", "staff_emails.anybody", "staff_links.end_all", "staff_sessions.count"),
+        *("staff_sessions.end_others", "erasure.pending_identities", "sign_outs.unclaimed_without_session"),
+        *("depths.responder", "depths.webhooks", "responder_jobs.abandoned", "webhooks.waiting"),
+        *("contacts.count", "contacts.without_email", "contacts.without_phone", "contacts.without_external_id"),
+        *("contacts.sample_with_overrides", "workspaces.move_expiry", "rate_totals.purge"),
+    }
+)
+# What a statement has made itself, and what it was given.
+_OWN = re.compile(r"SCAN (?:person|waiting|newest|(?:\d+ )?CONSTANT ROWS?)$")
+
+
+def test_what_reads_a_whole_workspace_on_sqlite_is_known(tmp_path: Path) -> None:
+    """It has no statistics, reads a workspace to be spared sorting three rows, and everybody waits meanwhile."""
+    path = tmp_path / "v.db"
+    migrate(f"sqlite:///{path}")
+    found = set()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for entry in REGISTRY.values():
+            nothing = (None,) * (entry.parameters + entry.shared)
+            for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {entry.sqlite}", nothing):
+                if step.endswith("(workspace_id=?)") or (step.startswith("SCAN ") and not _OWN.match(step)):
+                    found.add(entry.name)
+    assert found == WHOLE
 
 
 def test_the_newest_migration_is_the_version_that_serving_expects() -> None:

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import gc
 import sqlite3
-import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -180,21 +179,37 @@ async def test_a_caller_that_gives_up_leaves_the_others_alone(store: Store) -> N
     assert (await store.read(COUNT, "c%"))[0][0] >= 19
 
 
-async def test_what_nobody_waits_for_any_more_is_not_begun(store: Store) -> None:
+@contextlib.asynccontextmanager
+async def full_of_writes(store: Store, url: str, engine: str) -> AsyncIterator[None]:
+    """Two writes are under way, and wait for what somebody else holds; who comes meanwhile waits behind them."""
+    names = ("held1", "held2")
+    busy: list[asyncio.Future[Any]] = []
+    await asyncio.gather(*(store.read(COUNT, name) for name in names))  # two connections that the writes find
+    async with contextlib.AsyncExitStack() as stack:
+        if engine == "postgresql":
+            other = await asyncpg.connect(url)
+            stack.push_async_callback(other.close)  # which rolls back
+            await other.execute("BEGIN")
+            for name in names:
+                await other.execute("INSERT INTO installation (name, value) VALUES ($1, 'v')", name)
+        else:
+            holder = stack.enter_context(contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))))
+            holder.execute("BEGIN IMMEDIATE")
+        for name in names:
+            busy.append(asyncio.ensure_future(store.write(INSERT, name, "v")))
+            await asyncio.sleep(0.1)
+        yield
+    await asyncio.gather(*busy)
+
+
+async def test_what_nobody_waits_for_any_more_is_not_begun(store: Store, url: str, engine: str) -> None:
     """Whoever was told 503, or has gone, must not keep those who still wait."""
-
-    def dawdle() -> Work[None]:
-        yield query(COUNT, "g%")
-        time.sleep(0.3)  # as a large unit of work does, on SQLite's one writer; PostgreSQL's round trips are full
-
-    busy: list[asyncio.Future[Any]] = [asyncio.create_task(store.transact(dawdle))]
-    busy += [asyncio.ensure_future(store.read(LOOK, "g")) for _ in range(200)]
-    await asyncio.sleep(0.1)
-    gone = [asyncio.ensure_future(store.write(INSERT, f"g{n}", "v")) for n in range(200)]
-    await asyncio.sleep(0)
-    for task in gone:
-        task.cancel()
-    await asyncio.gather(*busy, *gone, return_exceptions=True)
+    async with full_of_writes(store, url, engine):
+        gone = [asyncio.ensure_future(store.write(INSERT, f"g{n}", "v")) for n in range(200)]
+        await asyncio.sleep(0.1)
+        for task in gone:
+            task.cancel()
+    await asyncio.gather(*gone, return_exceptions=True)
     await store.write(INSERT, "behind", "v")
     assert (await store.read(COUNT, "g%"))[0][0] == 0
 

@@ -324,6 +324,16 @@ async def test_absent_keeps_and_null_clears(bench: Bench) -> None:
     assert claims.profile.custom_data is UNSET
 
 
+async def test_a_token_that_has_no_custom_claim_says_nothing_of_custom_data(bench: Bench) -> None:
+    """An access token seldom has them, and whether an ID token does is a matter of the scope that the browser chose."""
+    mapping = ClaimMapping(custom={"plan": "tier.plan", "odd": "odd"})
+    for silent in (bench.fake.id_token(), bench.fake.id_token(odd={"not": "flat"})):
+        assert (await bench.verify(id_token=silent, claims=mapping)).profile.custom_data is UNSET
+    said = await bench.verify(id_token=bench.fake.id_token(tier={"plan": None}), claims=mapping)
+    assert said.profile.custom_data == {}
+    assert said.no_custom == frozenset({"plan"})
+
+
 async def test_nothing_that_is_refused_quotes_the_token(bench: Bench) -> None:
     for token in (bench.fake.id_token(aud="x"), bench.fake.id_token(sub=""), bench.fake.access_token()):
         error = await bench.refusal(id_token=token)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import TEST_SETTINGS
+from tests.fixtures.admin import Admin
 from tests.fixtures.front_door import Installation, Workspace, beside, refused
 from tests.fixtures.server import RunningServer
 from tests.fixtures.uploads import link_of
@@ -186,6 +187,16 @@ class TestPageData:
         visitor = claiming(workspace, EMAIL, non_verified_custom_data=changed)
         visitor.say(visitor.start())
         assert json.loads(contact(workspace, visitor.contact_id)["non_verified_custom_data"]) == changed
+
+    def test_that_is_large_leaves_what_an_operator_says(self, workspace: Workspace) -> None:
+        visitor = claiming(workspace, EMAIL, non_verified_name="Ada", non_verified_custom_data=LARGE)
+        path, admin = f"contacts/{visitor.contact_id}", Admin(workspace.installation, workspace.id)
+        admin.do("PATCH", path, {"language": "en"})
+        claiming(workspace, EMAIL, non_verified_custom_data={**LARGE, "plan": "gold"})
+        shown = admin.get(path)
+        assert (shown["language"], shown["name"]) == ("en", "Ada")
+        assert shown["provenance"]["language"]["source"] == "operator"
+        assert shown["non_verified_custom_data"]["plan"] == "gold"
 
     @pytest.mark.parametrize("address", ["ada@localhost", "ada@b\u00fccher.example", "not an address", "a" * 300])
     def test_with_an_address_of_any_kind_never_costs_the_visitor_the_widget(

@@ -49,6 +49,17 @@ def test_one_that_would_take_the_tokens_of_one_that_stays_is_refused(workspace: 
     assert clients(workspace) == {"b": ["c"]}
 
 
+def test_one_that_reads_subjects_of_the_same_issuer_from_another_claim_is_refused(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    by_number, by_name = provider("a", "x"), provider("b", "y") + 'claims = { subject = "preferred_username" }\n'
+    told = "identity_providers[0]: does not read this issuer's subjects from the same claim as "
+    refused_whole(workspace, tmp_path, by_number + by_name, names=f"{told}b")
+    applied(workspace, tmp_path, by_number)
+    refused_whole(workspace, tmp_path, by_name, names=f"{told}a")
+    assert clients(workspace) == {"a": ["x"]}
+
+
 def test_a_client_moves_from_one_to_another_in_either_order(workspace: Workspace, tmp_path: Path) -> None:
     applied(workspace, tmp_path, provider("a", "x", "y") + provider("b", "z"))
     applied(workspace, tmp_path, provider("a", "x") + provider("b", "z", "y"))

@@ -20,14 +20,14 @@ from vestibule.administration.workspace_tables import (
     ResponderTable,
     RetentionTable,
     StaffTable,
-    VisitorSessionTable,
     WebhookTable,
-    WidgetTable,
     WorkspaceTable,
 )
 from vestibule.model.action import ActionDeclaration, ActionPolicy, Variables
 from vestibule.model.auth_endpoint import AuthEndpointSettings
 from vestibule.model.identity_provider import ProviderSettings
+from vestibule.model.responder import WidgetSettings
+from vestibule.model.visitor_session import VisitorSessionSettings
 from vestibule.model.workspace import RateLimits
 from vestibule.storage import identity_providers as rows
 
@@ -191,8 +191,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "workspace": WorkspaceTable,
     "rate_limits": RateLimits,
     "retention": RetentionTable,
-    "widget": WidgetTable,
-    "visitor_sessions": VisitorSessionTable,
+    "widget": WidgetSettings,
+    "visitor_sessions": VisitorSessionSettings,
     "responder": ResponderTable,
     "auth_endpoint": AuthEndpointSettings,
     "identity_providers": ProviderSettings,
@@ -272,7 +272,19 @@ def test_a_default_that_is_written_out_is_no_difference(workspace: Workspace, tm
     diff = installation.command("workspace", "diff", str(tmp_path / "long.toml"), *own, "--json").json
     assert diff["differences"] == []
     [table] = _exported(workspace, tmp_path / "exported.toml")["identity_providers"]
-    assert table.keys() == {"name", "issuer", "client_ids"}
+    assert table.keys() == {"name", "issuer", "client_ids", "accepts"}
+
+
+def test_a_provider_takes_no_other_tokens_for_having_been_exported(workspace: Workspace, tmp_path: Path) -> None:
+    """It is set up for access tokens as well, which it would take if its file did not say that it takes none."""
+    admin, own = Admin(workspace.installation, workspace.id), ("-w", workspace.id)
+    given = {"name": "a", "issuer": "https://id.example.com", "client_ids": ["shop"], "audiences": ["api"]}
+    number = admin.do("POST", "identity-providers", given)["id"]
+    _exported(workspace, target := tmp_path / "exported.toml")
+    diff = workspace.installation.command("workspace", "diff", str(target), *own, "--json").json
+    assert diff["differences"] == []
+    workspace.installation.cli("workspace", "apply", str(target), *own)
+    assert admin.get(f"identity-providers/{number}")["accepts"] == ["id_token"]
 
 
 def test_a_responder_that_has_only_an_address_is_what_its_export_says(workspace: Workspace, tmp_path: Path) -> None:

@@ -365,3 +365,23 @@ class TestTheConversation:
         shown = guest.panel.locator(".message.user img")
         expect(shown).to_have_attribute("alt", "shoe.png")
         assert shown.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 1
+
+    def test_cells_of_a_spreadsheet_are_pasted_as_text(self, arrive: Arrive) -> None:
+        """They bring a picture of themselves along. A picture alone is a file."""
+        guest = arrive()
+        guest.load()
+        guest.open()
+        paste = """(field, [octets, texts]) => {
+          const clipboardData = new DataTransfer();
+          for (const [type, text] of Object.entries(texts)) clipboardData.items.add(text, type);
+          clipboardData.items.add(new File([new Uint8Array(octets)], "image.png", { type: "image/png" }));
+          const event = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
+          return field.dispatchEvent(event);
+        }"""
+        cells = {"text/plain": "1\t2", "text/html": "<table><tr><td>1<td>2</table>"}
+        assert guest.text.evaluate(paste, [list(PIXEL), cells]) is True, "left to the browser"
+        assert guest.text.evaluate(paste, [list(PIXEL), {}]) is False
+        expect(guest.panel.locator(".chip.kept")).to_have_text("image.png")
+        copied = {"text/html": "<img src=x>"}
+        assert guest.text.evaluate(paste, [list(PIXEL), copied]) is False, "a picture of a page"
+        expect(guest.panel.locator(".chip.kept")).to_have_count(2)

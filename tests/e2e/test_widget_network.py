@@ -63,6 +63,26 @@ class TestTheNetwork:
         expect(guest.panel.locator("[data-state=sent]")).to_have_count(1)
         assert texts(store) == ["hello"]
 
+    def test_the_very_first_message_goes_out_when_the_site_is_visited_again(
+        self, arrive: Arrive, store: Workspace
+    ) -> None:
+        """In another tab, where the chat is not opened."""
+        guest = arrive()
+        guest.load()
+        guest.open()
+        guest.context.set_offline(offline=True)
+        guest.write("hello")
+        expect(guest.panel.locator("[data-state=waiting]")).to_have_count(1)
+        guest.page.close()
+        guest.context.set_offline(offline=False)
+        later = arrive(on=guest)
+        later.load()
+        expect(later.launcher).to_be_visible()
+        eventually(lambda: texts(store) == ["hello"])
+        expect(later.panel).to_be_hidden()
+        later.open()
+        later.sees(("user", "hello"))
+
     @pytest.mark.parametrize("verified", [False, True], ids=["unverified", "verified"])
     def test_what_waits_outlives_a_reload(self, arrive: Arrive, store: Workspace, *, verified: bool) -> None:
         user = {"user": {"token": store.sign_in(ADA)[0]}} if verified else {}

@@ -8,8 +8,10 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.fixtures.front_door import Workspace
+from tests.fixtures.responding import eventually
 from tests.fixtures.site import Arrive, Guest, Site, conversations
-from vestibule.administration import contacts
+from tests.fixtures.widget import bot_token
+from vestibule.administration import contacts, workspaces
 
 pytestmark = pytest.mark.slow
 
@@ -57,6 +59,50 @@ class TestTwoTabs:
         for tab in (first, second):
             expect(tab.panel.locator("[data-state=sent]")).to_have_count(1)
         assert len(store.contacts()) == 2, "the one that was ended, and another"
+
+
+class TestAnotherWidgetToken:
+    def test_costs_no_guest_their_chat_and_logout_still_forgets_it(
+        self, arrive: Arrive, store: Workspace, site: Site
+    ) -> None:
+        """The page names the workspace by its id, so it needs no change."""
+        guest = arrive()
+        page = site.page("by-id", attributes={"data-aid": store.id})
+        guest.page.goto(page)
+        guest.open()
+        conversation = guest.say("one")
+        store.installation.run(workspaces.rotate_widget_token(store.installation.desk, store.id))
+        new = bot_token(store)
+        query = {"widget_token": store.id}
+        http = store.installation.http
+        eventually(lambda: http.get("/v1/widget-config", params=query).json()["widget_token"] == new)
+        guest.page.goto(page)
+        guest.sees(("user", "one"))
+        assert guest.say("two") == conversation
+        assert len(store.contacts()) == 1
+        guest.page.evaluate("Vestibule.logout()")
+        assert [key.rpartition(":")[2] for key in guest.stored()] == ["signed_out"]
+
+    def test_was_what_everything_lay_under_before(self, arrive: Arrive, store: Workspace) -> None:
+        """What an earlier version has kept is moved, and nothing of it stays behind."""
+        guest = arrive()
+        guest.load()
+        guest.open()
+        conversation = guest.say("one")
+        expect(guest.panel.locator("[data-state=sent]")).to_have_count(1)
+        token = bot_token(store)
+        before = guest.page.evaluate(
+            "([id, token]) => { for (const storage of [localStorage, sessionStorage])"
+            " for (const [key, value] of Object.entries(storage)) {"
+            " storage.removeItem(key); storage.setItem(key.replace(id, token), value); }"
+            " return Object.keys({...localStorage, ...sessionStorage}); }",
+            [store.id, token],
+        )
+        assert {f"vestibule:{token}:{name}" for name in ("visitor", "scope", "seen", "open")} == set(before)
+        guest.load()
+        guest.sees(("user", "one"))
+        assert guest.say("two") == conversation
+        assert [key for key in guest.stored() if token in key] == []
 
 
 class TestWhereNothingIsKept:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.cxgenie import App
 from tests.fixtures.fake_bot import FakeBot
 from tests.fixtures.front_door import Workspace, refused
 from tests.fixtures.puzzel import Front, answer_of
 from tests.fixtures.responding import answered_by_bot
-from tests.fixtures.widget import OF_A_SESSION, Device, claiming, new_uuid, unverified_token
+from tests.fixtures.widget import OF_A_SESSION, Device, claiming, claims_of, new_uuid, unverified_token
 
 EMAIL = "victim@example.com"
 SECRET = "my card number is 4111"
@@ -88,6 +89,38 @@ def test_knowing_the_id_that_a_page_has_chosen(workspace: Workspace) -> None:
         refused(attacker.poll(chat), 404)
     assert front.route("order-17", queue=queue, bearer=attacker.token).status_code == 404
     assert front.messages("order-17", bearer=victim.token) == [("unverified", SECRET)]
+
+
+@pytest.mark.parametrize("wire", ["cxgenie", "puzzel"])
+def test_knowing_the_id_of_the_first_one_s_token(workspace: Workspace, wire: str) -> None:
+    """Two wires have no scope, and the chat's is made of the token's own id. Log, audit and dashboard show that id."""
+    if wire == "cxgenie":
+        app = App(workspace)
+        app.start(name="Victoria Victim", email=EMAIL)
+        app.say(SECRET)
+        token = app.token
+    else:
+        token, front = unverified_token(workspace, email=EMAIL), Front(workspace)
+        answer_of(front.route("order-17", queue=front.queue(), bearer=token))
+        assert front.say("order-17", SECRET, bearer=token).status_code == 201
+    scope = f"{wire}:{claims_of(token)['jti']}"
+    sql = "SELECT id, scope FROM conversations WHERE workspace_id = $1"
+    [(chat, kept)] = workspace.installation.rows(sql, workspace.id)
+    assert kept == scope
+    attacker = claiming(workspace, EMAIL, scope=scope)
+    assert attacker.contact_id == claims_of(token)["contact"]["id"]
+    http, bearer = workspace.installation.http, {"authorization": f"Bearer {attacker.token}"}
+    for _ in range(2):  # nothing of it brings the next attempt further
+        assert attacker.listed() == []
+        assert native(attacker, "GET", "/v1/conversations", scope=scope).json()["items"] == []
+        refused(attacker.create_session(), 400, "scope_required")
+        started = http.post("/v1/conversations", json={"scope": scope}, headers=bearer)
+        assert (started.status_code, started.json()["code"]) == (400, "scope_required")
+        refused(attacker.poll(chat), 404, "not_found")
+        assert native(attacker, "GET", f"/v1/conversations/{chat}/messages").status_code == 404
+    own = Device(workspace, token, scope)
+    assert own.listed() == [chat]
+    assert SECRET in [text for _, text in own.texts(chat)]
 
 
 @pytest.mark.parametrize(

@@ -305,14 +305,19 @@ class TestSmuggling:
         head, body = request[: -len(smuggled)], smuggled
         with workspace.unharmed(url=strict.base_url):
             pieces = [head, body] if delay else [head + body]
-            assert [answer.status for answer in answers(strict.base_url, *pieces, delay=delay)] in ([400], [501])
+            [answer] = answers(strict.base_url, *pieces, delay=delay)
+            assert answer.status in {400, 501}
+            # Of h2c it was read as what it is; or refused in so many words, and closed.
+            assert answer.header("connection") == (None if protocol == b"h2c" else "close")
 
     def test_an_upgrade_that_is_offered_does_no_harm(self, workspace: Workspace, strict: RunningServer) -> None:
-        """Java's HttpClient offers h2c with its first request over http, body and all."""
+        """Java's HttpClient offers h2c with its requests over http, body and all."""
         upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk"
-        [answer] = answers(strict.base_url, workspace.raw(workspace.authorization, upgrade))
-        if answer.status != 200:  # or refused in so many words, and closed
-            assert (answer.status, answer.header("connection")) == (400, "close")
+        request = workspace.raw(workspace.authorization, upgrade)
+        with RawConnection(strict.base_url) as connection:
+            for _ in range(2):
+                connection.send(request)
+                assert connection.read_response().status == 200
 
     def test_trailers_are_no_headers(self, workspace: Workspace, strict: RunningServer) -> None:
         """RFC 9110 section 6.5.1: what a proxy did not see in front must not count behind."""

@@ -11,9 +11,10 @@ import pytest
 
 from tests.fixtures.admin import Admin
 from tests.fixtures.fake_provider import FakeProvider
-from tests.fixtures.puzzel import Front, new_pair, problem
+from tests.fixtures.puzzel import Front, answer_of, new_pair, problem
 from tests.fixtures.siege import Siege, form, plain
 from tests.fixtures.widget import new_uuid
+from vestibule.model.identity_provider import TokenKind
 from vestibule.surfaces.native.token import USER_INFO_ID
 
 
@@ -134,6 +135,31 @@ def test_after_an_operator_s_sign_out_nothing_signs_in_again(front: Front, fake:
     sql = "SELECT contact_id FROM pending_identities WHERE workspace_id = $1"
     assert installation.rows(sql, front.workspace.id) == []
     assert front.route(new_uuid(), proof=front.proof(fake.id_token())).status_code == 200, "they can sign in again"
+
+
+@pytest.mark.slow
+def test_of_a_provider_that_is_trusted_no_more_it_opens_nothing(front: Front, fake: FakeProvider) -> None:
+    """Proven a moment before it was disabled, or removed: what waits to be used is worth nothing, and what was answered
+    is not answered again, with another day's token. Who was let in stays so (docs/cli.md)."""
+    installation, own = front.workspace.installation, ("-w", front.workspace.id)
+    second = front.add_provider(fake, name="second", client_ids=("second",), accepts=(TokenKind.ID_TOKEN,))
+    of_each = (fake.id_token(), fake.id_token(aud="second"))
+    waiting, for_a_token, used = ([front.proof(token) for token in of_each] for _ in range(3))
+    chats = [new_uuid() for _ in used]
+    let_in = [answer_of(front.route(chat, proof=proof)) for chat, proof in zip(chats, used, strict=True)]
+    installation.cli("provider", "disable", "1", *own)
+    installation.cli("provider", "remove", str(second.id), *own)
+    time.sleep(2.1)  # what a process knows of providers is two seconds old at the most
+    for proof in waiting:
+        refused(front.route(new_uuid(), proof=proof))
+    for user_info_id, verifier in for_a_token:
+        fields = {"grant_type": USER_INFO_ID, "client_id": front.customer_id}
+        fields |= {"user_info_id": user_info_id, "code_verifier": verifier}
+        redeemed = form("/v1/token", fields).send(installation.http, "")
+        assert (redeemed.status_code, redeemed.json()["error"]) == (400, "invalid_grant")
+    for chat, proof, answer in zip(chats, used, let_in, strict=True):
+        refused(front.route(chat, proof=proof))
+        assert front.messages(chat, bearer=answer["contactToken"]) == []
 
 
 def test_a_provider_s_token_is_no_bearer_and_a_user_info_id_neither(

@@ -23,6 +23,18 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
+def posted(body: bytes, more: bytes = b"") -> bytes:
+    """A request; `more` are whole lines of its head."""
+    return b"POST / HTTP/1.1\r\nHost: x\r\n%bContent-Length: %d\r\n\r\n%b" % (more, len(body), body)
+
+
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+INNER = posted(b"smuggled", H2C)
+OFFERED = posted(INNER, H2C)
+HEAD = OFFERED[: -len(INNER)]
+PLAIN = posted(b"plain")
+
+
 class Bounded(BoundedHttp):
     socket_path = b"/socket"
 
@@ -157,3 +169,65 @@ class TestWhoHangsUp:
         with caplog.at_level(logging.WARNING):
             run(test())
         assert not caplog.records, caplog.text
+
+
+class TestAnOfferOfHttp2:
+    """RFC 9110 section 7.8: who does not take it reads the request as if it were not there."""
+
+    @staticmethod
+    def taken(*pieces: bytes) -> tuple[list[bytes], bytes]:
+        """The bodies that the application was given of what was sent piece by piece, and all that was answered."""
+        bodies: list[bytes] = []
+        answers: list[bytes] = []
+
+        async def reading(scope: Any, receive: Any, send: Any) -> None:
+            body, more = b"", True
+            while more:
+                message = await receive()
+                body, more = body + message.get("body", b""), message.get("more_body", False)
+            bodies.append(body)
+            await app(scope, receive, send)
+
+        async def test() -> None:
+            async with connected(reading) as (reader, writer):
+                for piece in pieces:
+                    writer.write(piece)
+                    await asyncio.sleep(0.05)
+                answers.append(await reader.read())  # until it is closed, idle or refused
+
+        run(test())
+        return bodies, b"".join(answers)
+
+    @pytest.mark.parametrize(
+        ("pieces", "bodies"),
+        [
+            ([OFFERED], [INNER]),
+            ([HEAD, INNER], [INNER]),
+            ([OFFERED[:-1], OFFERED[-1:]], [INNER]),
+            ([OFFERED.replace(b"Upgrade: h2c", b"UPGRADE:h2c ", 1)], [INNER]),
+            ([OFFERED + PLAIN, OFFERED], [INNER, b"plain", INNER]),
+            ([PLAIN, OFFERED + PLAIN], [b"plain", INNER, b"plain"]),
+        ],
+        ids=["whole", "head and body", "all but the end", "spelt otherwise", "before another", "between others"],
+    )
+    def test_is_passed_over_and_nothing_else(self, pieces: list[bytes], bodies: list[bytes]) -> None:
+        """What is in a body stays as it is, an offer of the same words as well."""
+        taken, answers = self.taken(*pieces)
+        assert taken == bodies
+        assert answers.count(b"HTTP/1.1 200 ") == len(bodies)
+
+    @pytest.mark.parametrize(
+        "pieces",
+        [
+            [HEAD[:30], HEAD[30:] + INNER],
+            [PLAIN + OFFERED],
+            [OFFERED.replace(b"h2c", b"h2c, websocket", 1)],
+            [OFFERED.replace(b"h2c\r\n", b"h2c\r\n , websocket\r\n", 1)],
+            [OFFERED.replace(b"h2c\r\n", b"h2c\r\nUpgrade: websocket\r\n", 1)],
+        ],
+        ids=["a head in pieces", "behind another", "a list", "a folded list", "two lines"],
+    )
+    def test_in_another_form_is_refused_with_its_body(self, pieces: list[bytes]) -> None:
+        taken, answers = self.taken(*pieces)
+        assert not {INNER, b"smuggled"} & set(taken)
+        assert b"HTTP/1.1 400 " in answers

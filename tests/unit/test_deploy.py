@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.test_errors_tree import TREE
 from vestibule import measures, metrics
+from vestibule.conversations.files import MOST_ATTACHMENTS
 from vestibule.errors import VestibuleError
 from vestibule.settings import PREFIX, Settings
 from vestibule.storage.depths import DEPTHS
@@ -76,6 +77,14 @@ def test_alerts_are_on_codes_that_exist() -> None:
     assert named <= {VestibuleError.code} | {kind.code for kind in TREE}
 
 
+def test_nobody_proven_is_noticed_where_nothing_was_counted_since_the_start() -> None:
+    """A counter with labels has no series before its first use: their sum would be nothing, and no zero."""
+    _, _, rule = text("prometheus-alerts.yaml").partition("- alert: VestibuleNobodyIsProven\n")
+    expression = " ".join(rule.partition("for:")[0].split())
+    assert "(sum(rate(vestibule_authentications_total[30m])) or vector(0)) == 0 and " in expression
+    assert expression.endswith("sum(rate(vestibule_authentications_total[30m] offset 1d)) > 0.02")
+
+
 def test_the_board_asks_one_source_and_its_panels_do_not_overlap() -> None:
     panels = json.loads(text("grafana-dashboard.json"))["panels"]
     assert {panel["datasource"]["uid"] for panel in panels} == {"${source}"}
@@ -93,6 +102,24 @@ def test_the_board_asks_one_source_and_its_panels_do_not_overlap() -> None:
 def test_settings_exist(path: Path) -> None:
     named = set(re.findall(rf"\b{PREFIX}([A-Z0-9_]+)", path.read_text(encoding="utf-8")))
     assert named <= {entry.name.upper() for entry in fields(Settings)}
+
+
+@pytest.mark.parametrize("name", ["README.md", *(path.name for path in FILES if path.name.endswith(".env.example"))])
+def test_no_comment_stands_behind_a_value(name: str) -> None:
+    """Read by systemd and Docker, it would be a part of the value, of a token that nobody can send, say."""
+    assert f"\n{PREFIX}" in text(name)
+    assert not re.search(rf"^{PREFIX}\w+=.*[ \t]#", text(name), re.MULTILINE)
+
+
+def test_how_many_processes_serve_is_a_setting_like_the_others() -> None:
+    """A flag would win over it, unseen."""
+    for name, what in (
+        ("vestibule.service", r"^ExecStart=.*\bserve\b(.*)$"),
+        ("Containerfile", r'^CMD \["serve"(.*)\]$'),
+    ):
+        assert re.findall(what, text(name), re.MULTILINE) == [""]
+    for name in ("vestibule.env.example", "Containerfile"):
+        assert len(re.findall(rf"\b{PREFIX}WORKERS=\d+\b", text(name))) == 1
 
 
 def test_the_unit_gives_up_what_it_does_not_need() -> None:
@@ -160,6 +187,7 @@ def place_of(path: str) -> str:
         "/api/conversation/7/route/support",
         "/api/visitor/setIdentity/7",
         "/api/v1/messages/guest-auth/customer",
+        "/api/v1/files/guest-auth/multiple-upload",
         "/backend/widget/v2/sessions",
         "/v1/conversations",
         "/v1/conversations/7/messages",
@@ -183,13 +211,33 @@ def test_the_proxy_holds_no_event_back_and_tells_of_other_errors() -> None:
         assert place_of(path).split() == ["proxy_pass", "http://vestibule;"]
 
 
+def test_the_proxy_takes_bodies_as_large_as_the_service_does() -> None:
+    size, file = r"client_max_body_size +(\d+)m;", Settings().max_file_bytes
+    [usual] = re.findall(f"^    {size}", text("nginx.conf"), re.MULTILINE)
+    [together] = re.findall(size, place_of("/api/v1/files/guest-auth/multiple-upload"))
+    assert file < int(usual) << 20
+    assert MOST_ATTACHMENTS * file < int(together) << 20
+
+
+def test_pages_of_other_origins_read_what_the_proxies_answer_themselves() -> None:
+    """And find no second header beside the service's, or browsers would let them read neither."""
+    content = text("nginx.conf")
+    own = r'^map \$upstream_http_x_request_id \$vestibule_origins \{\n    default "";\n    "" +"\*";\n\}$'
+    assert re.search(own, content, re.MULTILINE)
+    assert "    add_header Access-Control-Allow-Origin $vestibule_origins always;\n" in content
+    assert not re.search(r"^ {5,}add_header", content, re.MULTILINE), "one in a location would replace these"
+    rule = "http-after-response set-header Access-Control-Allow-Origin * unless { res.hdr(x-request-id) -m found }"
+    assert f"    {rule}\n" in text("haproxy.cfg")
+
+
 def test_the_balancer_s_log_has_no_query_and_it_repeats_nothing_that_a_node_may_have_begun() -> None:
     content = text("haproxy.cfg")
     [logged] = re.findall(r"^    log-format (.*)$", content, re.MULTILINE)
     assert "%[var(txn.path)" in logged
     assert not re.search(r"%HU|%HQ|%r\b|%\[(url|query|req)|%hr", logged)
-    assert "str(/files/...) if { path_beg /files/ }" in content
-    assert "return status 404 if { path /metrics /readyz }" in content
+    decoded = content.index("    http-request set-var(txn.path) path,url_dec\n")  # as the service decodes it
+    assert decoded < content.index("str(/files/...) if { var(txn.path) -m beg /files/ }")
+    assert decoded < content.index("return status 404 if { var(txn.path) -m str /metrics /readyz }")
     assert "set-header X-Forwarded-For %[src]" in content
     assert "retry-on conn-failure\n" in content
     assert "httpchk GET /readyz" in content

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import typer.main
 
+from tests.unit.test_visibility import UNSCOPED
+from vestibule.administration.auth_endpoint_trial import AuthTrial
 from vestibule.auth_endpoint import calls
 from vestibule.cli import app
+from vestibule.cli.conversations import shown
 from vestibule.model.identity_provider import SIGNATURES, ClientAuth, ProviderSettings, TokenKind, UserinfoUse
 from vestibule.oidc.key_set import MOST_KEYS
 from vestibule.oidc.remembered import Pace
@@ -51,6 +56,40 @@ def test_cli_lists_each_command_and_no_other() -> None:
     known = commands(typer.main.get_command(app), "vestibule")
     listed = re.findall(r"^#+ `(vestibule [a-z -]+)", CLI, re.MULTILINE)
     assert sorted(entry.strip() for entry in listed) == sorted(known)
+
+
+def section(command: str) -> str:
+    return CLI.partition(f"\n### `{command}`\n")[2].partition("\n##")[0]
+
+
+def sample(command: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(section(command).partition("```json\n")[2].partition("```")[0])
+    return found
+
+
+def test_cli_s_samples_have_each_member_that_is_printed() -> None:
+    assert list(sample("vestibule conversation list")["items"][0]) == list(shown(UNSCOPED))
+    members = [each.encode_name for each in msgspec.structs.fields(AuthTrial)]
+    assert list(sample("vestibule auth-endpoint test")) == members
+
+
+def replacing(command: object, path: str) -> list[tuple[str, str]]:
+    """Each option of which its help says that it replaces what was there, behind its command."""
+    subcommands: dict[str, object] = getattr(command, "commands", {})
+    options: list[Any] = getattr(command, "params", [])
+    found = [each for name, sub in subcommands.items() for each in replacing(sub, f"{path} {name}")]
+    told = [option for option in options if "replaces all" in (getattr(option, "help", None) or "")]
+    return [*found, *((path, option.opts[0]) for option in told)]
+
+
+def test_cli_says_of_each_option_that_replaces_all_that_it_does() -> None:
+    """Who adds one page by it would shut out every other."""
+    options = replacing(typer.main.get_command(app), "vestibule")
+    assert ("vestibule auth-endpoint set", "--domain") in options
+    for command, option in options:
+        rows_and_paragraphs = re.split(r"\n\n|\n(?=\|)", section(command))
+        told = [" ".join(piece.split()) for piece in rows_and_paragraphs if f"`{option}`" in piece]
+        assert any("replaces all" in piece for piece in told), f"{command} {option}"
 
 
 def settings_of(kind: type[msgspec.Struct], place: str = "") -> dict[str, str]:

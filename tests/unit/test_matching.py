@@ -7,7 +7,8 @@ import pytest
 from msgspec import UNSET
 
 from vestibule.identity.matching import Known, KnownSubject, Outcome, decide, decide_by_subject
-from vestibule.model.claims import HttpOverrides, Method, ProfileClaims, ProviderSubject, VerifiedClaims
+from vestibule.identity.profile_rules import MOST_CUSTOM_MEMBERS
+from vestibule.model.claims import CustomData, HttpOverrides, Method, ProfileClaims, ProviderSubject, VerifiedClaims
 from vestibule.model.contact import Contact, Provenance
 
 NOW = 1_800_000_000_000
@@ -45,6 +46,21 @@ def test_the_same_profile_changes_nothing() -> None:
     decision = decide(claims(name="Ada", custom_data={"a": 1}), Known(by_email=known))
     assert decision.outcome is Outcome.UNCHANGED
     assert decision.contact is known
+
+
+def test_of_a_provider_s_custom_claims_each_is_kept_or_cleared_by_itself() -> None:
+    """Else whoever shows a token with fewer of them takes from the contact what a backend or an operator has said."""
+    known = Known(by_email=contact(custom_data={"plan": "gold", "customer_no": "4711"}))
+
+    def told(custom: CustomData, *none_of: str) -> VerifiedClaims:
+        return msgspec.structs.replace(claims(custom_data=custom), no_custom=frozenset(none_of))
+
+    assert decide(told({"plan": "basic"}), known).contact.custom_data == {"plan": "basic", "customer_no": "4711"}
+    assert decide(told({}, "plan"), known).contact.custom_data == {"customer_no": "4711"}
+    assert decide(told({"plan": "gold"}, "risk"), known).outcome is Outcome.UNCHANGED
+    assert decide(told({}, "plan"), Known(by_email=contact())).outcome is Outcome.UNCHANGED
+    full = Known(by_email=contact(custom_data={f"m{number}": number for number in range(MOST_CUSTOM_MEMBERS)}))
+    assert decide(told({"one": "more"}), full).outcome is Outcome.UNCHANGED
 
 
 def test_absent_keeps_and_null_clears() -> None:

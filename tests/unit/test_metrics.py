@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 from vestibule import metrics
@@ -45,3 +46,12 @@ def test_a_refusal_is_counted_by_its_code() -> None:
     metrics.request("unit_refusals", 404, 0.1, "not_found")
     metrics.fold()
     assert 'vestibule_refusals_total{code="not_found",surface="unit_refusals"} 2.0' in metrics.render().decode()
+
+
+def test_what_cannot_be_counted_ends_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    metrics.request("unit_before", 200, 0.1, None)
+    metrics._counted[metrics._REQUESTS, ("one label of two",)] = 1
+    for _ in range(3):
+        metrics.fold()
+    assert 'vestibule_requests_total{status="200",surface="unit_before"} 1.0' in metrics.render().decode()
+    assert [record.message for record in caplog.records] == ["what was counted cannot be brought to where it is read"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vestibule.demo.preparation import flags_of
 from vestibule.secret_key_file import load_secret_keys, secret_key_path
 from vestibule.settings import (
     InvalidSettings,
@@ -111,6 +112,14 @@ def test_a_damaged_secret_key_file_is_refused_and_not_replaced(tmp_path: Path, c
     assert path.read_text() == content
 
 
+def test_all_that_the_demo_keeps_is_in_its_directory(tmp_path: Path) -> None:
+    """Whoever deletes it has deleted what its visitors sent as well."""
+    demo = tmp_path / "demo"
+    settings = read_settings(flags_of(demo, 8000), {}, tmp_path)
+    assert settings.database_url == f"sqlite:///{demo}/vestibule.db"
+    assert secret_key_path(settings).parent == Path(settings.files_directory).parent == demo
+
+
 def test_variables_that_are_no_settings_are_known_as_such() -> None:
     assert unknown_variables({"VESTIBULE_PROT": "1", "VESTIBULE_PORT": "1", "VESTIBULE_CONFIG": "x", "HOME": "/"}) == [
         "VESTIBULE_PROT"
@@ -133,3 +142,17 @@ def test_waits_are_a_list_of_durations(tmp_path: Path) -> None:
     for wrong in ("soon", "1s,,never", "8d", ",".join(["1s"] * 21)):
         with pytest.raises(InvalidSettings, match="VESTIBULE_WEBHOOK_RETRIES"):
             read_settings({}, {"VESTIBULE_WEBHOOK_RETRIES": wrong}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "token", ["a b", "TOKEN    # likewise", "=", "a=b", "jeton-é", '"quoted"', pytest.param("x" * 4001, id="long")]
+)
+def test_a_metrics_token_that_no_scraper_could_send_is_refused(token: str, tmp_path: Path) -> None:
+    """RFC 6750 section 2.1. A comment behind the value, where systemd reads the file, is a part of it."""
+    with pytest.raises(InvalidSettings, match="VESTIBULE_METRICS_TOKEN must be at most 4000 letters"):
+        read_settings({}, {"VESTIBULE_METRICS_TOKEN": token}, tmp_path)
+
+
+@pytest.mark.parametrize("token", ["", "scraper-secret", "A-Za.z0_9~+/=="])
+def test_a_metrics_token_that_can_be_sent_is_taken(token: str, tmp_path: Path) -> None:
+    assert read_settings({}, {"VESTIBULE_METRICS_TOKEN": token}, tmp_path).metrics_token == token

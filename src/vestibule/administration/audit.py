@@ -111,7 +111,7 @@ async def list_page(
 ) -> Page:
     """What is in the audit of a workspace, or of `INSTALLATION`; of one contact, if it is named, and then whatever else
     is asked. Raises NotFound."""
-    await _require(desk, workspace_id)
+    await workspaces.require(desk, workspace_id)
     if before is None:
         before = (await rows.head(desk.store, workspace_id)).seq + 1
     if contact_id is not None:
@@ -130,7 +130,7 @@ async def newer(desk: Desk, workspace_id: str, *, after: int, most: int = LARGES
 
 async def walk(desk: Desk, workspace_id: str) -> AsyncIterator[list[StoredEntry]]:
     """All entries up to now, in order, piece by piece. Raises NotFound."""
-    await _require(desk, workspace_id)
+    await workspaces.require(desk, workspace_id)
     head = await rows.head(desk.store, workspace_id)
     after = head.purged_seq
     while piece := await rows.chain(desk.store, workspace_id, after=after, to=head.seq, most=_PIECE):
@@ -142,7 +142,7 @@ async def walk(desk: Desk, workspace_id: str) -> AsyncIterator[list[StoredEntry]
 async def verify(desk: Desk, workspace_id: str, *, noted: str | None = None) -> Proof:
     """Walks the chain of a workspace from its first entry to its last. `noted` is a head from an earlier proof. Raises
     NotFound, InvalidField."""
-    await _require(desk, workspace_id)
+    await workspaces.require(desk, workspace_id)
     # The head first: what is appended meanwhile is the next walk's.
     head = await rows.head(desk.store, workspace_id)
     verifier = Verifier(desk.sealer, head)
@@ -304,8 +304,3 @@ def _read_head(text: str) -> tuple[int, str]:
 async def _breathe() -> None:
     """SQLite reads on the event loop: between two pieces, requests have their turn."""
     await asyncio.sleep(0)
-
-
-async def _require(desk: Desk, workspace_id: str) -> None:
-    if workspace_id != INSTALLATION:
-        await workspaces.get(desk, workspace_id)

@@ -103,14 +103,14 @@ async def search(
             by_email=bool(email),
             prefix=name or email,
             after=(after.key, after.id) if after is not None else ("", ""),
-            most=most,
+            most=most + 1,
         )
-        following = Place(matches[-1][0].id, matches[-1][1]) if len(matches) == most else None
-        return [contact for contact, _ in matches], following
+        last = matches[most - 1] if len(matches) > most else None
+        return [contact for contact, _ in matches[:most]], Place(last[0].id, last[1]) if last is not None else None
     page = await contact_search.latest(
-        store, contacts, workspace_id, trust, before=after.id if after is not None else "", most=most
+        store, contacts, workspace_id, trust, before=after.id if after is not None else "", most=most + 1
     )
-    return page, Place(page[-1].id) if len(page) == most else None
+    return page[:most], Place(page[most - 1].id) if len(page) > most else None
 
 
 async def correct(desk: Desk, workspace_id: str, contact_id: str, correction: Correction) -> Contact:
@@ -194,21 +194,23 @@ async def erasable(desk: Desk, workspace_id: str, contact_id: str) -> Contact:
 
 async def erase(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
     """Deletes a person: the contact that leads and those merged into it, with their chats, files and devices; their
-    tokens open nothing any more. The erased ids are the receipt. Raises NotFound, Conflict."""
+    tokens open nothing any more. Who is parted from them meanwhile stays, signed out and perhaps without files. The
+    erased ids are the receipt. Raises NotFound, Conflict."""
     try:
         await erasable(desk, workspace_id, contact_id)
     except NotFound:
         # An erasure may have been cut short before its last step.
         await erasure.forget_in_audit(desk.store, workspace_id, contact_id)
         raise
+    asked: list[str] = []
     erased: list[str] = []
 
-    def work() -> Work[list[str]]:
-        return erasure.erase_all(workspace_id, erased)
+    def work() -> Work[tuple[list[str], list[str]]]:
+        return erasure.erase_all(workspace_id, asked)
 
     found = await erasure.people(desk.store, workspace_id, contact_id)
     while found:  # again for who was merged into them meanwhile
-        erased += found
+        asked += found
         # The tokens first: nobody shall come back under a name that is being forgotten.
         await _end_tokens(desk, workspace_id, found)
         for person in found:
@@ -217,7 +219,7 @@ async def erase(desk: Desk, workspace_id: str, contact_id: str) -> list[str]:
             # now.
             attached = await files.attached_of_contact(desk.store, workspace_id, person)
             await delete_attached(desk.store, desk.files, workspace_id, attached)
-        found = await desk.store.transact(work)
+        erased, found = await desk.store.transact(work)
     for person in erased:
         await delete_files_of(desk.store, desk.files, workspace_id, person)  # what came while the others were deleted
     # The receipt: an id that leads to nothing any more, and stays when the rest of the audit forgets the person.

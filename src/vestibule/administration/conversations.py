@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vestibule.administration import workspaces
 from vestibule.administration.desk import Desk
+from vestibule.administration.staff import checked_name
 from vestibule.conversations import course
 from vestibule.conversations.pages import cursor_after, read_cursor
 from vestibule.errors import InvalidField, NotFound
@@ -13,7 +14,6 @@ from vestibule.storage import conversation_lists
 from vestibule.storage import conversations as rows
 
 LONGEST_REPLY = 32_768
-_LONGEST_NAME = 100
 
 
 async def list_page(
@@ -32,10 +32,11 @@ async def list_page(
     NotFound, InvalidField."""
     before = read_cursor(cursor)
     await workspaces.get(desk, workspace_id)
+    asked = most + 1  # or the last page, where it is full, would lead to an empty one
     if assignee:
-        found = await conversation_lists.of_assignee(desk.store, workspace_id, assignee, before=before, most=most)
+        found = await conversation_lists.of_assignee(desk.store, workspace_id, assignee, before=before, most=asked)
     elif unproven:
-        found = await conversation_lists.unproven(desk.store, workspace_id, before=before, most=most)
+        found = await conversation_lists.unproven(desk.store, workspace_id, before=before, most=asked)
     else:
         found = await conversation_lists.list_all(
             desk.store,
@@ -43,9 +44,10 @@ async def list_page(
             status=status.value if status is not None else "",
             handed_off=handed_off,
             before=before,
-            most=most,
+            most=asked,
         )
-    return found, cursor_after(found[-1]) if len(found) == most else None
+    page = found[:most]
+    return page, cursor_after(page[-1]) if len(found) > most else None
 
 
 async def get(desk: Desk, workspace_id: str, conversation_id: str) -> Conversation:
@@ -67,21 +69,26 @@ async def latest(desk: Desk, conversation: Conversation, *, before: int | None, 
     return await rows.latest(desk.store, conversation.workspace_id, conversation.id, before=end, most=most)
 
 
-async def reply(desk: Desk, workspace_id: str, conversation_id: str, *, text: str, name: str) -> Message:
-    """Raises NotFound, InvalidField, ConversationClosed."""
+async def reply(
+    desk: Desk, workspace_id: str, conversation_id: str, *, text: str, name: str, public_id: str = ""
+) -> Message:
+    """`public_id` as `course.reply` takes it: what comes twice is said and audited once. Raises NotFound, InvalidField,
+    ConversationClosed, AlreadyExists."""
     if not text.strip():
         raise InvalidField("text", "must not be empty")
     profile_rules.text("text", text, LONGEST_REPLY)
     conversation = await get(desk, workspace_id, conversation_id)
-    sent = (await course.reply(desk, conversation, text=text, name=_name(name))).messages[-1]
-    await desk.record("conversation.reply", workspace_id, conversation_id)
-    return sent
+    name = checked_name(name.strip())
+    done = await course.reply(desk, conversation, text=text, name=name, public_id=public_id)
+    if not done.duplicate:
+        await desk.record("conversation.reply", workspace_id, conversation_id)
+    return done.messages[-1]
 
 
 async def take(desk: Desk, workspace_id: str, conversation_id: str, *, name: str) -> Conversation:
     """Raises NotFound, InvalidField, ConversationClosed."""
     conversation = await get(desk, workspace_id, conversation_id)
-    taken = (await course.take(desk, conversation, name=_name(name))).conversation
+    taken = (await course.take(desk, conversation, name=checked_name(name.strip()))).conversation
     await desk.record("conversation.take", workspace_id, conversation_id)
     return taken
 
@@ -91,10 +98,3 @@ async def resolve(desk: Desk, workspace_id: str, conversation_id: str) -> Conver
     resolved = await course.resolve(desk, await get(desk, workspace_id, conversation_id), by="agent")
     await desk.record("conversation.resolve", workspace_id, conversation_id)
     return resolved
-
-
-def _name(name: str) -> str:
-    name = name.strip()
-    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
-        raise InvalidField("name", f"must have 1 to {_LONGEST_NAME} printable characters")
-    return name

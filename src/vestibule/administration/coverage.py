@@ -71,7 +71,7 @@ class Coverage(msgspec.Struct, frozen=True):
 async def counts(desk: Desk, workspace_id: str, *, since: int | None = None, until: int | None = None) -> list[Count]:
     """By hour, oldest first. Times are epoch milliseconds, taken to the full hour. Raises NotFound, InvalidField."""
     first, last = span_of(since, until)
-    await _require(desk, workspace_id)
+    await workspaces.require(desk, workspace_id)
     found = await rows.list_all(desk.store, workspace_id, since_hour=first, until_hour=last, most=MOST_ROWS + 1)
     if len(found) > MOST_ROWS:
         raise InvalidField("since", f"must be later: there are more than {MOST_ROWS} counts in this span")
@@ -81,7 +81,7 @@ async def counts(desk: Desk, workspace_id: str, *, since: int | None = None, unt
 async def coverage(desk: Desk, workspace_id: str, *, since: int | None = None, until: int | None = None) -> Coverage:
     """Raises NotFound, InvalidField."""
     first, last = span_of(since, until)
-    await _require(desk, workspace_id)
+    await workspaces.require(desk, workspace_id)
     found = await rows.totals(desk.store, workspace_id, since_hour=first, until_hour=last)
     proofs = [(key, count) for key, count in found if key.method in _PROVING or key.method == Method.UNVERIFIED]
     issued = [(key, count) for key, count in proofs if key.outcome != REFUSED]
@@ -100,11 +100,6 @@ async def coverage(desk: Desk, workspace_id: str, *, since: int | None = None, u
         by_origin=_by("origin", found),
         keys=[_use(report, found, replaced.get(report.key.id)) for report in reports],
     )
-
-
-async def _require(desk: Desk, workspace_id: str) -> None:
-    if workspace_id != INSTALLATION:
-        await workspaces.get(desk, workspace_id)
 
 
 def span_of(since: int | None, until: int | None) -> tuple[int, int]:

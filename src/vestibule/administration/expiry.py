@@ -10,6 +10,7 @@ from vestibule.administration.staff_sessions import LONGEST_MS
 from vestibule.clock import DAY_MS, SECOND_MS, SteadyClock, now_ms
 from vestibule.runtime import Runtime
 from vestibule.storage import attached_identities, idempotency, socket_rooms, spent_tokens, staff, webhooks
+from vestibule.storage.purging import delete_in_batches
 
 _JITTER = 0.3
 # A verified contact's token, by its setting's bounds, with a day for clocks that differ.
@@ -36,11 +37,11 @@ async def sweep(runtime: Runtime, now: int) -> None:
     await attempt("proofs that ran out", runtime.pending_identities.purge())
     await attempt("visitor sessions that ran out", runtime.visitor_sessions.purge())
     await attempt("endings of tokens that are over", runtime.token_endings.purge(now - LONGEST_TOKEN_MS))
-    # For as long as their visitors may come back they say whose a conversation is.
-    before = now - runtime.settings.visitor_session_lifetime
-    await attempt("attached identities that ran out", attached_identities.purge(store, before))
+    # For as long as their visitors may come back they say whose a conversation is: a session goes on while refreshed.
+    before = now - runtime.settings.visitor_session_longest
+    await attempt("attached identities that ran out", delete_in_batches(store, attached_identities.PURGE, before))
     await attempt("spent tokens that are over", spent_tokens.purge(store, now))
-    await attempt("rooms that ran out", socket_rooms.purge(store, now))
-    await attempt("kept answers that are over", idempotency.purge(store, now))
+    await attempt("rooms that ran out", delete_in_batches(store, socket_rooms.PURGE, now))
+    await attempt("kept answers that are over", delete_in_batches(store, idempotency.PURGE, now - idempotency.KEPT_MS))
     await attempt("staff's sessions that are over", staff.purge(store, sessions_before=now - LONGEST_MS, now=now))
-    await attempt("dead letters of long ago", webhooks.purge(store, now - _DEAD_LETTERS_KEPT_MS))
+    await attempt("dead letters of long ago", delete_in_batches(store, webhooks.PURGE, now - _DEAD_LETTERS_KEPT_MS))

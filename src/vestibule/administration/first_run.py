@@ -57,6 +57,8 @@ async def follow(desk: Desk, passwords: Passwords, link: str, wanted: Wanted) ->
     home: Workspace | None = None
     if wanted.workspace_id:
         await workspaces.get(desk, wanted.workspace_id)
+        if wanted.workspace_name.strip():  # whose owner they did not mean to become is not guessed
+            raise InvalidField("workspace", "choose one of the two: this one, or a new one by its name")
     else:
         home = _workspace(wanted.workspace_name)
     member, key = staff.made(

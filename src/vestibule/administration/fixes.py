@@ -20,7 +20,7 @@ FIXES = {
     "body_too_large": "Send less, or raise the setting.",
     "body_too_slow": "Try again; look at the network.",
     "unsupported_media_type": "Send plain JSON; to an upload path, `multipart/form-data`.",
-    "unsupported_file_type": "Send a picture, PDF, spreadsheet, docx, text, audio or video file.",
+    "unsupported_file_type": "Send a kind that the sentence names.",
     "no_such_path": "Check the URL, also for a trailing slash.",
     "method_not_allowed": "Use one of them.",
     "idempotency_key_reused": "Make a new key for each new request.",
@@ -45,16 +45,19 @@ FIXES = {
     "reauthentication_required": "Let the visitor sign in again.",
     "ip_not_allowed": "Ask through the customer's host, or `vestibule workspace addresses`.",
     "authentication_required": "Send `userInfoId` and `codeVerifier`.",
-    "domain_not_allowed": "`vestibule auth-endpoint set --domain`.",
+    "domain_not_allowed": "`vestibule auth-endpoint set` with every `--domain` that shall be there, or `--native-apps` "
+    "for apps.",
     "workspace_disabled": "`vestibule workspace enable`.",
-    "origin_not_allowed": "`vestibule widget set --allowed-origin`.",
+    "origin_not_allowed": "`vestibule widget set` with every `--allowed-origin` that shall be there.",
     "not_allowed": "Set `metrics_token`; open the demo by its own address.",
     "not_found": "Check the id.",
     "already_exists": "Read the sentence.",
     "conversation_closed": "Start another conversation.",
     "conversation_full": "Start another conversation.",
     "queue_closed": "`GET /api/queue/info/{id}` tells when it opens.",
-    "identity_conflict": "Look at both contacts; merge them if they are one.",
+    "identity_conflict": "Merge the two contacts if there are two and they are one person. Where a new id or subject "
+    "meets an address that is known: `vestibule auth-endpoint set --identity-method email`, or "
+    "`vestibule provider update NUMBER --set link_by_email=false`.",
     "contact_busy": "Try again.",
     "request_under_way": "Try again.",
     "stale_edit": "Read it again, and decide anew.",
@@ -77,7 +80,7 @@ FIXES = {
     "cannot_unseal": "Put that key back into `secret_keys`.",
     "internal_error": "Report it.",
 }
-# Where the check that failed says more than the code.
+# By the check that failed, what it says more than the code.
 OF_CHECKS = {
     "provider": "Add the provider that issued it, or enable it: vestibule provider add, enable.",
     "form": "Paste the whole token, and choose its kind; an encrypted one cannot be read.",
@@ -94,15 +97,13 @@ OF_CHECKS = {
     "active": "The provider says that it has ended: get a fresh one.",
     "kind": "It is another kind of token than was chosen, or than the provider takes here.",
     "authentication": "The sign-in is too old or too weak for what the provider's settings ask: sign in again.",
-    "binding": "It is bound to a key of its owner, which cannot be checked here.",
     "mapping": "A claim cannot be taken as it is mapped: vestibule provider update.",
-    "contact": "Another contact has these keys already. Look at both, and merge them if they are one person.",
     "limits": "Wait; or raise the limit that the code's page names.",
     "body": "Mend the member that is named, and send it again.",
     "page": "Name the page under Set-up, Widget and visitors: pages that may call, or domains.",
     "login": 'Let the visitor sign in, or take back "Visitors must be signed in" under Set-up.',
     "scope": "It lacks a scope: of a token, ask the provider for it; of an API key, make one that has it under Set-up.",
-    "known": "No key here reads so. Copy it again, or make another under Set-up.",
+    "known": "No key that is good reads so. Copy it again, or make another under Set-up.",
     "good": "It was revoked or has run out: make another under Set-up, Server to server.",
     "call": "The server cannot be reached: look at its address, its certificate, and at private_hosts and ca_file.",
     "answer": "Compare what the server answered with what Set-up, Auth endpoint shows.",
@@ -113,6 +114,31 @@ OF_CHECKS = {
 }
 
 
+_OF_A_TOKEN = frozenset(OF_CHECKS) - {"limits", "body", "page", "login", "known", "good", "call", "answer", "identity"}
+_OF_A_PROVIDER = frozenset({"keys", "introspection"})
+# The codes that a check's sentence is meant for. Of all others the code's own is what helps, at whichever check they
+# came up: a database that is away while a body is read is no mistake in the body.
+REFINED = {
+    "invalid_token": _OF_A_TOKEN,
+    "not_found": frozenset({"provider"}),
+    "upstream_failed": _OF_A_PROVIDER,
+    "upstream_timeout": _OF_A_PROVIDER,
+    "upstream_forbidden": _OF_A_PROVIDER,
+    "provider_unavailable": _OF_A_PROVIDER,
+    "invalid_api_key": frozenset({"form", "workspace", "known", "good"}),
+    "insufficient_scope": frozenset({"scope"}),
+    "invalid_field": frozenset({"body"}),
+    "rate_limited": frozenset({"limits"}),
+    "login_required": frozenset({"login"}),
+    "domain_not_allowed": frozenset({"page"}),
+    "origin_not_allowed": frozenset({"page"}),
+    "auth_unavailable": frozenset({"call"}),
+    "auth_timeout": frozenset({"call"}),
+    "auth_bad_response": frozenset({"answer"}),
+    "auth_identity_missing": frozenset({"identity"}),
+}
+
+
 def fix_of(code: str, check: str = "") -> str:
-    """By the check that failed, where that says more. Empty for what is no refusal."""
-    return OF_CHECKS.get(check) or FIXES.get(code, "")
+    """By the check that failed, where that is meant for the code. Empty for what is no refusal."""
+    return OF_CHECKS[check] if check in REFINED.get(code, ()) else FIXES.get(code, "")

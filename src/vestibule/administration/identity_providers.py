@@ -80,8 +80,8 @@ async def update(desk: Desk, workspace_id: str, provider_id: int, change: Change
 
 
 async def switch(desk: Desk, workspace_id: str, provider_id: int, *, enabled: bool) -> IdentityProvider:
-    """A disabled provider's tokens are refused by every worker within two seconds; what they have proven before stays.
-    Raises NotFound."""
+    """A disabled provider's tokens are refused by every worker within two seconds, and so are proofs that wait to be
+    used; whom they have let in before stays. Raises NotFound."""
     return await update(
         desk, workspace_id, provider_id, lambda provider: msgspec.structs.replace(provider, enabled=enabled)
     )
@@ -120,11 +120,10 @@ def with_known_secrets(known: IdentityProvider, settings: ProviderSettings) -> I
                 step="settings",
             )
         client = msgspec.structs.replace(client, client_secret=before.client_secret)
-    members = {name: getattr(settings, name) for name in ProviderSettings.__struct_fields__}
-    members["introspection_client"] = client
     if settings.uses_shared_secret and not settings.shared_secret:
-        members["shared_secret"] = known.shared_secret
-    return IdentityProvider(workspace_id=known.workspace_id, id=known.id, position=known.position, **members)
+        settings = msgspec.structs.replace(settings, shared_secret=known.shared_secret)
+    settings = msgspec.structs.replace(settings, introspection_client=client)
+    return settings.stored(known.workspace_id, known.id, known.position)
 
 
 async def remove(desk: Desk, workspace_id: str, provider_id: int) -> IdentityProvider:

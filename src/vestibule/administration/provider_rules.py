@@ -9,6 +9,7 @@ from vestibule.errors import UpstreamForbidden
 from vestibule.model.identity_provider import (
     SHARED_SECRET,
     SIGNATURES,
+    ClaimMapping,
     IdentityProvider,
     ProviderSettings,
     TokenKind,
@@ -70,6 +71,12 @@ def warnings(settings: ProviderSettings) -> list[str]:
         for entry in settings.mask
         if not any(is_hidden(path, (entry,)) for path in mapped_paths(settings.claims))
     ]
+    if settings.claims.subject != ClaimMapping().subject:
+        found.append(
+            "claims.subject: its values must be one person's for ever and nobody's to choose, which is promised of sub"
+            " alone (OpenID Connect Core section 5.7); if people of this issuer were known here by another claim,"
+            " whoever has the value of one becomes that one's contact"
+        )
     if settings.uses_shared_secret:
         found.append("algorithms: everybody who knows the shared secret can make tokens for anybody")
     if _subjects_may_differ(settings):
@@ -88,17 +95,29 @@ def _subjects_may_differ(settings: ProviderSettings) -> bool:
 
 
 def clash(settings: ProviderSettings, others: Iterable[IdentityProvider]) -> str | None:
-    """A provider that would take the same tokens: which one counts must not depend on the order (contract Q8.3)."""
+    """The first provider beside which these may not be, and why."""
     for other in others:
-        kinds = set(settings.accepts) & set(other.accepts)
-        if other.issuer != settings.issuer or not kinds:
-            continue
-        ids = set(settings.client_ids) & set(other.client_ids)
-        audiences = set(settings.audiences) & set(other.audiences)
-        # Whichever claims they are: a token may well have both.
-        by_client = ids if settings.access_token_client_claim and other.access_token_client_claim else ()
-        if (TokenKind.ID_TOKEN in kinds and ids) or (TokenKind.JWT_ACCESS_TOKEN in kinds and (audiences or by_client)):
-            return f"provider {other.id} takes the same kind of tokens of this issuer for the same audience"
+        why = contradiction(settings, other)
+        if why is not None:
+            return f"provider {other.id} {why}"
+    return None
+
+
+def contradiction(settings: ProviderSettings, other: ProviderSettings) -> str | None:
+    """Why two may not be side by side, as either could say it of the other. Of two that take the same tokens, which one
+    counts must not depend on the order (contract Q8.3). And a subject is the issuer's, whoever reads it: where one
+    takes account numbers for it and another names that people choose, who calls themselves 17 is number 17."""
+    if other.issuer != settings.issuer:
+        return None
+    if other.claims.subject != settings.claims.subject:
+        return "does not read this issuer's subjects from the same claim"
+    kinds = set(settings.accepts) & set(other.accepts)
+    ids = set(settings.client_ids) & set(other.client_ids)
+    audiences = set(settings.audiences) & set(other.audiences)
+    # Whichever claims they are: a token may well have both.
+    by_client = ids if settings.access_token_client_claim and other.access_token_client_claim else ()
+    if (TokenKind.ID_TOKEN in kinds and ids) or (TokenKind.JWT_ACCESS_TOKEN in kinds and (audiences or by_client)):
+        return "takes the same kind of tokens of this issuer for the same audience"
     return None
 
 

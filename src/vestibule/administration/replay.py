@@ -60,6 +60,19 @@ _OF_THE_PROVIDER = frozenset(
         errors.UpstreamForbidden,
     )
 )
+# What says nothing about who asked: the database, the keys, the process. At which check it came up is not recorded.
+_SERVICE = "service"
+_OF_THE_SERVICE = frozenset(
+    kind.code
+    for kind in (
+        errors.StorageUnavailable,
+        errors.NoSigningKey,
+        errors.CannotUnseal,
+        errors.Stopping,
+        errors.OutOfMemory,
+        errors.VestibuleError,
+    )
+)
 # Steps within a check.
 _WITHIN = {"azp": "aud", "auth_time": "authentication", "acr": "authentication", "typ": "kind", "scp": "scope"}
 
@@ -83,17 +96,20 @@ async def read(desk: Desk, workspace_id: str, seq: int) -> Replay:
     entry = found[0].entry
     providers = await identity_providers.list_all(desk, workspace_id)
     provider = next((each for each in providers if str(each.id) == entry.provider_id), None)
-    steps = _steps(entry, provider)
+    steps = steps_of(entry, provider)
     failed = next((step.name for step in steps if step.passed is False), "")
     return Replay(found[0], steps, failed, _kind(entry, provider), provider)
 
 
-def _steps(entry: AuditEntry, provider: IdentityProvider | None) -> tuple[Step, ...]:
+def steps_of(entry: AuditEntry, provider: IdentityProvider | None) -> tuple[Step, ...]:
+    """What became of each check, in their order."""
     plan = _plan(entry, provider)
     if entry.outcome != REFUSED:
         return tuple(Step(name, passed=True) for name in plan)
     check = _check(entry, plan)
-    if check not in plan:  # such as userinfo, which not every provider is asked for: after all that is always looked at
+    if check == _SERVICE:  # first: of no other check can it be said that it was passed
+        plan = (check, *plan)
+    elif check not in plan:  # such as userinfo, which not every provider is asked for: after what is always looked at
         at = plan.index("contact") if "contact" in plan else len(plan)
         plan = (*plan[:at], check, *plan[at:])
     at = plan.index(check)
@@ -121,7 +137,7 @@ def _token_kind(entry: AuditEntry, provider: IdentityProvider | None) -> TokenKi
 
 
 def _check(entry: AuditEntry, plan: tuple[str, ...]) -> str:
-    known = _CHECK_OF_CODE.get(entry.code)
+    known = _SERVICE if entry.code in _OF_THE_SERVICE else _CHECK_OF_CODE.get(entry.code)
     if known is not None:
         return known
     step = _WITHIN.get(entry.step, entry.step)
@@ -131,9 +147,8 @@ def _check(entry: AuditEntry, plan: tuple[str, ...]) -> str:
         return step or "form"
     if entry.code in _OF_THE_PROVIDER:
         return step if step in plan else "keys" if "keys" in plan else "introspection"
-    if entry.code == errors.NotFound.code:
-        return "provider"
-    return "body"
+    # Other things may not be there as well: a queue, say, that a proof was sent along to.
+    return "provider" if entry.code == errors.NotFound.code and step == "provider" else "body"
 
 
 def _kind(entry: AuditEntry, provider: IdentityProvider | None) -> str:

@@ -150,7 +150,7 @@ async def identities(desk: Desk, workspace_id: str) -> dict[str, str]:
 
 
 async def forget_identity(desk: Desk, workspace_id: str, staff_id: str) -> None:
-    """The next account there with their verified e-mail becomes theirs. Raises NotFound."""
+    """Signs them out everywhere. The next account there with their verified e-mail becomes theirs. Raises NotFound."""
     known = await get(desk, workspace_id, staff_id)
     await rows.unbind(desk.store, workspace_id, staff_id)
     await desk.record("staff.unbind", workspace_id, known.id)

@@ -34,7 +34,7 @@ from vestibule.administration.workspace_file import Declared
 from vestibule.administration.workspace_tree import Tree
 from vestibule.errors import Conflict, InvalidDeclaration
 from vestibule.model.auth_endpoint import Enforcement
-from vestibule.model.identity_provider import IdentityProvider, ProviderSettings
+from vestibule.model.identity_provider import ProviderSettings
 from vestibule.model.workspace import Workspace
 
 T = TypeVar("T")
@@ -170,12 +170,7 @@ def _want_arrays(before: Tree, after: Tree, kept: list[str], declared: Declared,
         kept.extend(f"{section}.{name}" for name in others)
 
     hooks, members = before.get("webhooks", {}), before.get("staff", {})
-    want(
-        "identity_providers",
-        declared.providers,
-        lambda settings: settings.name,
-        lambda settings: trees.nameless(settings, ProviderSettings),
-    )
+    want("identity_providers", declared.providers, lambda settings: settings.name, trees.provider)
     if declared.providers is not None:
         mine = [settings.name for settings in declared.providers]
         others = [name for name in after["identity_providers"] if name not in mine]
@@ -299,14 +294,9 @@ def _refuse_clashes(declared: Declared, after: Tree) -> None:
     stay = [msgspec.convert({**each, "name": name}, ProviderSettings) for name, each in there if name not in mine]
     for index, settings in enumerate(mine.values()):
         for other in (*mine.values(), *stay):
-            if other is not settings and provider_rules.clash(settings, [_as_stored(other)]) is not None:
-                told = f"takes the same kind of tokens of this issuer for the same audience as {other.name}"
-                raise InvalidDeclaration([f"identity_providers[{index}]: {told}"])
-
-
-def _as_stored(settings: ProviderSettings) -> IdentityProvider:
-    members = {name: getattr(settings, name) for name in ProviderSettings.__struct_fields__}
-    return IdentityProvider(workspace_id="", id=0, position=0, **members)
+            why = provider_rules.contradiction(settings, other) if other is not settings else None
+            if why is not None:
+                raise InvalidDeclaration([f"identity_providers[{index}]: {why} as {other.name}"])
 
 
 def _differences(place: str, before: Any, after: Any) -> Iterator[Difference]:

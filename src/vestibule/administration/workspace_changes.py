@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from vestibule.administration import api_keys, identity_providers, queues, staff, webhooks
 from vestibule.administration.api_keys import KeyState
 from vestibule.administration.desk import Desk
 from vestibule.administration.workspace_tables import ApiKeyTable, QueueTable, StaffTable, WebhookTable
 from vestibule.administration.workspace_tree import endpoints_of, name_of, nameless
 from vestibule.identity.email import email_key
-from vestibule.model.identity_provider import IdentityProvider, ProviderSettings
+from vestibule.model.identity_provider import ProviderSettings
 
 # What was made, by place: secrets and links, shown now and never again.
 Made = dict[str, str]
@@ -23,7 +25,7 @@ async def put_providers(desk: Desk, workspace_id: str, wanted: Sequence[Provider
         for name in known.keys() - names:
             await identity_providers.remove(desk, workspace_id, known[name].id)
     changed = [
-        _placed(found, settings, found.position)
+        settings.stored(workspace_id, found.id, found.position)
         for settings in wanted
         if (found := known.get(settings.name)) is not None
         and nameless(found, ProviderSettings) != nameless(settings, ProviderSettings)
@@ -38,7 +40,7 @@ async def put_providers(desk: Desk, workspace_id: str, wanted: Sequence[Provider
     others = [provider.name for provider in now if provider.name not in names]
     order = order_of([provider.name for provider in now], [settings.name for settings in wanted], others)
     moved = [
-        _placed(by_name[name], by_name[name], provider.position)
+        msgspec.structs.replace(by_name[name], position=provider.position)
         for provider, name in zip(now, order, strict=True)
         if by_name[name].position != provider.position
     ]
@@ -133,8 +135,3 @@ async def put_api_keys(desk: Desk, workspace_id: str, wanted: Sequence[ApiKeyTab
             )
             made[f"api_keys.{table.name}"] = new.text
     return made
-
-
-def _placed(known: IdentityProvider, settings: ProviderSettings, position: int) -> IdentityProvider:
-    members = {name: getattr(settings, name) for name in ProviderSettings.__struct_fields__}
-    return IdentityProvider(workspace_id=known.workspace_id, id=known.id, position=position, **members)

@@ -21,9 +21,9 @@ file. A section that is not there is left as it is.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -40,18 +40,20 @@ from vestibule.administration.workspace_tables import (
     ResponderTable,
     RetentionTable,
     StaffTable,
-    VisitorSessionTable,
     WebhookTable,
-    WidgetTable,
     WorkspaceTable,
     auth_endpoint_of,
+    widget_of,
 )
 from vestibule.errors import InvalidDeclaration, InvalidField
 from vestibule.model.auth_endpoint import AuthEndpointSettings
 from vestibule.model.identity_provider import ProviderSettings
 from vestibule.model.responder import ResponderSettings, WidgetSettings
+from vestibule.model.visitor_session import VisitorSessionSettings
 from vestibule.model.workspace import RateLimits, Retention
 
+S = TypeVar("S", bound=msgspec.Struct)
+T = TypeVar("T")
 ACTION_SECTIONS = ("policy", "variables", "actions")
 _SECTIONS = (
     "workspace",
@@ -159,11 +161,13 @@ class _Reader(Tables):
         return Declared(
             workspace=self.section(document, "workspace", WorkspaceTable) or WorkspaceTable(),
             rate_limits=limits,
-            retention=self._retention(document),
-            widget=self._widget(document),
+            retention=self._read(document, "retention", RetentionTable, RetentionTable.read),
+            widget=self._read(document, "widget", WidgetSettings, widget_of),
             visitor_sessions=self._addresses(document),
-            responder=self._responder(document),
-            auth_endpoint=self._auth_endpoint(document),
+            responder=self._read(document, "responder", ResponderTable, lambda table: table.read(desk)),
+            auth_endpoint=self._read(
+                document, "auth_endpoint", AuthEndpointSettings, lambda table: auth_endpoint_of(desk, table)
+            ),
             providers=self._providers(document),
             queues=tuple(queues) if "queues" in document else None,
             webhooks=tuple(hooks) if "webhooks" in document else None,
@@ -172,24 +176,19 @@ class _Reader(Tables):
             actions=self._actions(document),
         )
 
-    def _retention(self, document: dict[str, Any]) -> Retention | None:
-        table = self.section(document, "retention", RetentionTable)
+    def _read(
+        self, document: dict[str, Any], name: str, type_: type[S], read: Callable[[S], tuple[T, list[str]]]
+    ) -> T | None:
+        """A section as `read` makes it, which says as well what is wrong with it."""
+        table = self.section(document, name, type_)
         if table is None:
             return None
-        retention, problems = table.read()
+        made, problems = read(table)
         self.problems += problems
-        return retention
-
-    def _widget(self, document: dict[str, Any]) -> WidgetSettings | None:
-        table = self.section(document, "widget", WidgetTable)
-        if table is None:
-            return None
-        widget, problems = table.read()
-        self.problems += problems
-        return widget
+        return made
 
     def _addresses(self, document: dict[str, Any]) -> tuple[str, ...] | None:
-        table = self.section(document, "visitor_sessions", VisitorSessionTable)
+        table = self.section(document, "visitor_sessions", VisitorSessionSettings)
         if table is None:
             return None
         try:
@@ -197,22 +196,6 @@ class _Reader(Tables):
         except InvalidField as error:
             self.problems.append(f"visitor_sessions.allowed_addresses: {error.message}")
             return None
-
-    def _responder(self, document: dict[str, Any]) -> ResponderSettings | None:
-        table = self.section(document, "responder", ResponderTable)
-        if table is None:
-            return None
-        settings, problems = table.read(self._desk)
-        self.problems += problems
-        return settings
-
-    def _auth_endpoint(self, document: dict[str, Any]) -> AuthEndpointSettings | None:
-        table = self.section(document, "auth_endpoint", AuthEndpointSettings)
-        if table is None:
-            return None
-        settings, problems = auth_endpoint_of(self._desk, table)
-        self.problems += problems
-        return settings
 
     def _providers(self, document: dict[str, Any]) -> tuple[ProviderSettings, ...] | None:
         if "identity_providers" not in document:

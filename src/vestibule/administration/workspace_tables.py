@@ -13,7 +13,7 @@ from vestibule.errors import InvalidField
 from vestibule.identity.email import email_key
 from vestibule.model.auth_endpoint import AuthEndpointSettings, Enforcement
 from vestibule.model.queue import QueueSettings
-from vestibule.model.responder import Mode, ResponderKind, ResponderSettings, WidgetSettings
+from vestibule.model.responder import ResponderKind, ResponderSettings, WidgetSettings
 from vestibule.model.staff import Role
 from vestibule.model.webhook import EventKind, EventNames
 from vestibule.model.workspace import RateLimits, Retention, Scope
@@ -46,17 +46,6 @@ class RetentionTable(msgspec.Struct, frozen=True):
         retention = Retention(**spans)
         problems = [f"retention.{name}: must be a duration, such as 30d" for name in spans if spans[name] is None]
         return retention, problems + [problem.message for problem in workspaces.retention_problems(retention)]
-
-
-class WidgetTable(msgspec.Struct, frozen=True):
-    list_seconds: float = 60
-    poll_seconds: float = 10
-    modes: tuple[Mode, ...] = ()
-    allowed_origins: tuple[str, ...] = ()
-
-    def read(self) -> tuple[WidgetSettings, list[str]]:
-        widget = WidgetSettings(self.list_seconds, self.poll_seconds, self.modes, self.allowed_origins)
-        return widget, [f"widget.{problem.message}" for problem in responders.widget_problems(widget)]
 
 
 class ResponderTable(msgspec.Struct, frozen=True):
@@ -166,10 +155,9 @@ class WebhookTable(msgspec.Struct, frozen=True):
         yield from (problem.message for problem in found)
 
 
-class VisitorSessionTable(msgspec.Struct, frozen=True):
-    """From where visitor sessions may be asked for; none given: from anywhere."""
-
-    allowed_addresses: tuple[str, ...] = ()
+def widget_of(widget: WidgetSettings) -> tuple[WidgetSettings, list[str]]:
+    """The settings as they are, and what is wrong with them."""
+    return widget, [f"widget.{problem.message}" for problem in responders.widget_problems(widget)]
 
 
 def auth_endpoint_of(desk: Desk, table: AuthEndpointSettings) -> tuple[AuthEndpointSettings, list[str]]:

@@ -72,8 +72,8 @@ async def tree_of(desk: Desk, workspace: Workspace) -> Tree:
         "visitor_sessions": {"allowed_addresses": list(addresses)} if addresses else {},
         "responder": plain(await responders.read(desk, workspace.id)),
         "auth_endpoint": auth_endpoint(settings),
-        "identity_providers": {each.name: nameless(each, ProviderSettings) for each in providers},
-        "provider_order": [provider.name for provider in providers],
+        "identity_providers": {each.name: provider(each) for each in providers},
+        "provider_order": [each.name for each in providers],
         "queues": {each.key: queue(each.settings) for each in await queues.list_all(desk, workspace.id)},
         "webhooks": {name_of(each): _webhook(each) for each in await endpoints_of(desk, workspace.id)},
         "staff": {email_key(member.email): _member(member) for member in members},
@@ -131,6 +131,11 @@ def nameless(value: msgspec.Struct, type_: type[msgspec.Struct]) -> Tree:
     tree = plain(type_(**{name: getattr(value, name) for name in type_.__struct_fields__}))
     tree.pop("name", None)
     return tree
+
+
+def provider(settings: ProviderSettings) -> Tree:
+    """With what it takes, the default as well: a file that does not say has it read off what is set up."""
+    return {**nameless(settings, ProviderSettings), "accepts": [kind.value for kind in settings.accepts]}
 
 
 def action(declared: ActionDeclaration, *, form: bool) -> Tree:

@@ -12,6 +12,7 @@ from vestibule.administration.desk import Desk
 from vestibule.clock import DAY_MS, MINUTE_MS, SECOND_MS, now_ms
 from vestibule.errors import AlreadyExists, InvalidField, NotFound
 from vestibule.ids import new_id, random_base62
+from vestibule.model.audit import INSTALLATION
 from vestibule.model.visitor_session import VisitorSessionSettings
 from vestibule.model.workspace import RateLimits, Retention, Workspace
 from vestibule.storage import workspace_settings
@@ -60,6 +61,12 @@ async def get(desk: Desk, workspace_id: str) -> Workspace:
     if found is None:
         raise NotFound("There is no such workspace.")
     return found
+
+
+async def require(desk: Desk, workspace_id: str) -> None:
+    """A workspace, or the installation itself. Raises NotFound."""
+    if workspace_id != INSTALLATION:
+        await get(desk, workspace_id)
 
 
 async def find_by_customer_id(desk: Desk, customer_id: str) -> Workspace | None:

@@ -8,7 +8,7 @@ import typer
 
 from vestibule.administration import admin_keys
 from vestibule.cli.opening import Json, at_the_desk, duration
-from vestibule.cli.output import Value, print_list, print_result, rfc3339
+from vestibule.cli.output import Value, members, print_list, print_result
 from vestibule.model.audit import INSTALLATION
 from vestibule.model.workspace import AdminKey, AdminScope
 
@@ -55,14 +55,8 @@ def revoke(key_id: str, workspace: OfWorkspace = None, as_json: Json = False) ->
 
 
 def _shown(key: AdminKey) -> dict[str, Value]:
-    return {
-        "id": key.id,
-        "workspace_id": key.workspace_id if key.workspace_id != INSTALLATION else None,
-        "name": key.name,
-        "hint": key.hint,
-        "scopes": key.scopes,
-        "created_at": rfc3339(key.created_at),
-        "expires_at": rfc3339(key.expires_at),
-        "revoked_at": rfc3339(key.revoked_at),
-        "last_used_at": rfc3339(key.last_used_at),
-    }
+    return members(
+        key,
+        "id workspace_id name hint scopes created_at expires_at revoked_at last_used_at",
+        workspace_id=key.workspace_id if key.workspace_id != INSTALLATION else None,
+    )

@@ -8,7 +8,7 @@ import typer
 
 from vestibule.administration import api_keys
 from vestibule.cli.opening import InWorkspace, Json, at_the_desk, duration
-from vestibule.cli.output import Value, print_list, print_result, rfc3339
+from vestibule.cli.output import Value, members, print_list, print_result, rfc3339
 from vestibule.model.workspace import ApiKey, RateLimits, Scope
 
 app = typer.Typer(help="Keys that customers' backends call with.", no_args_is_help=True)
@@ -84,17 +84,9 @@ def revoke(key_id: str, workspace: InWorkspace, as_json: Json = False) -> None:
 
 def _shown(key: ApiKey) -> dict[str, Value]:
     ends = [time for time in (key.expires_at, key.revoked_at) if time is not None]
-    return {
-        "id": key.id,
-        "workspace_id": key.workspace_id,
-        "name": key.name,
-        "hint": key.hint,
-        "scopes": key.scopes,
-        "rate_limits": {"standard": key.rate_limits.standard, "streaming": key.rate_limits.streaming},
-        "created_at": rfc3339(key.created_at),
-        "expires_at": rfc3339(key.expires_at),
-        "revoked_at": rfc3339(key.revoked_at),
-        "ends_at": rfc3339(min(ends, default=None)),
-        "last_used_at": rfc3339(key.last_used_at),
-        "replaces": key.replaces,
-    }
+    return members(
+        key,
+        "id workspace_id name hint scopes rate_limits created_at expires_at revoked_at ends_at last_used_at replaces",
+        rate_limits={"standard": key.rate_limits.standard, "streaming": key.rate_limits.streaming},
+        ends_at=rfc3339(min(ends, default=None)),
+    )

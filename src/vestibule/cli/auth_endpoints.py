@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +11,19 @@ import typer
 from vestibule.administration import auth_endpoint_trial, auth_endpoints
 from vestibule.administration.auth_endpoint_trial import AuthTrial
 from vestibule.administration.desk import Desk
-from vestibule.cli.opening import InWorkspace, Json, at_the_desk, duration, fail, read_document, read_file
-from vestibule.cli.output import print_json, print_list, print_result
+from vestibule.cli.opening import (
+    ForgetOldSecret,
+    InWorkspace,
+    Json,
+    RotateSecret,
+    at_the_desk,
+    duration,
+    fail,
+    pasted,
+    read_document,
+    read_file,
+)
+from vestibule.cli.output import print_json, print_list, print_result, warn
 from vestibule.clock import SECOND_MS
 from vestibule.model.auth_endpoint import ExtraField, Fallback, HeaderForm, IdentityMethod
 
@@ -55,8 +65,6 @@ NativeApps = Annotated[
     bool | None, typer.Option("--native-apps/--no-native-apps", help="Whether who sends no Origin may.")
 ]
 Cache = Annotated[str | None, typer.Option(help="For how long a yes is remembered: 0s to 300s.")]
-Rotate = Annotated[bool, typer.Option("--rotate-secret", help="Sign with a new secret as well as the current one.")]
-Forget = Annotated[bool, typer.Option("--forget-old-secret", help="Sign with the newest secret only.")]
 SettingsFile = Annotated[
     File, typer.Option("--settings", help="TOML or JSON file with any setting; the options count before it.")
 ]
@@ -86,8 +94,8 @@ def set_(
     domains_url: DomainsUrl = None,
     native_apps: NativeApps = None,
     cache: Cache = None,
-    rotate_secret: Rotate = False,
-    forget_old_secret: Forget = False,
+    rotate_secret: RotateSecret = False,
+    forget_old_secret: ForgetOldSecret = False,
     settings_file: SettingsFile = None,
     as_json: Json = False,
 ) -> None:
@@ -161,7 +169,7 @@ def try_token(
 
     A token given as an argument is seen by everybody on this machine: better `--user-token -`, and paste it.
     """
-    token = sys.stdin.read().strip() if user_token == "-" else user_token  # noqa: S105 - the name of standard input
+    token = pasted(user_token)
     fields = dict(_pair(text, as_json=as_json) for text in page_field or ())
     trial = at_the_desk(lambda desk: auth_endpoint_trial.try_at_desk(desk, workspace, token, fields), as_json=as_json)
     _print_trial(trial, as_json=as_json)
@@ -183,7 +191,7 @@ def _print_trial(trial: AuthTrial, *, as_json: bool) -> None:
     else:
         result |= {"contact": trial.contact_id or "a new one", "outcome": trial.outcome}
     print_result({**result, **trial.profile, "keys": trial.keys, "fields": trial.fields}, as_json=False)
-    _warn(trial.warnings)
+    warn(trial.warnings, as_json=False)
 
 
 def _pair(text: str, *, as_json: bool) -> tuple[str, str]:
@@ -203,10 +211,5 @@ def _read(path: Path | None, *, as_json: bool) -> str | None:
 
 def _print(shown: dict[str, Any], *, as_json: bool) -> None:
     if not as_json:
-        _warn(shown.pop("warnings"))
+        warn(shown.pop("warnings"), as_json=False)
     print_result(shown, as_json=as_json)
-
-
-def _warn(warnings: list[str] | tuple[str, ...]) -> None:
-    for warning in warnings:
-        sys.stderr.write(f"warning: {warning}\n")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from vestibule.administration.checkup import Grade, check_up
 from vestibule.administration.token_inspection import inspect
-from vestibule.cli.opening import Json, at_the_desk
+from vestibule.cli.opening import Json, at_the_desk, pasted
 from vestibule.cli.output import print_list, print_result
 
 token_app = typer.Typer(help="Contact tokens.", no_args_is_help=True)
@@ -29,7 +28,7 @@ def inspect_command(
     token: Annotated[str, typer.Argument(help="The token, or - to read it from standard input.")], as_json: Json = False
 ) -> None:
     """Say what a contact token claims, check by check, and whose it is. The token is not stored."""
-    text = sys.stdin.read().strip() if token == "-" else token  # noqa: S105 - a dash is no password
+    text = pasted(token)
     found = at_the_desk(lambda desk: inspect(desk, text), as_json=as_json)
     if as_json:
         print_result(

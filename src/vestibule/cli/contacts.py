@@ -12,7 +12,7 @@ from vestibule.administration.contact_export import Held
 from vestibule.administration.desk import Desk
 from vestibule.cli import conversations
 from vestibule.cli.opening import InWorkspace, Json, at_the_desk
-from vestibule.cli.output import Value, print_json, print_result, rfc3339
+from vestibule.cli.output import Value, members, print_json, print_result, rfc3339
 from vestibule.model.claims import HttpOverrides
 from vestibule.model.contact import Contact
 
@@ -104,44 +104,25 @@ def _exported(contact: Contact, held: Held) -> dict[str, Value]:
             }
             for thread, messages in held.conversations
         ],
-        "files": [
-            {
-                "id": file.id,
-                "name": file.name,
-                "media_type": file.media_type,
-                "size": file.size,
-                "created_at": rfc3339(file.created_at),
-            }
-            for file in held.files
-        ],
+        "files": [members(file, "id name media_type size created_at") for file in held.files],
     }
 
 
 def _shown(contact: Contact) -> dict[str, Value]:
-    return {
-        "id": contact.id,
-        "workspace_id": contact.workspace_id,
-        "verified": contact.verified,
-        "name": contact.name,
-        "email": contact.email,
-        "phone": contact.phone,
-        "phone_e164": contact.phone_e164,
-        "avatar_url": contact.avatar_url,
-        "language": contact.language,
-        "custom_data": contact.custom_data or {},
-        "non_verified_custom_data": contact.non_verified_custom_data or {},
-        "labels": list(contact.labels or ()),
-        "chat_context": contact.chat_context,
-        "http_action_overrides": _names(contact.http_action_overrides),
-        "identities": {"email": contact.email_key, "phone": contact.phone_key, "external_id": contact.external_id},
-        "provenance": {
+    return members(
+        contact,
+        "id workspace_id verified name email phone phone_e164 avatar_url language custom_data non_verified_custom_data"
+        " labels chat_context http_action_overrides identities provenance created_at updated_at merged_into",
+        custom_data=contact.custom_data or {},
+        non_verified_custom_data=contact.non_verified_custom_data or {},
+        labels=contact.labels or (),
+        http_action_overrides=_names(contact.http_action_overrides),
+        identities={"email": contact.email_key, "phone": contact.phone_key, "external_id": contact.external_id},
+        provenance={
             name: {"source": origin.source.value, "at": rfc3339(origin.at)}
             for name, origin in contact.provenance.items()
         },
-        "created_at": rfc3339(contact.created_at),
-        "updated_at": rfc3339(contact.updated_at),
-        "merged_into": contact.merged_into,
-    }
+    )
 
 
 def _names(overrides: HttpOverrides | None) -> Value:

@@ -11,7 +11,7 @@ import typer
 from vestibule.administration import conversations, retention
 from vestibule.administration.desk import Desk
 from vestibule.cli.opening import InWorkspace, Json, at_the_desk
-from vestibule.cli.output import Value, print_json, print_list, print_result, rfc3339
+from vestibule.cli.output import Value, members, print_json, print_list, print_result
 from vestibule.model.conversation import Conversation, Message, Status
 
 app = typer.Typer(help="Chats, as staff see them.", no_args_is_help=True)
@@ -105,41 +105,22 @@ def purge(
 
 
 def shown(conversation: Conversation) -> dict[str, Value]:
-    return {
-        "id": conversation.id,
-        "ticket_number": conversation.ticket_number,
-        "contact_id": conversation.contact_id,
-        "verified": conversation.verified,
-        "scope": conversation.scope,
-        "channel": conversation.channel,
-        "queue": conversation.queue_key,
-        "status": conversation.status.value,
-        "handed_off": conversation.handed_off,
-        "assignee": conversation.assignee_name or conversation.assignee_kind.value,
-        "language": conversation.language,
-        "custom_data": conversation.custom_data,
-        "last_message": conversation.last_message,
-        "created_at": rfc3339(conversation.created_at),
-        "updated_at": rfc3339(conversation.updated_at),
-    }
+    return members(
+        conversation,
+        "id ticket_number contact_id verified scope channel queue status handed_off assignee language custom_data"
+        " last_message created_at updated_at",
+        queue=conversation.queue_key,
+        assignee=conversation.assignee_name or conversation.assignee_kind.value,
+    )
 
 
 def message_shown(message: Message) -> dict[str, Value]:
-    return {
-        "id": message.public_id,
-        "seq": message.seq,
-        "sent_at": rfc3339(message.sent_at),
-        "sender": message.sender.value,
-        "name": message.sender_name,
-        "trust": message.trust.value,
-        "type": message.type,
-        "text": message.text,
-        "attachments": [msgspec.structs.asdict(item) for item in message.attachments],
-        "action_calls": list(message.action_calls),
-        "payload": message.payload,
-        "custom_data": message.custom_data,
-        "answers": message.answers,
-        "vote": message.vote,
-        "author": msgspec.structs.asdict(message.author) if message.author is not None else None,
-        "action_requests": list(message.action_requests),
-    }
+    return members(
+        message,
+        "id seq sent_at sender name trust type text attachments action_calls payload custom_data answers vote author"
+        " action_requests",
+        id=message.public_id,
+        name=message.sender_name,
+        attachments=[msgspec.structs.asdict(item) for item in message.attachments],
+        author=msgspec.structs.asdict(message.author) if message.author is not None else None,
+    )

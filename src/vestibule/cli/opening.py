@@ -29,6 +29,10 @@ T = TypeVar("T")
 # Options that many commands have.
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 InWorkspace = Annotated[str, typer.Option("--workspace", "-w", help="The workspace's id.")]
+RotateSecret = Annotated[
+    bool, typer.Option("--rotate-secret", help="Sign with a new secret as well as the current one.")
+]
+ForgetOldSecret = Annotated[bool, typer.Option("--forget-old-secret", help="Sign with the newest secret only.")]
 
 
 def at_the_desk(action: Callable[[Desk], Awaitable[T]], *, as_json: bool) -> T:
@@ -80,6 +84,11 @@ def read_file(path: Path, *, as_json: bool) -> str:
         return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         fail("invalid_option", f"the file {path} cannot be read: {type(error).__name__}", as_json=as_json, exit_code=2)
+
+
+def pasted(text: str) -> str:
+    """An argument, or what is on standard input where it is -."""
+    return sys.stdin.read().strip() if text == "-" else text
 
 
 def read_document(path: Path | None, *, as_json: bool) -> dict[str, Any]:

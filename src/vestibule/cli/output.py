@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from rich.cells import cell_len
@@ -25,6 +25,26 @@ Value = str | int | float | bool | None | Sequence["Value"] | Mapping[str, "Valu
 def rfc3339(milliseconds: int | None) -> str | None:
     """A stored time as people and JSON readers expect it, in UTC."""
     return times.rfc3339(milliseconds) if milliseconds is not None else None
+
+
+def members(value: object, names: str, /, **other: Value) -> dict[str, Value]:
+    """The members of these names, in this order; times (`…_at`) as people expect them. `other`: what is not there, or
+    is to be read otherwise."""
+    found: dict[str, Value] = {}
+    for name in names.split():
+        if name in other:
+            found[name] = other[name]
+        else:
+            own = getattr(value, name)
+            found[name] = rfc3339(own) if name.endswith("_at") else own
+    return found
+
+
+def warn(warnings: Iterable[str], *, as_json: bool) -> None:
+    """Beside a result for people; in JSON they are a member of it."""
+    if not as_json:
+        for warning in warnings:
+            sys.stderr.write(f"warning: {warning}\n")
 
 
 def print_json(value: Mapping[str, Value]) -> None:

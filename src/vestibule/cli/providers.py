@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,8 @@ import typer
 
 from vestibule.administration import dry_run, identity_providers, provider_rules
 from vestibule.administration.dry_run import Trial
-from vestibule.cli.opening import InWorkspace, Json, at_the_desk, fail, read_document, read_file
-from vestibule.cli.output import Value, print_json, print_list, print_result
+from vestibule.cli.opening import InWorkspace, Json, at_the_desk, fail, pasted, read_document, read_file
+from vestibule.cli.output import Value, print_json, print_list, print_result, warn
 from vestibule.model.identity_provider import (
     ClientAuth,
     IdentityProvider,
@@ -85,7 +84,7 @@ def add(
     }
     settings = _settings(_document(settings_file, as_json=as_json), given, as_json=as_json)
     made = at_the_desk(lambda desk: identity_providers.add(desk, workspace, settings), as_json=as_json)
-    _warn(provider_rules.warnings(settings), as_json=as_json)
+    warn(provider_rules.warnings(settings), as_json=as_json)
     print_result(_shown(made), as_json=as_json)
 
 
@@ -127,7 +126,7 @@ def update(
         made = at_the_desk(lambda desk: identity_providers.update(desk, workspace, provider, changed), as_json=as_json)
     except msgspec.ValidationError as error:
         fail("invalid_option", f"the settings do not fit: {error}", as_json=as_json, exit_code=2)
-    _warn(provider_rules.warnings(made), as_json=as_json)
+    warn(provider_rules.warnings(made), as_json=as_json)
     print_result(_shown(made), as_json=as_json)
 
 
@@ -139,7 +138,7 @@ def enable(provider: ProviderId, workspace: InWorkspace, as_json: Json = False) 
 
 @app.command("disable")
 def disable(provider: ProviderId, workspace: InWorkspace, as_json: Json = False) -> None:
-    """Refuse a provider's tokens, in every process within two seconds. Whom it has proven stays signed in."""
+    """Refuse a provider's tokens and proofs, in every process within two seconds. Who was let in stays signed in."""
     _switch(provider, workspace, enabled=False, as_json=as_json)
 
 
@@ -178,7 +177,11 @@ def try_token(
         fail("invalid_option", "give one of --id-token and --access-token", as_json=as_json, exit_code=2)
     trial = at_the_desk(
         lambda desk: dry_run.try_at_desk(
-            desk, workspace, provider_id=provider, access_token=_pasted(access_token), id_token=_pasted(id_token)
+            desk,
+            workspace,
+            provider_id=provider,
+            access_token=access_token and pasted(access_token),
+            id_token=id_token and pasted(id_token),
         ),
         as_json=as_json,
     )
@@ -200,10 +203,6 @@ def _switch(provider: int, workspace: str, *, enabled: bool, as_json: bool) -> N
     print_result({"id": made.id, "name": made.name, "enabled": made.enabled}, as_json=as_json)
 
 
-def _pasted(token: str | None) -> str | None:
-    return sys.stdin.read().strip() if token == "-" else token  # noqa: S105 - the usual name of standard input
-
-
 def _print_trial(trial: Trial, *, as_json: bool) -> None:
     if as_json:
         print_json(msgspec.to_builtins(trial))
@@ -223,7 +222,7 @@ def _print_trial(trial: Trial, *, as_json: bool) -> None:
             },
             as_json=False,
         )
-    _warn(list(trial.warnings), as_json=False)
+    warn(trial.warnings, as_json=False)
 
 
 def _settings(document: dict[str, Any], given: dict[str, Any], *, as_json: bool) -> ProviderSettings:
@@ -314,12 +313,6 @@ def _document(path: Path | None, *, as_json: bool) -> dict[str, Any]:
     found = read_document(path, as_json=as_json)
     _check_names(found, as_json=as_json)
     return found
-
-
-def _warn(warnings: list[str], *, as_json: bool) -> None:
-    if not as_json:
-        for warning in warnings:
-            sys.stderr.write(f"warning: {warning}\n")
 
 
 def _shown(provider: IdentityProvider) -> dict[str, Value]:

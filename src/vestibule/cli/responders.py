@@ -13,8 +13,8 @@ from msgspec import UNSET, UnsetType
 from vestibule.administration import responders
 from vestibule.administration.desk import Desk
 from vestibule.administration.responders import Change
-from vestibule.cli.opening import InWorkspace, Json, at_the_desk, duration, fail, read_file
-from vestibule.cli.output import Value, print_result
+from vestibule.cli.opening import ForgetOldSecret, InWorkspace, Json, at_the_desk, duration, fail, read_file
+from vestibule.cli.output import Value, members, print_result
 from vestibule.clock import SECOND_MS
 from vestibule.model.responder import ResponderKind, ResponderSettings, WidgetSettings
 
@@ -40,9 +40,7 @@ def set_(
     rotate_secret: Annotated[
         bool, typer.Option("--rotate-secret", help="Sign with a new secret as well as with the current one.")
     ] = False,
-    forget_old_secret: Annotated[
-        bool, typer.Option("--forget-old-secret", help="Sign with the newest secret only.")
-    ] = False,
+    forget_old_secret: ForgetOldSecret = False,
     as_json: Json = False,
 ) -> None:
     """Set what is given; the rest stays. A webhook's secret is shown when it is made and never again."""
@@ -131,23 +129,15 @@ def _text(text: str | None, path: Path | None, *, as_json: bool) -> str | None:
 
 def _shown(settings: ResponderSettings) -> dict[str, Value]:
     shown = responders.shown(settings)
-    return {
-        "kind": shown.kind.value,
-        "url": shown.address,
-        "model": shown.model,
-        "api_key": "set" if shown.has_api_key else None,
-        "secrets": shown.secrets,
-        "timeout": f"{shown.timeout_ms / SECOND_MS:g}s",
-        "instructions": shown.instructions,
-        "notice": shown.notice,
-        "handoff_notice": shown.handoff_notice,
-    }
+    return members(
+        shown,
+        "kind url model api_key secrets timeout instructions notice handoff_notice",
+        url=shown.address,
+        api_key="set" if shown.has_api_key else None,
+        timeout=f"{shown.timeout_ms / SECOND_MS:g}s",
+    )
 
 
 def _widget(widget: WidgetSettings) -> dict[str, Value]:
-    return {
-        "list_seconds": widget.list_seconds,
-        "poll_seconds": widget.poll_seconds,
-        "modes": [msgspec.structs.asdict(mode) for mode in widget.modes],
-        "allowed_origins": widget.allowed_origins,
-    }
+    modes = [msgspec.structs.asdict(mode) for mode in widget.modes]
+    return members(widget, "list_seconds poll_seconds modes allowed_origins", modes=modes)

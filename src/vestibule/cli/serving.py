@@ -22,7 +22,7 @@ _DEMO_GREETING = """
 Vestibule's demo, for this machine only.
 
   Look at    {url}/demo
-  Kept in    {directory}   (database, secret key and API key; delete it to start afresh)
+  Kept in    {directory}   (database, files, secret key and API key; delete it to start afresh)
   Stop with  Ctrl-C
 
 Or be the customer's backend yourself. Paste this into another terminal:
@@ -52,7 +52,7 @@ def migrate_command(as_json: Json = False) -> None:
 
 def demo_command(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
-    directory: Annotated[Path, typer.Option(help="Where its database lies; kept between runs.")] = _DEMO_DIRECTORY,
+    directory: Annotated[Path, typer.Option(help="Where all that it has lies; kept between runs.")] = _DEMO_DIRECTORY,
 ) -> None:
     """Serve a workspace with a page that shows the flow, on this machine only."""
     with plainly(as_json=False):

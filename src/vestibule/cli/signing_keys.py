@@ -9,7 +9,7 @@ import typer
 from vestibule.administration import signing_keys
 from vestibule.administration.signing_keys import KeyReport
 from vestibule.cli.opening import Json, at_the_desk, duration
-from vestibule.cli.output import Value, print_list, print_result, rfc3339
+from vestibule.cli.output import Value, members, print_list, print_result, rfc3339
 
 app = typer.Typer(help="The keys that sign contact tokens.", no_args_is_help=True)
 
@@ -45,12 +45,9 @@ def retire(kid: str, as_json: Json = False) -> None:
 
 
 def _shown(report: KeyReport) -> dict[str, Value]:
-    return {
-        "kid": report.kid,
-        "algorithm": report.algorithm,
-        "status": report.status.value,
-        "created_at": rfc3339(report.created_at),
-        "signs_from": rfc3339(report.signs_from),
-        "published_until": rfc3339(report.published_until),
-        "withdrawn_at": rfc3339(report.withdrawn_at),
-    }
+    return members(
+        report,
+        "kid algorithm status created_at signs_from published_until withdrawn_at",
+        signs_from=rfc3339(report.signs_from),
+        published_until=rfc3339(report.published_until),
+    )

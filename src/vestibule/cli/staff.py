@@ -10,7 +10,7 @@ import typer
 from vestibule.administration import staff
 from vestibule.administration.desk import Desk
 from vestibule.cli.opening import InWorkspace, Json, at_the_desk, read_file
-from vestibule.cli.output import Value, print_list, print_result, rfc3339
+from vestibule.cli.output import Value, members, print_list, print_result
 from vestibule.model.staff import Role, Staff
 
 app = typer.Typer(help="People who sign in at the dashboard.", no_args_is_help=True)
@@ -113,14 +113,4 @@ def _print(made: tuple[Staff, str | None], *, as_json: bool) -> None:
 
 
 def _shown(member: Staff) -> dict[str, Value]:
-    return {
-        "id": member.id,
-        "workspace_id": member.workspace_id,
-        "email": member.email,
-        "name": member.name,
-        "role": member.role.value,
-        "has_password": member.has_password,
-        "created_at": rfc3339(member.created_at),
-        "signed_in_at": rfc3339(member.signed_in_at),
-        "disabled_at": rfc3339(member.disabled_at),
-    }
+    return members(member, "id workspace_id email name role has_password created_at signed_in_at disabled_at")

@@ -9,8 +9,8 @@ import typer
 from vestibule.administration import webhooks, workspaces
 from vestibule.administration.desk import Desk
 from vestibule.administration.webhooks import Changed
-from vestibule.cli.opening import InWorkspace, Json, at_the_desk, fail
-from vestibule.cli.output import print_list, print_result, rfc3339
+from vestibule.cli.opening import ForgetOldSecret, InWorkspace, Json, RotateSecret, at_the_desk, fail
+from vestibule.cli.output import members, print_list, print_result, rfc3339
 from vestibule.model.webhook import EventKind, EventNames, WebhookEndpoint
 
 app = typer.Typer(help="Your servers, which are told of what happens.", no_args_is_help=True)
@@ -27,12 +27,8 @@ def set_(
         list[EventKind] | None, typer.Option(help="What to send. Repeatable; replaces all. A new one has every event.")
     ] = None,
     names: Annotated[EventNames | None, typer.Option(help="Whose event names and body.")] = None,
-    rotate_secret: Annotated[
-        bool, typer.Option("--rotate-secret", help="Sign with a new secret as well as the current one.")
-    ] = False,
-    forget_old_secret: Annotated[
-        bool, typer.Option("--forget-old-secret", help="Sign with the newest secret only.")
-    ] = False,
+    rotate_secret: RotateSecret = False,
+    forget_old_secret: ForgetOldSecret = False,
     as_json: Json = False,
 ) -> None:
     """Make an endpoint, or change what is given. The signing secret is shown when it is made and never again."""
@@ -94,17 +90,7 @@ def dead(
         lambda desk: webhooks.undelivered(desk, workspace, endpoint_id, state=webhooks.DEAD, most=limit),
         as_json=as_json,
     )
-    shown: list[dict[str, Any]] = [
-        {
-            "id": letter.id,
-            "kind": letter.kind,
-            "at": rfc3339(letter.at),
-            "attempts": letter.attempts,
-            "died_at": rfc3339(letter.died_at),
-            "problem": letter.problem,
-        }
-        for letter in found
-    ]
+    shown = [members(letter, "id kind at attempts died_at problem", at=rfc3339(letter.at)) for letter in found]
     print_list(shown, ("id", "kind", "at", "died_at", "problem"), as_json=as_json, empty="No dead letter.")
 
 
@@ -121,13 +107,9 @@ def replay(
 
 
 def _shown(endpoint: WebhookEndpoint) -> dict[str, Any]:
-    return {
-        "id": endpoint.id,
-        "workspace_id": endpoint.workspace_id,
-        "name": endpoint.name,
-        "url": workspaces.shown_url(endpoint.url),
-        "events": list(endpoint.events),
-        "names": endpoint.names.value,
-        "secrets": len(endpoint.secrets),
-        "created_at": rfc3339(endpoint.created_at),
-    }
+    return members(
+        endpoint,
+        "id workspace_id name url events names secrets created_at",
+        url=workspaces.shown_url(endpoint.url),
+        secrets=len(endpoint.secrets),
+    )

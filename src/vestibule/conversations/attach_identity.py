@@ -16,7 +16,8 @@ from vestibule.conversations.opening import open_conversation
 from vestibule.conversations.visitor import Visitor, recognise
 from vestibule.errors import ConversationClosed, IdentityConflict, InvalidContactToken, InvalidGrant, NotFound
 from vestibule.ids import new_id
-from vestibule.model.claims import Method
+from vestibule.model.claims import Ground, Method
+from vestibule.model.contact import Contact
 from vestibule.model.conversation import Conversation
 from vestibule.model.webhook import conversation_identified
 from vestibule.runtime import Runtime
@@ -24,6 +25,7 @@ from vestibule.storage import attached_identities, pending_identities, webhooks
 from vestibule.storage import conversations as rows
 from vestibule.storage.attached_identities import AttachedRow
 from vestibule.storage.contacts import hold
+from vestibule.storage.pending_identities import PendingRow
 from vestibule.storage.store import Query, Work
 from vestibule.storage.token_endings import Ending
 from vestibule.tokens.contact_token import session_of
@@ -54,6 +56,7 @@ class Proven(msgspec.Struct, frozen=True):
             method=Method.TOKEN_EXCHANGE,
             auth_time=self.auth_time // SECOND_MS,
             session=self.session,
+            grounds=(Ground(self.contact_id, self.holder, now_ms()),),
         )
 
 
@@ -62,6 +65,27 @@ class Attached(msgspec.Struct, frozen=True):
 
     conversation: Conversation
     contact_token: str
+
+
+async def claim_proof(
+    runtime: Runtime, workspace_id: str, user_info_id: str, code_verifier: str, *, conversation: str, visitor: str
+) -> tuple[PendingRow, Contact]:
+    """Whose proof a userInfoId is, as long as it counts. Raises InvalidGrant, CannotUnseal, StorageUnavailable."""
+    pending = await runtime.pending_identities.claim(
+        workspace_id, user_info_id, code_verifier, conversation=conversation, visitor=visitor
+    )
+    # Also where it was answered before: each answer is a new token, for as long as any, on the word of somebody who is
+    # believed no more.
+    providers = await runtime.tenancy.providers(workspace_id)
+    if not any(provider.id == pending.provider_id and provider.enabled for provider in providers):
+        raise InvalidGrant(detail="its provider is disabled or removed", step="provider")
+    contact = await runtime.contacts.find_leading(workspace_id, pending.contact_id)
+    session = session_of(pending.issuer, pending.provider_session)
+    if contact is None or runtime.token_endings.ended(
+        workspace_id, pending.contact_id, pending.created_at, session=session
+    ):
+        raise InvalidGrant(detail="its contact is gone or signed out", step="contact")
+    return pending, contact
 
 
 async def prove(
@@ -73,18 +97,12 @@ async def prove(
     conversation_id: str,
     visitor: Visitor | None,
 ) -> Proven:
-    """Takes the userInfoId, for this conversation and visitor alone. Raises InvalidGrant, IdentityConflict,
-    StorageUnavailable."""
+    """Takes the userInfoId, for this conversation and visitor alone. Raises IdentityConflict, and what `claim_proof`
+    does."""
     bound_visitor = visitor.token_id if visitor is not None else ""
-    pending = await runtime.pending_identities.claim(
-        workspace_id, user_info_id, code_verifier, conversation=conversation_id, visitor=bound_visitor
+    pending, contact = await claim_proof(
+        runtime, workspace_id, user_info_id, code_verifier, conversation=conversation_id, visitor=bound_visitor
     )
-    contact = await runtime.contacts.find_leading(workspace_id, pending.contact_id)
-    session = session_of(pending.issuer, pending.provider_session)
-    if contact is None or runtime.token_endings.ended(
-        workspace_id, pending.contact_id, pending.created_at, session=session
-    ):
-        raise InvalidGrant(detail="its contact is gone or signed out", step="contact")
     merged = await runtime.contacts.merged_into(workspace_id, contact.id)
     people = frozenset({contact.id, *(other.id for other in merged)})
     if visitor is not None and visitor.verified and visitor.contact_id not in people:
@@ -95,7 +113,7 @@ async def prove(
         people=people,
         auth_time=pending.auth_time,
         holder=bound_visitor or fingerprint(user_info_id),
-        session=session,
+        session=session_of(pending.issuer, pending.provider_session),
     )
 
 
@@ -259,6 +277,8 @@ async def open_as(runtime: Runtime, visitor: Visitor, conversation_id: str) -> t
         auth_time=note.auth_time // SECOND_MS,
         said=None,
         session=note.session,
+        # Beside the token that they came with: without that they would not be here, and it may be the one that is lost.
+        grounds=(*visitor.grounds, Ground(note.contact_id, note.token_id, note.created_at)),
     )
     return acting, await open_conversation(runtime, acting, conversation_id)
 

@@ -89,10 +89,16 @@ async def take(keeper: Keeper, conversation: Conversation, *, name: str) -> Appe
     return await append(keeper, conversation, [draft], change=lambda current: taken_by(current, name))
 
 
-async def reply(keeper: Keeper, conversation: Conversation, *, text: str, name: str) -> Appended:
-    """A staff member's message; the conversation is theirs from now on. Raises ConversationClosed."""
-    draft = Draft(Sender.AGENT, Trust.STAFF, text=text, type="agent_message", sender_name=name)
-    return await append(keeper, conversation, [draft], change=lambda current: taken_by(current, name))
+async def reply(keeper: Keeper, conversation: Conversation, *, text: str, name: str, public_id: str = "") -> Appended:
+    """A staff member's message; the conversation is theirs from now on. `public_id` empty: a new one. What comes twice
+    under one is a duplicate. Raises ConversationClosed, AlreadyExists."""
+    draft = Draft(Sender.AGENT, Trust.STAFF, text=text, public_id=public_id, type="agent_message", sender_name=name)
+    done = await append(keeper, conversation, [draft], change=lambda current: taken_by(current, name))
+    [said] = done.messages
+    # Whoever sends another text, or the id of somebody else's message, must not believe that theirs was sent.
+    if (said.type, said.text, said.sender_name) != (draft.type, text, name):
+        raise AlreadyExists("Another message was sent with this id before; this one was not sent.", step="reply")
+    return done
 
 
 def taken_by(conversation: Conversation, name: str) -> Conversation:

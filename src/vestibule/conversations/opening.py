@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from vestibule.clock import now_ms
 from vestibule.conversations.pages import cursor_after
-from vestibule.conversations.visibility import Viewer, sees
+from vestibule.conversations.visibility import Viewer, may_show, sees
 from vestibule.conversations.visitor import Visitor
 from vestibule.errors import InvalidContactToken, NotFound
 from vestibule.ids import is_id
@@ -109,6 +109,8 @@ async def _list(
     )
     visible = [conversation for conversation in found[:most] if sees(viewer, conversation, scope)]
     if visible and not visitor.verified and scope and not is_bound:
+        if not may_show(visitor.token_id, scope):
+            return [], None
         now = now_ms()
         await runtime.store.transact(
             lambda: device_scopes.bind(visitor.workspace_id, visitor.token_id, scope, visitor.contact_id, now)

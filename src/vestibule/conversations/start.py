@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from vestibule.clock import now_ms
+from vestibule.conversations.visibility import may_show
 from vestibule.conversations.visitor import Visitor, ensure_contact, hold_owner, owner_of
-from vestibule.errors import AlreadyExists
+from vestibule.errors import AlreadyExists, ScopeRequired
 from vestibule.ids import new_id
 from vestibule.model.claims import CustomData
 from vestibule.model.conversation import Assignee, Conversation, Status
@@ -30,8 +31,9 @@ async def start_conversation(
     queue_key: str | None = None,
     also: Sequence[Query] = (),
 ) -> Conversation:
-    """A new conversation of the visitor's contact. `conversation_id`: under a client's own id, where that is free.
-    `also` is written with it or not at all. Raises AlreadyExists, InvalidContactToken, StorageUnavailable."""
+    """A new conversation of the visitor's contact, under a client's own id where that is free. `also` is written with
+    it or not at all. Raises AlreadyExists, InvalidContactToken, ScopeRequired, StorageUnavailable."""
+    _require_own(visitor, scope)
     owner = owner_of(visitor, await ensure_contact(runtime, visitor))
     responder = await runtime.tenancy.responder(visitor.workspace_id)
     now = now_ms()
@@ -78,3 +80,8 @@ async def start_conversation(
         return await runtime.store.transact(work)
     except UniqueViolation:
         raise AlreadyExists("There is a conversation of this id already.", step="conversation") from None
+
+
+def _require_own(visitor: Visitor, scope: str | None) -> None:
+    if not visitor.verified and scope and not may_show(visitor.token_id, scope):
+        raise ScopeRequired(detail="made of another token's id", step="scope")

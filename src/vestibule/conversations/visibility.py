@@ -7,6 +7,8 @@ import msgspec
 from vestibule.model.conversation import Glance, Message
 
 _INTERNAL_TYPES = frozenset({"agent_comment"})
+# How the scopes begin that are made of a token's own id, on the wires that have none: CX Genie's and Puzzel's.
+_OF_A_TOKEN = frozenset({"cxgenie", "puzzel"})
 
 
 class Viewer(msgspec.Struct, frozen=True):
@@ -33,6 +35,13 @@ def sees(viewer: Viewer, conversation: Glance, asked_scope: str | None = None) -
     if not viewer.verified and (conversation.scope is None or conversation.scope not in viewer.device_scopes):
         return False
     return asked_scope is None or conversation.scope == asked_scope
+
+
+def may_show(token_id: str, scope: str) -> bool:
+    """Whether an unverified visitor's token opens a scope by naming it. Not where it was made of another token's id: a
+    page's scope is told to nobody, and that id stands in the log, the audit and the dashboard."""
+    kind, colon, _ = scope.partition(":")
+    return not colon or kind not in _OF_A_TOKEN or scope == f"{kind}:{token_id}"
 
 
 def is_internal(message: Message) -> bool:

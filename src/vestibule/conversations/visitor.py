@@ -8,7 +8,7 @@ import msgspec
 from vestibule.clock import SECOND_MS, now_ms
 from vestibule.conversations.admission import Reason, admit_unverified
 from vestibule.errors import InvalidContactToken, WorkspaceDisabled
-from vestibule.model.claims import CustomData, Method
+from vestibule.model.claims import CustomData, Ground, Method
 from vestibule.model.contact import Contact, Provenance
 from vestibule.model.conversation import Trust
 from vestibule.model.workspace import Retention
@@ -24,7 +24,7 @@ _WIND_SHARE = 10
 
 class Visitor(msgspec.Struct, frozen=True):
     """Who writes. `token_id` stands for the device of an unverified visitor; `session` is the provider's that the token
-    came of, as `session_of` names it."""
+    came of, as `session_of` names it. Where one of `grounds` has ended, they are nobody any more."""
 
     workspace_id: str
     contact_id: str
@@ -34,6 +34,7 @@ class Visitor(msgspec.Struct, frozen=True):
     auth_time: int
     said: Said | None = None
     session: str | None = None
+    grounds: tuple[Ground, ...] = ()
 
     @property
     def seat(self) -> str:
@@ -56,6 +57,7 @@ def visitor_of(claims: ContactClaims) -> Visitor:
         auth_time=claims.auth_time,
         said=claims.said,
         session=claims.sid,
+        grounds=(Ground(claims.sub, claims.jti, claims.iat * SECOND_MS),),
     )
 
 
@@ -154,19 +156,24 @@ def _of(visitor: Visitor, retention_ms: int) -> Contact:
 
 async def _renew(runtime: Runtime, visitor: Visitor, found: Contact, retention_ms: int) -> Contact:
     """The contact with what its visitor's page said last: a page that names its visitor does so on every load."""
-    said = _of(visitor, retention_ms)
+    renewed = _with_said(found, _of(visitor, retention_ms)) if found.id == visitor.contact_id else None
+    # A write that loses a race is lost: it was a claim, and the next message makes it again.
+    return renewed if renewed is not None and await runtime.contacts.update(renewed) else found
+
+
+def _with_said(found: Contact, said: Contact) -> Contact | None:
+    """The contact with what `said` has that is other and not older; what it does not have stays, as an operator's
+    correction does. None where that is nothing."""
     newer = {
         name: getattr(said, name)
         for name, origin in said.provenance.items()
         if getattr(said, name) != getattr(found, name)
         and (name not in found.provenance or found.provenance[name].at <= origin.at)
     }
-    if not newer or found.id != visitor.contact_id:
-        return found
+    if not newer:
+        return None
     provenance = found.provenance | {name: said.provenance[name] for name in newer}
-    renewed = msgspec.structs.replace(found, **newer, provenance=provenance, updated_at=now_ms())
-    # A write that loses a race is lost: it was a claim, and the next message makes it again.
-    return renewed if await runtime.contacts.update(renewed) else found
+    return msgspec.structs.replace(found, **newer, provenance=provenance, updated_at=now_ms())
 
 
 async def remember_said(runtime: Runtime, workspace_id: str, contact_id: str, said: Said) -> None:
@@ -177,10 +184,6 @@ async def remember_said(runtime: Runtime, workspace_id: str, contact_id: str, sa
     fresh = unverified_contact(workspace_id, contact_id, said, retention_ms=retention, now=now)
     if found is None:
         await runtime.contacts.insert(fresh)
-    elif not found.verified and found.non_verified_custom_data != said.custom_data:
+    elif not found.verified and (renewed := _with_said(found, fresh)) is not None:
         # A write that loses a race is lost: it was a claim, and the next page load says it again.
-        await runtime.contacts.update(
-            msgspec.structs.replace(
-                fresh, version=found.version, created_at=found.created_at, merged_into=found.merged_into
-            )
-        )
+        await runtime.contacts.update(msgspec.structs.replace(renewed, expires_at=fresh.expires_at))

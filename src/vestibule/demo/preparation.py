@@ -19,6 +19,7 @@ from vestibule.tokens.api_keys import ApiKeys
 
 HOST = "127.0.0.1"
 _DATABASE = "vestibule.db"
+_FILES = "files"
 _KEY_FILE = "api-key"
 _WORKSPACE = "Demo"
 _CUSTOMER_ID = "demo"
@@ -47,6 +48,7 @@ def flags_of(directory: Path, port: int) -> dict[str, object]:
     """The settings that make an installation the demo's."""
     return {
         "database_url": f"sqlite:///{directory.resolve() / _DATABASE}",
+        "files_directory": str(directory.resolve() / _FILES),
         "host": HOST,
         "port": port,
         "public_url": f"http://{HOST}:{port}",

@@ -15,13 +15,13 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 def client_address(request: Request, trusted: tuple[Network, ...]) -> str:
     """The nearest address that is not a trusted proxy's, walking X-Forwarded-For from its end: what stands further left
     was written by strangers (ASVS 4.1.3)."""
-    peer = _parse(request.peer) if trusted else None
+    peer = parsed(request.peer) if trusted else None
     if peer is None or not _within(peer, trusted):
         return request.peer
     hops = [hop for value in request.headers(b"x-forwarded-for") for hop in value.decode("latin-1").split(",")]
     nearest = peer
     for hop in reversed(hops):
-        address = _parse(hop.strip())
+        address = parsed(hop.strip())
         if address is None:
             break
         nearest = address
@@ -34,22 +34,23 @@ def client_address(request: Request, trusted: tuple[Network, ...]) -> str:
 def address_bucket(address: str) -> str:
     """What a limit per address is counted under: not the address itself, which is personal data, and for IPv6 the /64,
     which is one subscriber's."""
-    parsed = _parse(address)
-    if isinstance(parsed, ipaddress.IPv6Address):
-        address = str(ipaddress.ip_network((parsed, 64), strict=False))
+    found = parsed(address)
+    if isinstance(found, ipaddress.IPv6Address):
+        address = str(ipaddress.ip_network((found, 64), strict=False))
     return hashlib.sha256(address.encode()).hexdigest()[:16]
 
 
 @functools.lru_cache(maxsize=4_096)
 def truncated(address: str) -> str:
     """The network that an address lies in, as the audit keeps it: /24 of IPv4, /48 of IPv6. Empty for what is none."""
-    parsed = _parse(address)
-    if parsed is None:
+    found = parsed(address)
+    if found is None:
         return ""
-    return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 48), strict=False))
+    return str(ipaddress.ip_network((found, 24 if found.version == 4 else 48), strict=False))
 
 
-def _parse(text: str) -> _Address | None:
+def parsed(text: str) -> _Address | None:
+    """None where it is none, as of a socket that has none. An IPv4 address that is written as IPv6 is the IPv4 one."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from vestibule.conversations.admission import Reason, admit_call, admit_unverified
-from vestibule.conversations.visitor import Visitor, require_open, visitor_of
+from vestibule.conversations.visitor import Visitor, recognise, require_open, visitor_of
 from vestibule.edge.bearer import bearer
 from vestibule.edge.http import READING, Request
 from vestibule.edge.request_limits import count_stranger, count_visitor
@@ -22,9 +24,20 @@ async def shown(runtime: Runtime, request: Request, token: str, *, of: str | Non
     except InvalidContactToken:
         count_stranger(runtime, request)
         raise
+    request.again = partial(check_again, runtime, token)
     request.facts |= {"workspace": claims.org_id, "contact": claims.sub}
     count_visitor(runtime, request, claims)
     return claims
+
+
+async def check_again(runtime: Runtime, token: str, request: Request) -> None:
+    """Of a token that was good when its request began, which is not counted once more. Raises InvalidContactToken,
+    RateLimited, WorkspaceDisabled."""
+    try:
+        await recognise(runtime, token)
+    except InvalidContactToken:
+        count_stranger(runtime, request)
+        raise
 
 
 async def claims_of(runtime: Runtime, request: Request, token: str | None = None) -> ContactClaims:

@@ -47,7 +47,7 @@ class ClientGone(Exception):
 
 class Request:
     """One request. `facts` are for the log line and the audit, and hold no secrets. `refusal` is why it was refused,
-    `proves` the verification method that its path belongs to."""
+    `proves` the verification method that its path belongs to, `again` the check of whoever sent it, once more."""
 
     __slots__ = (
         "_all_read",
@@ -55,6 +55,7 @@ class Request:
         "_is_repeated",
         "_query",
         "_receive",
+        "again",
         "facts",
         "method",
         "params",
@@ -77,6 +78,10 @@ class Request:
         self.params: dict[str, str] = {}
         self.proves = ""
         self.refusal: VestibuleError | None = None
+        # Set by whoever checks a credential before the body is here. The client says when the body ends: a request that
+        # is held open would do what it asks for minutes after its key or token was revoked (ASVS 15.4.2). It is called
+        # with the request, which it must not hold, or both would stay until the garbage collector came.
+        self.again: Callable[[Request], Awaitable[object]] | None = None
         self.facts: dict[str, str | int] = scope.setdefault("vestibule.facts", {})
 
     def headers(self, name: bytes) -> list[bytes]:
@@ -123,12 +128,12 @@ class Request:
 
     async def body(self, *, most: int, within: float) -> bytes:
         """The whole body: JSON by its own word, at most `most` bytes, within `within` seconds. Raises UnsupportedMedia,
-        BodyTooLarge, BodyTooSlow."""
+        BodyTooLarge, BodyTooSlow, and what `again` raises."""
         self._require_json()
         return await self.raw_body(most=most, within=within)
 
     async def raw_body(self, *, most: int, within: float) -> bytes:
-        """The whole body, whatever it is. Raises BodyTooLarge, BodyTooSlow."""
+        """The whole body, whatever it is. Raises BodyTooLarge, BodyTooSlow, and what `again` raises."""
         length = self.headers(b"content-length")
         if length and int(length[0]) > most:
             raise BodyTooLarge(detail=f"announces {length[0].decode()} bytes", step="body")
@@ -136,9 +141,11 @@ class Request:
             return await self._gather(most)
         try:
             async with asyncio.timeout(within):
-                return await self._gather(most)
+                body = await self._gather(most)
         except TimeoutError:
             raise BodyTooSlow(step="body") from None
+        await self._check_again()
+        return body
 
     async def _gather(self, most: int) -> bytes:
         message = await self._receive()
@@ -157,7 +164,8 @@ class Request:
 
     async def pieces(self, *, most: int, within: float, slowest: int) -> AsyncGenerator[bytes, None]:
         """The body as it arrives: at most `most` bytes, no pause longer than `within` seconds, and on the whole no
-        slower than `slowest` bytes a second. Raises BodyTooLarge, BodyTooSlow."""
+        slower than `slowest` bytes a second. Raises BodyTooLarge, BodyTooSlow, and after the last piece what `again`
+        raises."""
         length = self.headers(b"content-length")
         if length and int(length[0]) > most:
             raise BodyTooLarge(detail=f"announces {length[0].decode()} bytes", step="body")
@@ -178,6 +186,11 @@ class Request:
             more = message.get("more_body", False)
             self._all_read = not more
             yield piece
+        await self._check_again()
+
+    async def _check_again(self) -> None:
+        if self.again is not None:
+            await self.again(self)
 
     async def discard(self, *, most: int, within: float) -> None:
         """Reads on and forgets, within bounds: a browser that is still sending does not see the answer, only that the

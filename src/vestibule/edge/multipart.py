@@ -7,6 +7,7 @@ gone with the request that brought it, whether that ends well, is refused or bre
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 from typing import IO
 
@@ -16,6 +17,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from vestibule.edge.http import Request
 from vestibule.errors import BodyTooLarge, BodyTooSlow, InvalidField, MalformedBody, UnsupportedMedia, VestibuleError
+from vestibule.storage.file_store import unavailable
 
 # What may come around the file: boundaries, the part's headers, a preamble.
 _ENVELOPE_BYTES = 65_536
@@ -37,15 +39,9 @@ class Upload(msgspec.Struct, frozen=True):
     content: IO[bytes]
 
 
-async def read_upload(request: Request, *, field: str, most: int, within: float) -> Upload:
-    """The file in the form's only field, at most `most` bytes. Raises UnsupportedMedia, MalformedBody, InvalidField,
-    BodyTooLarge, BodyTooSlow."""
-    [upload] = await read_uploads(request, field=field, most=most, most_files=1, within=within)
-    return upload
-
-
 async def read_uploads(request: Request, *, field: str, most: int, most_files: int, within: float) -> list[Upload]:
-    """Likewise where the field may be given more than once; the contents are all the caller's to close."""
+    """The files in the form's only field, each of at most `most` bytes; the contents are all the caller's to close.
+    Raises UnsupportedMedia, MalformedBody, InvalidField, BodyTooLarge, BodyTooSlow, StorageUnavailable."""
     form = _Form(field, _boundary(request, field), most, most_files)
     largest = most_files * (most + _ENVELOPE_BYTES)
     try:
@@ -57,7 +53,8 @@ async def read_uploads(request: Request, *, field: str, most: int, most_files: i
         await asyncio.to_thread(form.write)
     except BaseException as error:
         for file in form.files:
-            file.content.close()
+            with contextlib.suppress(OSError):  # what is left of it finds no room either
+                file.content.close()
         if isinstance(error, VestibuleError) and not isinstance(error, BodyTooSlow):
             await request.discard(most=2 * largest, within=within)
         raise
@@ -124,11 +121,16 @@ class _Form:
             raise MalformedBody("The body is not valid multipart/form-data.", step="multipart") from None
 
     def write(self) -> None:
-        """Takes what has arrived out of memory."""
+        """Takes what has arrived out of memory. Raises StorageUnavailable where the disk has no room for it, or no
+        more files may be open."""
         self.waiting = 0
-        for file in self.files:
-            data, file.data = b"".join(file.data), []
-            file.content.write(data)
+        try:
+            for file in self.files:
+                data, file.data = b"".join(file.data), []
+                file.content.write(data)
+                file.content.flush()  # so that nothing is left to write when its reader goes to its start
+        except OSError as error:
+            raise unavailable(error, "upload") from error
 
     def finish(self) -> None:
         """To be called once the whole body has arrived."""

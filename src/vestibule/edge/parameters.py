@@ -1,10 +1,11 @@
-"""Reads parameters of the query, each bounded; it must not know what they are for."""
+"""Reads parameters of the query and of forms, each bounded; it must not know what they are for."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import contextlib
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
@@ -19,6 +20,7 @@ _LARGEST = 2**53  # what every JSON reader holds without rounding
 _LONGEST_TEXT = 256
 _LONGEST_TIME = 40
 _BEYOND = 4_000_000_000_000  # the year 2096
+_INTEGER = re.compile(r"[+-]?[0-9]{1,100}")
 
 
 def number(request: Request, name: str, *, default: int, low: int = 0, high: int = _LARGEST) -> int:
@@ -28,6 +30,15 @@ def number(request: Request, name: str, *, default: int, low: int = 0, high: int
         return default
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and low <= int(text) <= high):
         raise InvalidField(name, f"must be a whole number from {low} to {high}")
+    return int(text)
+
+
+def whole_number(field: str, text: str | None) -> int | None:
+    """A whole number, also one that nothing here can have. None stays None. Raises InvalidField."""
+    if text is None:
+        return None
+    if _INTEGER.fullmatch(text) is None:
+        raise InvalidField(field, "must be a whole number")
     return int(text)
 
 

@@ -17,11 +17,13 @@ import msgspec
 from vestibule.clock import elapsed
 from vestibule.edge.http import ClientGone, Request
 from vestibule.edge.socket import NORMAL, POLICY, PROTOCOL_ERROR, Socket
-from vestibule.errors import InvalidField, VestibuleError
+from vestibule.errors import InvalidField, RateLimited, Unavailable, VestibuleError
 from vestibule.ids import random_base62
 from vestibule.strict_json import NotStrict, read_value
 
 SOCKET_PATH = b"/socket.io"
+# Of IANA's registry, beside those of RFC 6455: the client's library comes back by itself.
+TRY_AGAIN = 1013
 _MINUTE = 60.0
 _BURST_SHARE = 10
 _ENGINE = ("open", "close", "ping", "pong", "message", "upgrade", "noop")
@@ -41,7 +43,8 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 class Broken(Exception):
-    """What came is not of this protocol, or more than is taken."""
+    """What came is not of this protocol, more than is taken, or not to be answered now. The client is told nothing but
+    the code."""
 
     def __init__(self, code: int) -> None:
         self.code = code
@@ -53,7 +56,7 @@ class Ended(Exception):
 
 
 class Listener(Protocol):
-    """What is made of a connection. Both raise VestibuleError, which the client is told, and Ended."""
+    """What is made of a connection. Both raise VestibuleError, which the client is told, Broken and Ended."""
 
     async def connected(self, auth: Any) -> None: ...
 
@@ -150,6 +153,9 @@ class Connection:
             raise Ended
         try:
             await listener.connected(_json(body) if body else {})
+        except (Unavailable, RateLimited):
+            # Whoever is refused in so many words does not come back by itself.
+            raise Broken(TRY_AGAIN) from None
         except VestibuleError as error:
             await self._send(_REFUSED, {"message": error.message, "data": {"code": error.code}})
             raise Ended from None

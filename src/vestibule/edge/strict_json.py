@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from vestibule.edge.http import Request
 from vestibule.errors import InvalidField, MalformedBody
+from vestibule.runtime import Runtime
 from vestibule.strict_json import NotStrict, refuse_ambiguity, refuse_depth
 
 T = TypeVar("T")
@@ -25,6 +27,14 @@ _NAMES = {
     "object": "an object",
     "array": "a list",
 }
+_ENCODER = msgspec.json.Encoder()
+
+
+async def read_body(runtime: Runtime, request: Request, decoder: msgspec.json.Decoder[T]) -> T:
+    """The body's value; no body is an object without members. Raises what `Request.body` raises, and `decode`."""
+    settings = runtime.settings
+    body = await request.body(most=settings.max_body_bytes, within=settings.body_timeout / 1000)
+    return decode(body or b"{}", decoder)
 
 
 def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
@@ -50,6 +60,12 @@ def convert(value: Any, kind: type[T]) -> T:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise _in_words(error) from None
+
+
+def refuse_nul(field: str, document: Any) -> None:
+    """No database column holds a NUL character; in a document it comes as an escape. Raises InvalidField."""
+    if document is not None and b"\\u0000" in _ENCODER.encode(document):
+        raise InvalidField(field, "must not contain a NUL character")
 
 
 def _in_body(reason: NotStrict) -> MalformedBody:

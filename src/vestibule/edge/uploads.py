@@ -8,19 +8,14 @@ from vestibule.conversations.files import Kept, Takes, keep_file
 from vestibule.conversations.visitor import Visitor
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Request
-from vestibule.edge.multipart import read_upload, read_uploads
+from vestibule.edge.multipart import read_uploads
 from vestibule.runtime import Runtime
 
 
 async def take_upload(runtime: Runtime, author: Visitor, request: Request, *, takes: Takes | None = None) -> Kept:
     """The one field `file`, kept; `takes` says which of the accepted types, where it is not all. Raises RateLimited,
     UnsupportedFile, UnsupportedMedia, BodyTooLarge, BodyTooSlow, InvalidField, StorageUnavailable."""
-    settings = runtime.settings
-    address = address_bucket(client_address(request, settings.trusted_proxies))
-    await runtime.rate_limiter.take(author.workspace_id, f"uploads:{address}", settings.rate_limit_uploads)
-    upload = await read_upload(request, field="file", most=settings.max_file_bytes, within=settings.body_timeout / 1000)
-    with upload.content:
-        kept = await keep_file(runtime, author, name=upload.name, size=upload.size, content=upload.content, takes=takes)
+    [kept] = await _taken(runtime, author, request, field="file", most_files=1, takes=takes)
     request.facts |= {"file": kept.file.id, "bytes": kept.file.size}
     return kept
 
@@ -29,6 +24,14 @@ async def take_uploads(
     runtime: Runtime, author: Visitor, request: Request, *, field: str, most_files: int
 ) -> list[Kept]:
     """Likewise the files of a field that may be given more than once; each counts."""
+    kept = await _taken(runtime, author, request, field=field, most_files=most_files, takes=None)
+    request.facts |= {"files": len(kept), "bytes": sum(each.file.size for each in kept)}
+    return kept
+
+
+async def _taken(
+    runtime: Runtime, author: Visitor, request: Request, *, field: str, most_files: int, takes: Takes | None
+) -> list[Kept]:
     settings = runtime.settings
     bucket = f"uploads:{address_bucket(client_address(request, settings.trusted_proxies))}"
     await runtime.rate_limiter.take(author.workspace_id, bucket, settings.rate_limit_uploads)
@@ -44,9 +47,7 @@ async def take_uploads(
             contents.enter_context(upload.content)
         for _ in uploads[1:]:
             await runtime.rate_limiter.take(author.workspace_id, bucket, settings.rate_limit_uploads)
-        kept = [
-            await keep_file(runtime, author, name=upload.name, size=upload.size, content=upload.content)
+        return [
+            await keep_file(runtime, author, name=upload.name, size=upload.size, content=upload.content, takes=takes)
             for upload in uploads
         ]
-    request.facts |= {"files": len(kept), "bytes": sum(each.file.size for each in kept)}
-    return kept

@@ -84,168 +84,79 @@ private, may carry a token, a key or a part of one.
 
 from __future__ import annotations
 
-from vestibule.errors.credentials import (
-    AddressNotAllowed,
-    AuthenticationRequired,
-    AuthRejected,
-    DomainNotAllowed,
-    ForeignPage,
-    InsufficientScope,
-    InvalidAdminKey,
-    InvalidApiKey,
-    InvalidContactToken,
-    InvalidLink,
-    InvalidMetricsToken,
-    InvalidProviderToken,
-    InvalidWidgetToken,
-    LoginRequired,
-    MissingCredentials,
-    NotAllowed,
-    NotAuthenticated,
-    NotSignedIn,
-    OriginNotAllowed,
-    PasswordsOff,
-    ReauthenticationRequired,
-    RoleRequired,
-    SignInRefused,
-    TrustRequired,
-    WorkspaceDisabled,
-    WrongPassword,
-)
-from vestibule.errors.elsewhere import (
-    AuthBadResponse,
-    AuthIdentityMissing,
-    AuthTimeout,
-    AuthUnavailable,
-    CannotUnseal,
-    NoSigningKey,
-    OutOfMemory,
-    ProviderUnavailable,
-    Stopping,
-    StorageUnavailable,
-    Unavailable,
-    Upstream,
-    UpstreamFailed,
-    UpstreamForbidden,
-    UpstreamRedirect,
-    UpstreamTimeout,
-    UpstreamTooLarge,
-)
-from vestibule.errors.requests import (
-    AmbiguousCredentials,
-    BodyTooLarge,
-    BodyTooSlow,
-    BoundTokenNotSupported,
-    EncryptedTokenNotSupported,
-    IdempotencyKeyReused,
-    InvalidArguments,
-    InvalidClient,
-    InvalidDeclaration,
-    InvalidField,
-    InvalidGrant,
-    InvalidRequest,
-    MalformedBody,
-    MethodNotAllowed,
-    NoSuchPath,
-    OpaqueTokenNotSupported,
-    ProviderRequired,
-    ScopeRequired,
-    UnsupportedFile,
-    UnsupportedGrantType,
-    UnsupportedMedia,
-)
-from vestibule.errors.root import (
-    VestibuleError,
-)
-from vestibule.errors.state import (
-    AlreadyExists,
-    Conflict,
-    ContactBusy,
-    ConversationClosed,
-    ConversationFull,
-    IdentityConflict,
-    NotFound,
-    QueueClosed,
-    RateLimited,
-    RequestUnderWay,
-    StaleEdit,
-)
-
-__all__ = [
-    "AddressNotAllowed",
-    "AlreadyExists",
-    "AmbiguousCredentials",
-    "AuthBadResponse",
-    "AuthIdentityMissing",
-    "AuthRejected",
-    "AuthTimeout",
-    "AuthUnavailable",
-    "AuthenticationRequired",
-    "BodyTooLarge",
-    "BodyTooSlow",
-    "BoundTokenNotSupported",
-    "CannotUnseal",
-    "Conflict",
-    "ContactBusy",
-    "ConversationClosed",
-    "ConversationFull",
-    "DomainNotAllowed",
-    "EncryptedTokenNotSupported",
-    "ForeignPage",
-    "IdempotencyKeyReused",
-    "IdentityConflict",
-    "InsufficientScope",
-    "InvalidAdminKey",
-    "InvalidApiKey",
-    "InvalidArguments",
-    "InvalidClient",
-    "InvalidContactToken",
-    "InvalidDeclaration",
-    "InvalidField",
-    "InvalidGrant",
-    "InvalidLink",
-    "InvalidMetricsToken",
-    "InvalidProviderToken",
-    "InvalidRequest",
-    "InvalidWidgetToken",
-    "LoginRequired",
-    "MalformedBody",
-    "MethodNotAllowed",
-    "MissingCredentials",
-    "NoSigningKey",
-    "NoSuchPath",
-    "NotAllowed",
-    "NotAuthenticated",
-    "NotFound",
-    "NotSignedIn",
-    "OpaqueTokenNotSupported",
-    "OriginNotAllowed",
-    "OutOfMemory",
-    "PasswordsOff",
-    "ProviderRequired",
-    "ProviderUnavailable",
-    "QueueClosed",
-    "RateLimited",
-    "ReauthenticationRequired",
-    "RequestUnderWay",
-    "RoleRequired",
-    "ScopeRequired",
-    "SignInRefused",
-    "StaleEdit",
-    "Stopping",
-    "StorageUnavailable",
-    "TrustRequired",
-    "Unavailable",
-    "UnsupportedFile",
-    "UnsupportedGrantType",
-    "UnsupportedMedia",
-    "Upstream",
-    "UpstreamFailed",
-    "UpstreamForbidden",
-    "UpstreamRedirect",
-    "UpstreamTimeout",
-    "UpstreamTooLarge",
-    "VestibuleError",
-    "WorkspaceDisabled",
-    "WrongPassword",
-]
+from vestibule.errors.credentials import AddressNotAllowed as AddressNotAllowed
+from vestibule.errors.credentials import AuthenticationRequired as AuthenticationRequired
+from vestibule.errors.credentials import AuthRejected as AuthRejected
+from vestibule.errors.credentials import DomainNotAllowed as DomainNotAllowed
+from vestibule.errors.credentials import ForeignPage as ForeignPage
+from vestibule.errors.credentials import InsufficientScope as InsufficientScope
+from vestibule.errors.credentials import InvalidAdminKey as InvalidAdminKey
+from vestibule.errors.credentials import InvalidApiKey as InvalidApiKey
+from vestibule.errors.credentials import InvalidContactToken as InvalidContactToken
+from vestibule.errors.credentials import InvalidLink as InvalidLink
+from vestibule.errors.credentials import InvalidMetricsToken as InvalidMetricsToken
+from vestibule.errors.credentials import InvalidProviderToken as InvalidProviderToken
+from vestibule.errors.credentials import InvalidWidgetToken as InvalidWidgetToken
+from vestibule.errors.credentials import LoginRequired as LoginRequired
+from vestibule.errors.credentials import MissingCredentials as MissingCredentials
+from vestibule.errors.credentials import NotAllowed as NotAllowed
+from vestibule.errors.credentials import NotAuthenticated as NotAuthenticated
+from vestibule.errors.credentials import NotSignedIn as NotSignedIn
+from vestibule.errors.credentials import OriginNotAllowed as OriginNotAllowed
+from vestibule.errors.credentials import PasswordsOff as PasswordsOff
+from vestibule.errors.credentials import ReauthenticationRequired as ReauthenticationRequired
+from vestibule.errors.credentials import RoleRequired as RoleRequired
+from vestibule.errors.credentials import SignInRefused as SignInRefused
+from vestibule.errors.credentials import TrustRequired as TrustRequired
+from vestibule.errors.credentials import WorkspaceDisabled as WorkspaceDisabled
+from vestibule.errors.credentials import WrongPassword as WrongPassword
+from vestibule.errors.elsewhere import AuthBadResponse as AuthBadResponse
+from vestibule.errors.elsewhere import AuthIdentityMissing as AuthIdentityMissing
+from vestibule.errors.elsewhere import AuthTimeout as AuthTimeout
+from vestibule.errors.elsewhere import AuthUnavailable as AuthUnavailable
+from vestibule.errors.elsewhere import CannotUnseal as CannotUnseal
+from vestibule.errors.elsewhere import NoSigningKey as NoSigningKey
+from vestibule.errors.elsewhere import OutOfMemory as OutOfMemory
+from vestibule.errors.elsewhere import ProviderUnavailable as ProviderUnavailable
+from vestibule.errors.elsewhere import Stopping as Stopping
+from vestibule.errors.elsewhere import StorageUnavailable as StorageUnavailable
+from vestibule.errors.elsewhere import Unavailable as Unavailable
+from vestibule.errors.elsewhere import Upstream as Upstream
+from vestibule.errors.elsewhere import UpstreamFailed as UpstreamFailed
+from vestibule.errors.elsewhere import UpstreamForbidden as UpstreamForbidden
+from vestibule.errors.elsewhere import UpstreamRedirect as UpstreamRedirect
+from vestibule.errors.elsewhere import UpstreamTimeout as UpstreamTimeout
+from vestibule.errors.elsewhere import UpstreamTooLarge as UpstreamTooLarge
+from vestibule.errors.requests import AmbiguousCredentials as AmbiguousCredentials
+from vestibule.errors.requests import BodyTooLarge as BodyTooLarge
+from vestibule.errors.requests import BodyTooSlow as BodyTooSlow
+from vestibule.errors.requests import BoundTokenNotSupported as BoundTokenNotSupported
+from vestibule.errors.requests import EncryptedTokenNotSupported as EncryptedTokenNotSupported
+from vestibule.errors.requests import IdempotencyKeyReused as IdempotencyKeyReused
+from vestibule.errors.requests import InvalidArguments as InvalidArguments
+from vestibule.errors.requests import InvalidClient as InvalidClient
+from vestibule.errors.requests import InvalidDeclaration as InvalidDeclaration
+from vestibule.errors.requests import InvalidField as InvalidField
+from vestibule.errors.requests import InvalidGrant as InvalidGrant
+from vestibule.errors.requests import InvalidRequest as InvalidRequest
+from vestibule.errors.requests import MalformedBody as MalformedBody
+from vestibule.errors.requests import MethodNotAllowed as MethodNotAllowed
+from vestibule.errors.requests import NoSuchPath as NoSuchPath
+from vestibule.errors.requests import OpaqueTokenNotSupported as OpaqueTokenNotSupported
+from vestibule.errors.requests import ProviderRequired as ProviderRequired
+from vestibule.errors.requests import ScopeRequired as ScopeRequired
+from vestibule.errors.requests import UnsupportedFile as UnsupportedFile
+from vestibule.errors.requests import UnsupportedGrantType as UnsupportedGrantType
+from vestibule.errors.requests import UnsupportedMedia as UnsupportedMedia
+from vestibule.errors.root import VestibuleError as VestibuleError
+from vestibule.errors.state import AlreadyExists as AlreadyExists
+from vestibule.errors.state import Conflict as Conflict
+from vestibule.errors.state import ContactBusy as ContactBusy
+from vestibule.errors.state import ConversationClosed as ConversationClosed
+from vestibule.errors.state import ConversationFull as ConversationFull
+from vestibule.errors.state import IdentityConflict as IdentityConflict
+from vestibule.errors.state import NotFound as NotFound
+from vestibule.errors.state import QueueClosed as QueueClosed
+from vestibule.errors.state import RateLimited as RateLimited
+from vestibule.errors.state import RequestUnderWay as RequestUnderWay
+from vestibule.errors.state import StaleEdit as StaleEdit

@@ -9,8 +9,9 @@ import msgspec
 from msgspec import UNSET
 
 from vestibule.errors import IdentityConflict
+from vestibule.identity.profile_rules import MOST_CUSTOM_MEMBERS
 from vestibule.ids import new_id
-from vestibule.model.claims import KeyKind, Method, VerifiedClaims
+from vestibule.model.claims import CustomData, KeyKind, Method, VerifiedClaims
 from vestibule.model.contact import PROFILE_FIELDS, Contact, Provenance
 
 _DOCUMENT = msgspec.json.Encoder(order="sorted")
@@ -169,6 +170,8 @@ def _changes(claims: VerifiedClaims, contact: Contact) -> tuple[dict[str, object
         claimed = getattr(claims.profile, name)
         if claimed is UNSET:
             continue
+        if name == "custom_data" and claimed is not None and claims.no_custom is not None:
+            claimed = _with_known(claimed, contact.custom_data, claims.no_custom)
         if _is_of_merged(name, claims, contact):
             # Found by the address of a contact that was merged into this one: it is theirs, and stays with it, or the
             # two addresses would overwrite each other at every sign-in, and undoing the merge would not undo that.
@@ -196,6 +199,15 @@ def _changes(claims: VerifiedClaims, contact: Contact) -> tuple[dict[str, object
     if said and claims.phone_key != contact.phone_e164:
         values["phone_e164"] = claims.phone_key
     return values, fields
+
+
+def _with_known(claimed: CustomData, known: CustomData | None, gone: frozenset[str]) -> CustomData | None:
+    """The custom data of somebody of whom only some members are told: the others stay, and what is new has a place as
+    long as there is room."""
+    members = {name: value for name, value in {**(known or {}), **claimed}.items() if name not in gone}
+    while len(members) > MOST_CUSTOM_MEMBERS:
+        members.popitem()
+    return members if members or known is not None else None
 
 
 def _source(name: str, claims: VerifiedClaims) -> Method:

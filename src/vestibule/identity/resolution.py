@@ -139,13 +139,16 @@ class Resolver:
 
     async def _claimable(self, claims: VerifiedClaims) -> Contact | None:
         """The unverified contact of everybody who has said this e-mail. Of nothing else unproven there is a trace by
-        which anybody could be found."""
+        which anybody could be found. Not where it was made one with others: those would be of a proven person, unproven
+        as they are, who would be given what strangers wrote by another address."""
         if self._unverified_secret is None or claims.match_by is not KeyKind.EMAIL or claims.email_key is None:
             return None
         secret = await self._unverified_secret.get()
         contact_id = unverified_contact_id(secret, claims.workspace_id, claims.email_key)
         found = await self._contacts.find(claims.workspace_id, contact_id)
-        return found if found is not None and not found.verified and found.merged_into is None else None
+        if found is None or found.verified or found.merged_into is not None:
+            return None
+        return found if not await self._contacts.merged_into(claims.workspace_id, found.id) else None
 
     async def _write(self, claims: VerifiedClaims, decision: Decision) -> bool:
         subject = claims.subject

@@ -84,6 +84,15 @@ class SignOut(msgspec.Struct, frozen=True):
     expires_at: int
 
 
+class Ground(msgspec.Struct, frozen=True):
+    """Why somebody counts as a contact: a token, or what they have proven in one conversation, by the id under which it
+    ends, and since when it stands (epoch milliseconds)."""
+
+    contact_id: str
+    token_id: str
+    since: int
+
+
 class VerifiedClaims(msgspec.Struct, frozen=True):
     """Proven by a verification method, and by nothing else: only `verification/` may make one (tests hold this).
 
@@ -93,6 +102,7 @@ class VerifiedClaims(msgspec.Struct, frozen=True):
     one. `proven_at` and `token_until`, when the contact's token has to end, are epoch milliseconds. `notes` tells, by
     field, what was left out of the profile and why (DESIGN rule 2.7). `unproven` are the fields of the profile that the
     person may have typed in where they proved who they are: the contact is theirs, the value is their own word.
+    `no_custom` are the members of custom data that somebody said there are none of; None: the profile's are all.
     """
 
     workspace_id: str
@@ -108,6 +118,7 @@ class VerifiedClaims(msgspec.Struct, frozen=True):
     may_claim: bool = False
     token_until: int | None = None
     unproven: frozenset[str] = frozenset()
+    no_custom: frozenset[str] | None = None
 
     @property
     def authenticated_at(self) -> int:

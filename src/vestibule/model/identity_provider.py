@@ -126,6 +126,11 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     def uses_shared_secret(self) -> bool:
         return self.algorithms == (SHARED_SECRET,)
 
+    def stored(self, workspace_id: str, number: int, position: int) -> IdentityProvider:
+        """As it is with its number and its place."""
+        members = {name: getattr(self, name) for name in ProviderSettings.__struct_fields__}
+        return IdentityProvider(workspace_id=workspace_id, id=number, position=position, **members)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.issuer!r})"
 

@@ -47,6 +47,7 @@ from vestibule.responder import assertion
 from vestibule.responder.action_rules import validator
 from vestibule.responder.assertion import Assertions
 from vestibule.responder.effective_request import EffectiveRequest, Refusal, build, context_headers
+from vestibule.responder.openapi_schema import Unusable, without_references
 from vestibule.responder.overrides import Layers, Value, is_locked, merge, place
 
 LARGEST_ARGUMENTS = 65_536
@@ -106,8 +107,9 @@ def as_tools(actions: Iterable[Action], circumstances: Circumstances) -> list[di
             continue
         try:
             tools.append({"type": "function", "function": _function(action, _offered(action, circumstances))})
-        except InvalidField:
-            # Declared when the rules were others. The workspace's other actions, and its chats, go on.
+        except (InvalidField, Unusable):
+            # Declared when the rules were others, or with references that cannot be filled in. The workspace's other
+            # actions, and its chats, go on.
             _log.exception("an action's declaration cannot be used", extra={"action": action.name})
     return tools
 
@@ -192,7 +194,8 @@ def prepare(
 
 
 async def execute(action: Action, request: EffectiveRequest, outbound: Outbound) -> ActionResult:
-    """Sends the request. Never again after a failure: nobody knows whether it had its effect."""
+    """Sends the request. Never again after a failure, for nobody knows whether it had its effect; but for a GET, which
+    has none."""
     timeout = request.timeout_ms / SECOND_MS
     try:
         answer = await outbound.request(
@@ -205,6 +208,8 @@ async def execute(action: Action, request: EffectiveRequest, outbound: Outbound)
             most_bytes=LARGEST_ANSWER,
             purpose=f"action:{action.name}",
             tenant=action.workspace_id,
+            # Nor PUT and DELETE, which HTTP would let be: with one assertion for both, and 404 as a DELETE's outcome.
+            repeatable=request.method == "GET",
         )
     except UpstreamTimeout as error:
         text = f"The server did not answer within {request.timeout_ms} ms."
@@ -249,7 +254,8 @@ def _offered(action: Action, circumstances: Circumstances) -> dict[str, Paramete
 def _function(action: Action, offered: Mapping[str, Parameter]) -> dict[str, Any]:
     needs = "" if action.required_trust is Trust.UNVERIFIED else "Only for a verified contact."
     properties = {
-        name: parameter.schema | ({"description": parameter.description} if parameter.description else {})
+        name: without_references(parameter.schema)
+        | ({"description": parameter.description} if parameter.description else {})
         for name, parameter in offered.items()
     }
     required = [

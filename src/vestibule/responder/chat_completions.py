@@ -60,7 +60,8 @@ class Completions:
         import openai  # noqa: PLC0415 - see __aenter__
 
         text: list[str] = []
-        calls: dict[int, Wanted] = {}
+        wanted: list[Wanted] = []
+        under_way: dict[int | None, Wanted] = {}
         try:
             stream: Any = await self._sdk.chat.completions.create(
                 model=self._settings.model,
@@ -72,7 +73,7 @@ class Completions:
                 for choice in (chunk.choices or ())[:1]:
                     text.append(_text(choice.delta.content))
                     for part in choice.delta.tool_calls or ():
-                        _add(calls, part)
+                        _add(wanted, under_way, part)
         except openai.APITimeoutError:
             raise UpstreamTimeout(detail="the model did not answer in time", step="responder") from None
         except openai.OpenAIError as error:
@@ -84,7 +85,6 @@ class Completions:
             # Pieces that are not of the shape that the SDK's types promise; it does not check them.
             detail = f"the model's answer is not of the expected form: {type(error).__name__}"
             raise UpstreamFailed(detail=detail, step="responder") from None
-        wanted = [calls[index] for index in sorted(calls)]
         for number, call in enumerate(wanted):
             call.id = call.id or f"call_{number}"
         return "".join(text) or None, wanted
@@ -96,13 +96,21 @@ class Completions:
         return self._client
 
 
-def _add(calls: dict[int, Wanted], part: Any) -> None:
-    # Some endpoints number no parts, and send each call whole.
-    call = calls.setdefault(len(calls) if part.index is None else int(part.index), Wanted())
-    call.id = call.id or _text(part.id)
+def _add(wanted: list[Wanted], under_way: dict[int | None, Wanted], part: Any) -> None:
+    """Adds a part to the call that it belongs to: mostly the one under way at its index."""
+    index = None if part.index is None else int(part.index)
+    own_id, name, arguments = _text(part.id), "", ""
     if part.function is not None:
-        call.name = call.name or _text(part.function.name)
-        call.arguments += _text(part.function.arguments)
+        name, arguments = _text(part.function.name), _text(part.function.arguments)
+    call = under_way.get(index)
+    # Some endpoints number no parts, and send each call whole. Some number every call 0 (Ollama, gateways to Gemini).
+    # An id alone begins none: older vLLM gives one to each part, and the name to the first.
+    if index is None or call is None or (call.name and name and own_id not in {"", call.id}):
+        call = under_way[index] = Wanted()
+        wanted.append(call)
+    call.id = call.id or own_id
+    call.name = call.name or name
+    call.arguments += arguments
 
 
 def _text(value: object) -> str:

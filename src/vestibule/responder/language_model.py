@@ -50,7 +50,7 @@ _FORM_SHOWN = Refusal("form_requested", "The visitor was shown a form for this. 
 
 
 async def ask(runtime: Runtime, settings: ResponderSettings, question: Question, made: Made) -> Answer:
-    """Raises Upstream errors, StorageUnavailable."""
+    """Raises Upstream errors, InvalidContactToken, WorkspaceDisabled, StorageUnavailable."""
     conversation = question.conversation
     actions = await action_desk.actions_of(runtime.store, conversation.workspace_id)
     circumstances = await action_desk.circumstances_of(
@@ -78,13 +78,15 @@ async def ask(runtime: Runtime, settings: ResponderSettings, question: Question,
                 if result is None:
                     return desk.answer(None, handoff=False)
                 messages.append({"role": "tool", "tool_call_id": call.id, "content": result.for_model()})
+    if not ended and not desk.form_shown:
+        text = beside_mode = None  # said beside calls, of which there are no more: no answer
     # Whoever opens what was asked for may leave it at that. Behind an action its outcome is still to be told.
     turned = desk.mode_id is not UNSET and not desk.calls
     if text is None and (turned or desk.form_shown):
         text = beside_mode
     if text is None and not desk.calls and not turned:
         # Unlike a bot of the customer's, a model has no reason to be silent.
-        raise UpstreamFailed(detail="the model said nothing", step="responder")
+        raise UpstreamFailed(detail="the model gave no answer", step="responder")
     return desk.answer(text, handoff=text is None and not desk.form_shown and not (turned and ended))
 
 
@@ -103,7 +105,7 @@ class _Desk:
     ) -> None:
         self._runtime = runtime
         self._question = question
-        self._asked: Counter[tuple[str, str]] = Counter()
+        self._answered: Counter[tuple[str, str]] = Counter()
         self._actions = {action.name: action for action in actions}
         self._circumstances = circumstances
         self.calls = made.calls
@@ -145,6 +147,8 @@ class _Desk:
             unknown = ActionResult(None, "Its outcome was not waited for.", error=UpstreamTimeout.code)
             self._noted(action, wanted, prepared, unknown)
             raise
+        if result.error is None:
+            self._answered[(wanted.name, wanted.arguments)] += 1
         return self._noted(action, wanted, prepared, result)
 
     def _noted(
@@ -157,7 +161,7 @@ class _Desk:
 
     async def _is_wanted(self) -> bool:
         try:
-            require_proof(self._runtime, self._question)
+            await require_proof(self._runtime, self._question)
             return await is_left_to_it(self._runtime, self._question)
         except StorageUnavailable:
             if all("refused" in each for each in self._requests):
@@ -173,11 +177,12 @@ class _Desk:
 
     def _call_id(self, wanted: Wanted) -> str:
         """The same for the same call of the same answer, whichever process makes it: a crash between a call's effect
-        and the stored answer has the message answered again, and the model then mostly asks for the same."""
+        and the stored answer has the message answered again, and the model then mostly asks for the same. A call that
+        got no usable answer may have had its effect, and is the same when it is asked for again; one that was answered
+        is meant once more."""
         asked = (wanted.name, wanted.arguments)
-        self._asked[asked] += 1
         cause = self._question.message.public_id
-        parts = (self._circumstances.conversation_id, cause, *asked, str(self._asked[asked]))
+        parts = (self._circumstances.conversation_id, cause, *asked, str(self._answered[asked] + 1))
         return str(uuid.uuid5(_CALLS, "\0".join(parts)))
 
     def _show_form(self, action: Action, wanted: Wanted, policy: Policy) -> ActionResult:
@@ -197,15 +202,16 @@ class _Desk:
 
 
 def _as_asked(text: str | None, wanted: list[Wanted]) -> dict[str, Any]:
-    calls = [
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
-        for call in wanted
-    ]
+    calls = []
+    for call in wanted:
+        # Several servers (vLLM, llama-server, Ollama) decode what they are sent, and answer 400 to what is no object.
+        arguments = call.arguments if _arguments(call.arguments) else "{}"
+        calls.append({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}})
     return {"role": "assistant", "content": text, "tool_calls": calls}
 
 
 def _arguments(text: str) -> dict[str, Any]:
-    """As they are kept: nothing of what is refused unread, or every poll would carry it."""
+    """As they are kept: nothing of what is refused unread, or every poll would carry it, and each further request."""
     try:
         return decode_arguments(text)
     except ValueError:

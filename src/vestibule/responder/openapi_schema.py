@@ -1,13 +1,16 @@
 """Follows the references of an OpenAPI document and makes its schemas plain JSON Schema 2020-12; it must not fetch.
 
 What comes out has no references any more, so that each parameter stands alone: it is sent to a model and checked with
-nothing else at hand.
+nothing else at hand. A schema that an operator declares keeps its own, and is sent to a model without them.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 from urllib.parse import unquote
+
+import msgspec
 
 from vestibule.errors import InvalidField
 from vestibule.responder.action_rules import validator
@@ -16,6 +19,8 @@ from vestibule.responder.action_rules import validator
 DEEPEST = 32
 # Two references to two references to … double at each step: a page of text would expand to gigabytes.
 MOST_NODES = 50_000
+# Of a declared parameter's schema, which each answer of a model is asked for with.
+MOST_OFFERED_NODES = 2_000
 
 # fmt: off
 _VERBATIM = frozenset({
@@ -39,9 +44,10 @@ class Expansion:
     """What is read of one document. `place` says where, for the warnings. What makes the whole document unusable raises
     InvalidField, what spoils only the place Unusable."""
 
-    def __init__(self, root: dict[str, Any], warnings: list[str]) -> None:
+    def __init__(self, root: dict[str, Any], warnings: list[str], most_nodes: int = MOST_NODES) -> None:
         self._root = root
         self._warnings = warnings
+        self._most_nodes = most_nodes
         self._nodes = 0
         self.place = ""
 
@@ -66,8 +72,8 @@ class Expansion:
     def schema(self, node: Any, path: tuple[str, ...] = (), depth: int = 0) -> dict[str, Any]:
         """The schema without references and without words of OpenAPI's own."""
         self._nodes += 1
-        if self._nodes > MOST_NODES:
-            raise InvalidField("document", f"must not expand to more than {MOST_NODES} schemas")
+        if self._nodes > self._most_nodes:
+            raise InvalidField("document", f"must not expand to more than {self._most_nodes} schemas")
         if isinstance(node, bool):
             return {} if node else {"not": {}}
         if not isinstance(node, dict):
@@ -117,6 +123,8 @@ class Expansion:
         return found | ({"description": description} if isinstance(description, str) else {})
 
     def _target(self, reference: Any) -> Any:
+        if reference == "#":
+            return self._root
         if not isinstance(reference, str) or not reference.startswith("#/"):
             # Not left out quietly: the document is not whole, and fetching is how an importer is made to call others.
             raise InvalidField("document", f"must not refer to other documents: {str(reference)[:200]!a}")
@@ -127,6 +135,21 @@ class Expansion:
         if node is None:
             raise Unusable(f"nothing is at {reference[:200]!a}")
         return node
+
+
+def without_references(schema: dict[str, Any]) -> dict[str, Any]:
+    """A declared parameter's schema, for a place within another, where its references would point to nothing. Not to
+    be changed. Raises InvalidField, Unusable."""
+    encoded = msgspec.json.encode(schema)
+    if b'"$ref"' not in encoded and b'"$dynamicRef"' not in encoded:
+        return schema
+    return _expanded(encoded)
+
+
+@functools.lru_cache(maxsize=512)
+def _expanded(schema: bytes) -> dict[str, Any]:
+    root: dict[str, Any] = msgspec.json.decode(schema)
+    return Expansion(root, [], MOST_OFFERED_NODES).schema(root)
 
 
 def _drop_read_only(node: dict[str, Any], plain: dict[str, Any]) -> None:

@@ -72,6 +72,7 @@ async def post(
         said=author.said,
         token_id=author.token_id,
         session=author.session,
+        grounds=author.grounds,
     )
 
     def make_job(current: Conversation, stored: Message) -> Job | None:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from vestibule.conversations.visibility import is_internal
-from vestibule.model.claims import Method
+from vestibule.model.claims import Ground, Method
 from vestibule.model.contact import Contact
 from vestibule.model.conversation import Conversation, Document, Message, Trust
 from vestibule.tokens.contact_token import Said
@@ -21,13 +21,15 @@ ACTION_EXECUTED = "action_executed"
 
 class JobInput(msgspec.Struct, frozen=True, omit_defaults=True):
     """What came with the visitor's message for its answer only: kept sealed until the answer is stored, then gone.
-    `method`, `auth_time` (in seconds), `said`, `token_id` and `session` are of the token that it was sent with."""
+    `method`, `auth_time` (in seconds), `said`, `token_id` and `session` are of the token that it was sent with, and
+    `grounds` are its author's: none in what an older release has stored."""
 
     method: str = "unverified"
     auth_time: int = 0
     said: Said | None = None
     token_id: str = ""
     session: str | None = None
+    grounds: tuple[Ground, ...] = ()
     client_context: Document | None = None
     language: str | None = None
     exit_mode_prompt: str | None = None

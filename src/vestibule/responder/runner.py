@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Iterable
 import msgspec
 from msgspec import UNSET
 
-from vestibule.clock import MINUTE_MS, SECOND_MS, now_ms
+from vestibule.clock import MINUTE_MS, SECOND_MS, elapsed, now_ms
 from vestibule.conversations.course import handed_off
 from vestibule.conversations.messages import Appended, Draft, append_work
 from vestibule.errors import ConversationClosed, NotFound, StorageUnavailable, VestibuleError
@@ -29,7 +29,7 @@ from vestibule.responder.standing import require_proof
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 from vestibule.storage import responder_jobs as jobs
-from vestibule.storage.responder_jobs import Job
+from vestibule.storage.responder_jobs import Job, Lease
 from vestibule.storage.store import Work
 
 LEASE_MS = 8 * SECOND_MS
@@ -37,6 +37,12 @@ LEASE_MS = 8 * SECOND_MS
 _CLOCKS_APART_MS = MINUTE_MS
 _RENEW_SECONDS = 2.5
 _LOOK_SECONDS = 2.0
+# Whoever is alive moves its lease twice in this time, whatever the clocks say. A lease is watched from so long before
+# its end that this costs nobody any time.
+_UNMOVED_SECONDS = 5.5
+_WATCHED_MS = 6 * SECOND_MS
+# More than are taken: of nodes whose clocks are wrong, those of the living are among them.
+_MOST_WATCHED = 200
 _AT_ONCE = 20
 _MOST_ATTEMPTS = 3
 _ASK_AGAIN_SECONDS = 0.25
@@ -67,6 +73,7 @@ class Runner:
         self._runtime = runtime
         self.owner = new_id()
         self._running: dict[Key, tuple[Job, asyncio.Task[None]]] = {}
+        self._watched: dict[Lease, float] = {}  # since when each is as it is
 
     def new_job(self, message: Message, given: JobInput) -> Job:
         """The work item for a visitor's message, already this process's own."""
@@ -130,11 +137,25 @@ class Runner:
     async def _take_over(self) -> None:
         now = now_ms()
         furthest = now + LEASE_MS + _CLOCKS_APART_MS
-        for found in await jobs.abandoned(self._runtime.store, now, furthest, _AT_ONCE):
-            until = now + LEASE_MS
-            job = await jobs.take_over(self._runtime.store, found, self.owner, until=until, now=now, furthest=furthest)
+        found = await jobs.abandoned(self._runtime.store, now + _WATCHED_MS, furthest, _MOST_WATCHED)
+        at = elapsed()
+        self._watched = {lease: self._watched.get(lease, at) for lease in found}
+        over = [
+            lease
+            for lease, since in self._watched.items()
+            if not now <= lease.leased_until <= furthest and self._is_left(lease, at - since)
+        ]
+        for lease in over[:_AT_ONCE]:
+            job = await jobs.take_over(self._runtime.store, lease, self.owner, now_ms() + LEASE_MS)
             if job is not None:
                 self.start(job)
+
+    def _is_left(self, lease: Lease, unmoved: float) -> bool:
+        """Whether nobody works on it any more. That its time is over does not tell: it was given by another clock,
+        and two at work would ask the bot twice, and call actions twice."""
+        if lease.owner == self.owner:
+            return lease.key not in self._running
+        return lease.leased_until == 0 or unmoved >= _UNMOVED_SECONDS
 
     async def _work(self, job: Job) -> None:
         try:
@@ -192,7 +213,7 @@ class Runner:
             async with asyncio.timeout(_LONGEST_SECONDS):
                 question = await self._question(job, conversation)
                 if question is not None:
-                    require_proof(self._runtime, question)
+                    await require_proof(self._runtime, question)
                 answer = Answer() if question is None else await respond(self._runtime, settings, question, made)
         except StorageUnavailable:
             raise

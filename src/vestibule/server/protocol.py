@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import fcntl
 import functools
+import re
 import sys
 import termios
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from vestibule.edge.http import LINES, Header
 
 # Below this an answer is taken to hold memory and a connection, not to be read.
 _SLOWEST_BYTES_PER_SECOND = 1_024
+# As Java's HttpClient sends it over http. Not among others: what else is offered may be wanted.
+_H2C_OFFERED = re.compile(rb"(?im)^upgrade(?=:[ \t]*h2c[ \t]*\r?$)")
 _PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
 
 
@@ -102,6 +105,8 @@ class BoundedHttp(HttpToolsProtocol):
             return
         if self._reading_head:
             self._head_bytes += len(data)
+            if not self._begun and b"h2c" in data:
+                data = _without_h2c(data)
         HttpToolsProtocol.data_received(self, data)
         # What came with the headers' last piece may be body; only a head that is still open counts. Most come whole,
         # and need no timer.
@@ -297,3 +302,11 @@ class BoundedHttp(HttpToolsProtocol):
             + body
         )
         self.transport.close()
+
+
+def _without_h2c(data: bytes) -> bytes:
+    """A piece in which a request begins, read as if its head offered no HTTP/2 (RFC 9110 section 7.8): the parser would
+    stop behind such a head, body or not. The name alone is another, as long as before, so that nothing that frames the
+    request can become something else; a head that is not whole yet, and all behind the first one, stay as they are."""
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _H2C_OFFERED.sub(b"x-grade", head) + end + rest if end else data

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import gc
 import os
+import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import NoReturn
 
 import uvicorn
@@ -33,6 +36,8 @@ from vestibule.storage.opening import ensure_schema, open_store
 # Chosen so that a load balancer (60 s by default) closes idle connections first, and never sends into a closed one.
 _KEEP_ALIVE_SECONDS = 75
 _GC_THRESHOLDS = (20_000, 20, 50)
+_COUNTS = "vestibule-metrics-"
+_HELD = "held"
 
 
 def create_app() -> Application:
@@ -114,13 +119,33 @@ def _end(_signal: int, _frame: object) -> NoReturn:
 
 @contextlib.contextmanager
 def _counting_together(workers: int) -> Iterator[None]:
-    """Several workers count into files of one directory, so that whichever is asked for metrics tells of all."""
+    """Several workers count into files of one directory, so that whichever is asked for metrics tells of all. In memory
+    where there is such a place: the files are mapped, and whoever writes to a page of one for which a full disk has no
+    room is killed."""
     if workers == 1:
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="vestibule-metrics-") as directory:
-        os.environ[SHARED_DIRECTORY] = directory
-        yield
+    memory = "/dev/shm"  # noqa: S108 - a directory of our own in it
+    place = memory if os.access(memory, os.W_OK | os.X_OK) else tempfile.gettempdir()
+    _remove_left(Path(place))
+    with tempfile.TemporaryDirectory(prefix=_COUNTS, dir=place) as directory:
+        mark = Path(directory, "new")
+        with mark.open("wb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            mark.rename(mark.with_name(_HELD))  # only now can somebody else find it
+            os.environ[SHARED_DIRECTORY] = directory
+            yield
+
+
+def _remove_left(place: Path) -> None:
+    """What servers that were killed have left there, which may be memory."""
+    for left in place.glob(f"{_COUNTS}*"):
+        # Anybody may put there what looks like it, such as a pipe that is never written to.
+        with contextlib.suppress(OSError):
+            if left.lstat().st_uid == os.geteuid():
+                with (left / _HELD).open("rb") as held:
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(left)
 
 
 def _run(settings: Settings, factory: str) -> None:

@@ -111,16 +111,5 @@ async def touch(store: Store, workspace_id: str, key_id: str, used_at: int) -> N
 
 
 def _from_row(row: Row) -> ApiKey:
-    return ApiKey(
-        workspace_id=row[0],
-        id=row[1],
-        name=row[2],
-        hint=row[3],
-        scopes=from_json(row[4], tuple[str, ...]),
-        rate_limits=from_json(row[5], RateLimits),
-        created_at=row[6],
-        expires_at=row[7],
-        revoked_at=row[8],
-        last_used_at=row[9],
-        replaces=row[10],
-    )
+    scopes, limits = from_json(row[4], tuple[str, ...]), from_json(row[5], RateLimits)
+    return ApiKey(row[0], row[1], row[2], row[3], scopes, limits, *row[6:11])

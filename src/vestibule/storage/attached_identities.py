@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from vestibule.storage.purging import delete_in_batches, purging
+from vestibule.storage.purging import purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Query, Store, query
 
@@ -98,8 +98,3 @@ def clear(workspace_id: str, conversation_id: str, holder_or_token: str, now: in
 def clear_token(workspace_id: str, contact_id: str, token_id: str, now: int) -> Query:
     """Likewise wherever this token of the contact was given."""
     return query(CLEAR_TOKEN, workspace_id, contact_id, token_id, now)
-
-
-async def purge(store: Store, before: int) -> int:
-    """Deletes what ran out before a moment; how many."""
-    return await delete_in_batches(store, PURGE, before)

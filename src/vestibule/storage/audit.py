@@ -81,7 +81,8 @@ PURGE = statement("audit_entries.purge", "DELETE FROM audit_entries WHERE worksp
 
 
 class AuditFilter(msgspec.Struct, frozen=True):
-    """What to look for; empty: anything. `since` and `until` are epoch milliseconds, the end not included."""
+    """What to look for; empty: anything. `since` and `until` are epoch milliseconds, the end not included. The members
+    are in the order of `LIST`."""
 
     kind: str = ""
     method: str = ""
@@ -146,22 +147,8 @@ async def list_page(
     store: Store, workspace_id: str, wanted: AuditFilter, *, before: int, most: int
 ) -> list[StoredEntry]:
     """The latest first, among the `SCANNED` entries before `before`."""
-    rows = await store.read(
-        LIST,
-        workspace_id,
-        before,
-        before - SCANNED,
-        wanted.kind,
-        wanted.method,
-        wanted.outcome,
-        wanted.code,
-        wanted.key_id,
-        wanted.request_id,
-        wanted.action,
-        wanted.since,
-        wanted.until,
-        most,
-    )
+    values = msgspec.structs.astuple(wanted)
+    rows = await store.read(LIST, workspace_id, before, before - SCANNED, *values, most)
     return [_from_row(row) for row in rows]
 
 

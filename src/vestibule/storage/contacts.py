@@ -98,11 +98,14 @@ WITHOUT_KEY = {
     )
 }
 COUNT = statement("contacts.count", "SELECT COUNT(*) FROM contacts WHERE workspace_id = $1")
+# By what no key has: to be spared sorting a few by their ids, SQLite would read all of the workspace in that order.
 LIST_MERGED = statement(
-    "contacts.list_merged", f"SELECT {COLUMNS} FROM contacts WHERE workspace_id = $1 AND merged_into = $2 ORDER BY id"
+    "contacts.list_merged",
+    f"SELECT {COLUMNS} FROM contacts WHERE workspace_id = $1 AND merged_into = $2 ORDER BY created_at, id",
 )
 MERGED_IDS = statement(
-    "contacts.merged_ids", "SELECT id FROM contacts WHERE workspace_id = $1 AND merged_into = $2 ORDER BY id"
+    "contacts.merged_ids",
+    "SELECT id FROM contacts WHERE workspace_id = $1 AND merged_into = $2 ORDER BY created_at, id",
 )
 
 # A merged contact points to another one. Longer chains than this are not made.

@@ -47,9 +47,13 @@ INSERT = statement(
     """,
 )
 GET = statement("conversations.get", f"SELECT {CONVERSATION} FROM conversations WHERE workspace_id = $1 AND id = $2")
+# In the order of its index and no further: to be spared sorting, SQLite would read the whole workspace by activity.
 OF_CONTACT = statement(
     "conversations.of_contact",
-    f"SELECT {CONVERSATION} FROM conversations WHERE workspace_id = $1 AND contact_id = $2 ORDER BY updated_at, id",
+    f"""
+    SELECT {CONVERSATION} FROM conversations WHERE workspace_id = $1 AND contact_id = $2 AND contact_id IS NOT NULL
+    ORDER BY updated_at
+    """,
 )
 # Takes the next `$3` numbers, for `$5` characters, and shows the change; locks the row until the transaction ends, so
 # messages keep order.

@@ -139,8 +139,8 @@ def erase_closed(workspace_id: str, conversation_id: str, before: int) -> Work[t
 
 def erase_if_expired(workspace_id: str, people: Sequence[str], before: int) -> Work[int | None]:
     """Deletes a contact and who was merged into it; how many conversations they had. None, and nothing deleted, where
-    the first one's time was not over at `before`, or somebody else was merged into them meanwhile."""
-    if (yield from _merged_meanwhile(workspace_id, people)):
+    the first one's time was not over at `before`, or somebody was merged into them or parted from them meanwhile."""
+    if (yield from _held(workspace_id, people[0])) != [*people]:
         return None
     if not (yield query(EXPIRED_CONTACT, workspace_id, people[0], before)):
         return None
@@ -150,23 +150,27 @@ def erase_if_expired(workspace_id: str, people: Sequence[str], before: int) -> W
     return conversations
 
 
-def erase_all(workspace_id: str, people: Sequence[str]) -> Work[list[str]]:
-    """Deletes a contact and who was merged into it. Where others were merged into them meanwhile, nothing is deleted,
-    and these come back: their files are to go as well, and their tokens to end."""
-    others = yield from _merged_meanwhile(workspace_id, people)
-    if not others:
-        for person in people:
-            yield from erase(workspace_id, person)
-    return others
+def erase_all(workspace_id: str, people: Sequence[str]) -> Work[tuple[list[str], list[str]]]:
+    """Deletes a contact and who is merged into it, not who was parted from them meanwhile; who that was. Where others
+    were merged into them meanwhile, nobody is deleted, and these come back beside: their files are to go as well, and
+    their tokens to end."""
+    found = yield from _held(workspace_id, people[0])
+    others = [person for person in found if person not in people]
+    if others:  # they would point to a contact that is gone, and be locked out for ever
+        return [], others
+    for person in found:
+        yield from erase(workspace_id, person)
+    return found, []
 
 
-def _merged_meanwhile(workspace_id: str, people: Sequence[str]) -> Work[list[str]]:
-    """Who would point to a contact that is gone, and be locked out for ever."""
-    others: list[str] = []
-    for person in people:
-        yield hold(workspace_id, person)  # whoever merges into them from here on waits, and finds them gone
-        others += [row[0] for row in (yield query(MERGED_IDS, workspace_id, person)) if row[0] not in people]
-    return others
+def _held(workspace_id: str, contact_id: str) -> Work[list[str]]:
+    """As `people` has them, and kept so: whoever merges into them or parts from them from here on waits, and finds them
+    gone."""
+    found = [contact_id]
+    for person in found:
+        yield hold(workspace_id, person)
+        found += [row[0] for row in (yield query(MERGED_IDS, workspace_id, person)) if row[0] not in found]
+    return found
 
 
 def erase(workspace_id: str, contact_id: str) -> Work[int]:

@@ -15,8 +15,10 @@ INSERT = statement(
     "files.insert", f"INSERT INTO files ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id"
 )
 FIND = statement("files.find", f"SELECT $slot, {_COLUMNS} FROM files WHERE workspace_id = $1 AND id = $2")
+# Not by the id alone: to be spared sorting, SQLite would read the whole workspace by its primary key.
 OF_CONTACT = statement(
-    "files.of_contact", f"SELECT {_COLUMNS} FROM files WHERE workspace_id = $1 AND contact_id = $2 ORDER BY id"
+    "files.of_contact",
+    f"SELECT {_COLUMNS} FROM files WHERE workspace_id = $1 AND contact_id = $2 ORDER BY created_at, id",
 )
 COUNT_OF_CONTACT = statement(
     "files.count_of_contact", "SELECT COUNT(*) FROM files WHERE workspace_id = $1 AND contact_id = $2"
@@ -32,12 +34,13 @@ ATTACHED_IN = statement(
     SELECT attachments FROM messages WHERE workspace_id = $1 AND conversation_id = $2 AND attachments IS NOT NULL
     """,
 )
+# CROSS JOIN: SQLite, which has no statistics, begins with the first table then, and not with every message.
 ATTACHED_OF_CONTACT = statement(
     "files.attached_of_contact",
     """
-    SELECT m.attachments FROM conversations c
-    JOIN messages m ON m.workspace_id = c.workspace_id AND m.conversation_id = c.id AND m.attachments IS NOT NULL
-    WHERE c.workspace_id = $1 AND c.contact_id = $2
+    SELECT m.attachments FROM conversations c CROSS JOIN messages m
+    WHERE m.workspace_id = c.workspace_id AND m.conversation_id = c.id AND m.attachments IS NOT NULL
+        AND c.workspace_id = $1 AND c.contact_id = $2 AND c.contact_id IS NOT NULL
     """,
 )
 GIVE = statement("files.give", "UPDATE files SET contact_id = $3, token_id = '' WHERE workspace_id = $1 AND id = $2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from vestibule.clock import DAY_MS
-from vestibule.storage.purging import delete_in_batches, purging
+from vestibule.storage.purging import purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Store
 
@@ -38,6 +38,7 @@ FORGET = statement(
         AND ((sealed_answer IS NULL AND created_at < $4) OR created_at < $5)
     """,
 )
+# All that is over: answers hold secrets, and nobody may ever ask again.
 PURGE = purging("idempotency_keys", "workspace_id, admin_key_id, name_hash", "created_at < $1", "created_at")
 
 
@@ -71,8 +72,3 @@ async def finish(store: Store, place: Place, sealed_answer: str) -> None:
 async def forget(store: Store, place: Place, *, unanswered_before: int, before: int) -> None:
     """Frees a place that was taken before a moment, or before another and has no answer."""
     await store.write(FORGET, *msgspec.structs.astuple(place), unanswered_before, before)
-
-
-async def purge(store: Store, now: int) -> int:
-    """All that is over: answers hold secrets, and nobody may ever ask again."""
-    return await delete_in_batches(store, PURGE, now - KEPT_MS)

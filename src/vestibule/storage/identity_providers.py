@@ -64,7 +64,7 @@ async def insert(
         # Its number is its place until it is moved: later ones come after earlier ones.
         sealed = sealer.seal(to_json(settings), sealing_context(workspace_id, number))
         yield query(INSERT, workspace_id, number, number, settings.issuer, sealed, now_ms())
-        return _provider(workspace_id, number, number, settings)
+        return settings.stored(workspace_id, number, number)
 
     return await store.transact(work)
 
@@ -96,19 +96,11 @@ async def list_all(store: Store, sealer: Sealer, workspace_id: str) -> Providers
 
 def _providers(sealer: Sealer, workspace_id: str, rows: list[Row]) -> Providers:
     return tuple(
-        _provider(
-            workspace_id,
-            int(row[0]),
-            int(row[1]),
-            from_json(sealer.unseal(row[2], sealing_context(workspace_id, int(row[0]))), ProviderSettings),
+        from_json(sealer.unseal(row[2], sealing_context(workspace_id, int(row[0]))), ProviderSettings).stored(
+            workspace_id, int(row[0]), int(row[1])
         )
         for row in rows
     )
-
-
-def _provider(workspace_id: str, number: int, position: int, settings: ProviderSettings) -> IdentityProvider:
-    members = {name: getattr(settings, name) for name in _SETTINGS}
-    return IdentityProvider(workspace_id=workspace_id, id=number, position=position, **members)
 
 
 def sealing_context(workspace_id: str, number: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from vestibule.storage.purging import delete_in_batches, purging
+from vestibule.storage.purging import purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Query, Row, Store, query
 
@@ -46,7 +46,8 @@ PURGE = purging("pending_identities", "workspace_id, user_info_id_hash", "expire
 
 
 class PendingRow(msgspec.Struct, frozen=True):
-    """Whom a userInfoId stands for. Times are epoch milliseconds; `auth_time` is when the person proved themselves."""
+    """Whom a userInfoId stands for. Times are epoch milliseconds; `auth_time` is when the person proved themselves. The
+    members are in the order of `INSERT` and `CLAIM`."""
 
     workspace_id: str
     contact_id: str
@@ -69,20 +70,8 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 async def insert(store: Store, pending: PendingRow, user_info_id_hash: str, challenge: str) -> None:
-    await store.write(
-        INSERT,
-        pending.workspace_id,
-        user_info_id_hash,
-        challenge,
-        pending.contact_id,
-        pending.provider_id,
-        pending.issuer,
-        pending.subject,
-        pending.provider_session,
-        pending.auth_time,
-        pending.created_at,
-        pending.expires_at,
-    )
+    workspace_id, *others = msgspec.structs.astuple(pending)
+    await store.write(INSERT, workspace_id, user_info_id_hash, challenge, *others)
 
 
 async def claim(
@@ -103,11 +92,6 @@ async def claim(
 def end(workspace_id: str, conversation: str, holder: str) -> Query:
     """No call is answered again with what was claimed so. The holder is as in AttachedRow."""
     return query(END, workspace_id, conversation, holder)
-
-
-async def purge(store: Store, before: int) -> int:
-    """Deletes what expired before a moment; how many."""
-    return await delete_in_batches(store, PURGE, before)
 
 
 def _from_row(row: Row) -> Claimed:

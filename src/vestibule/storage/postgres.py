@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -25,19 +26,11 @@ _DEADLOCK_RETRIES = 3
 # How often within a time-out somebody looks who is too late: a timer for each call would cost more than most calls do.
 _LOOKS = 8
 _RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-_UNREACHABLE = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.PostgresError,
-    asyncpg.InternalClientError,
-)
+_UNREACHABLE = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError)
 # After these nobody knows what the connection is still about, or it leads to a server that is going away, or that only
 # answers questions: a primary that was demoted, say. What the database itself refused otherwise is over.
 _DOUBTFUL = (
     OSError,
-    TimeoutError,
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.InternalClientError,
@@ -54,9 +47,10 @@ class _Travel:
 
     __slots__ = ("batch", "is_late", "task", "until")
 
-    def __init__(self, until: float) -> None:
+    def __init__(self) -> None:
         self.batch: list[Waiting] = []
-        self.until = until
+        # Until its task has begun: one that is cancelled before does not even come to its `finally`.
+        self.until = math.inf
         self.is_late = False
         self.task: asyncio.Task[None] | None = None
 
@@ -225,10 +219,7 @@ class PostgresStore:
         if not lane.watched:
             lane.watched = True
             loop.call_later(self._timeout / _LOOKS, self._watch, loop, lane)
-        if not lane.scheduled and len(lane.travels) < _BATCHES_UNDER_WAY:
-            # At the end of this tick, so that every request which the loop is handling now comes along.
-            lane.scheduled = True
-            loop.call_soon(self._depart, statement, lane)
+        self._depart(statement, lane)
         return future
 
     def _watch(self, loop: asyncio.AbstractEventLoop, lane: _Lane) -> None:
@@ -241,10 +232,11 @@ class PostgresStore:
             loop.call_later(self._timeout / _LOOKS, self._watch, loop, lane)
 
     def _depart(self, statement: Statement, lane: _Lane) -> None:
-        lane.scheduled = False
-        if not lane.waiting or len(lane.travels) >= _BATCHES_UNDER_WAY or self._loop is None:
+        """At the end of this tick, which is when a task takes its first step: whoever asks until then comes along."""
+        if lane.scheduled or not lane.waiting or len(lane.travels) >= _BATCHES_UNDER_WAY or self._loop is None:
             return
-        travel = _Travel(self._loop.time() + self._timeout)
+        lane.scheduled = True
+        travel = _Travel()
         lane.travels.append(travel)
         travel.task = self._loop.create_task(self._go(statement, lane, travel, self._loop))
 
@@ -253,10 +245,12 @@ class PostgresStore:
         late."""
         connection, sound = None, False
         try:
+            travel.until = loop.time() + self._timeout
             connection = await self._connections.take()
             now = loop.time()
             while batch := lane.take(now):
-                travel.batch = batch
+                travel.batch, lane.scheduled = batch, False
+                self._depart(statement, lane)  # for whom there was no room
                 if self._loop is not None:  # else it is being closed, and has what time is left
                     travel.until = now + self._timeout
                 await _fetch_together(connection, statement, batch)
@@ -272,6 +266,8 @@ class PostgresStore:
         finally:
             if connection is not None:
                 self._connections.give_back(connection, sound=sound)
+            if not travel.batch:  # it has taken nobody along
+                lane.scheduled = False
             lane.travels.remove(travel)
             self._depart(statement, lane)
 

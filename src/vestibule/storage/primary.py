@@ -34,15 +34,21 @@ class Primary:
         of the last."""
         if len(self._urls) == 1:
             return await asyncpg.connect(self._urls[0], timeout=timeout, **options)
-        for left in reversed(range(len(self._urls))):
+        places = [*range(self._known, len(self._urls)), *range(self._known)]
+        for place in places:
             try:
                 # A standby would answer what was true a moment ago, and refuse to write.
-                return await asyncpg.connect(
-                    self._urls[self._known], timeout=timeout, target_session_attrs="primary", **options
+                made = await asyncpg.connect(
+                    self._urls[place], timeout=timeout, target_session_attrs="primary", **options
                 )
             except BaseException as error:
-                # Also where the caller has given up meanwhile: the next one begins with another host.
-                self._known = (self._known + 1) % len(self._urls)
-                if not left or not isinstance(error, Exception):
+                # Also where the caller has given up meanwhile: the next one begins with another host. Not where it does
+                # already: several connect at once, and each would turn away from what the one before has turned to.
+                if self._known == place:
+                    self._known = (place + 1) % len(self._urls)
+                if place == places[-1] or not isinstance(error, Exception):
                     raise
+            else:
+                self._known = place
+                return made
         raise AssertionError("unreachable")

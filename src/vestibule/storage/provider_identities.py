@@ -39,7 +39,7 @@ LIST = statement(
     "provider_identities.list",
     """
     SELECT issuer, subject FROM provider_identities WHERE workspace_id = $1 AND contact_id = $2
-    ORDER BY issuer, subject
+    ORDER BY created_at, issuer, subject
     """,
 )
 INSERT = statement(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from vestibule.storage import token_endings
-from vestibule.storage.purging import delete_in_batches, purging
+from vestibule.storage.purging import purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Query, Store, Work, query
 from vestibule.storage.token_endings import Ending
@@ -84,8 +84,3 @@ async def rotate(
 def end(workspace_id: str, visitor_id: str) -> Query:
     """Nothing refreshes the session any more."""
     return query(END, workspace_id, visitor_id)
-
-
-async def purge(store: Store, before: int) -> int:
-    """Deletes what ran out before a moment; how many."""
-    return await delete_in_batches(store, PURGE, before)

@@ -25,6 +25,20 @@ class Job(msgspec.Struct, frozen=True):
     created_at: int
 
 
+class Lease(msgspec.Struct, frozen=True):
+    """Who works on a job, and until when (epoch ms, by their clock); 0: it was given back."""
+
+    workspace_id: str
+    conversation_id: str
+    seq: int
+    owner: str
+    leased_until: int
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.workspace_id, self.conversation_id, self.seq
+
+
 def sealing_context(conversation_id: str) -> str:
     return f"responder_jobs.input:{conversation_id}"
 
@@ -35,16 +49,19 @@ INSERT = statement(
     "responder_jobs.insert",
     f"INSERT INTO responder_jobs ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING seq",
 )
+# Not the input, which may be large: these are looked at again and again, and few are taken over.
 ABANDONED = statement(
     "responder_jobs.abandoned",
-    f"SELECT {_COLUMNS} FROM responder_jobs WHERE leased_until < $1 OR leased_until > $2"
-    " ORDER BY leased_until, seq LIMIT $3",
+    """
+    SELECT workspace_id, conversation_id, seq, owner, leased_until FROM responder_jobs
+    WHERE leased_until < $1 OR leased_until > $2 ORDER BY leased_until, seq LIMIT $3
+    """,
 )
 TAKE_OVER = statement(
     "responder_jobs.take_over",
     f"""
-    UPDATE responder_jobs SET owner = $4, leased_until = $5, attempts = attempts + 1
-    WHERE workspace_id = $1 AND conversation_id = $2 AND seq = $3 AND (leased_until < $6 OR leased_until > $7)
+    UPDATE responder_jobs SET owner = $6, leased_until = $7, attempts = attempts + 1
+    WHERE workspace_id = $1 AND conversation_id = $2 AND seq = $3 AND owner = $4 AND leased_until = $5
     RETURNING {_COLUMNS}
     """,
 )
@@ -81,15 +98,15 @@ def finish(job: Job) -> Query:
     return query(FINISH, job.workspace_id, job.conversation_id, job.seq, job.owner)
 
 
-async def abandoned(store: Store, now: int, furthest: int, most: int) -> list[Job]:
-    """Jobs whose owner has gone quiet. A lease that ends after `furthest` is of a clock that was set back since."""
-    return [Job(*row) for row in await store.read(ABANDONED, now, furthest, most)]
+async def abandoned(store: Store, before: int, furthest: int, most: int) -> list[Lease]:
+    """Leases of jobs that may be abandoned: those that end before a moment, the first of them first, and those that end
+    after `furthest`, which are of a clock that was wrong."""
+    return [Lease(*row) for row in await store.read(ABANDONED, before, furthest, most)]
 
 
-async def take_over(store: Store, job: Job, owner: str, *, until: int, now: int, furthest: int) -> Job | None:
-    """The job, now `owner`'s; None where another process was faster."""
-    key = (job.workspace_id, job.conversation_id, job.seq)
-    rows = await store.write(TAKE_OVER, *key, owner, until, now, furthest)
+async def take_over(store: Store, lease: Lease, owner: str, until: int) -> Job | None:
+    """The job, now `owner`'s; None where the lease was moved, taken or ended meanwhile."""
+    rows = await store.write(TAKE_OVER, *msgspec.structs.astuple(lease), owner, until)
     return Job(*rows[0]) if rows else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from vestibule.storage.statement import statement
-from vestibule.storage.store import Row, Store, Work, query
+from vestibule.storage.store import Store, Work, query
 
 
 class SigningKeyRow(msgspec.Struct, frozen=True):
@@ -79,7 +79,7 @@ async def insert_first(store: Store, row: SigningKeyRow) -> None:
 
 
 async def list_all(store: Store) -> list[SigningKeyRow]:
-    return [_from_row(row) for row in await store.read(LIST)]
+    return [SigningKeyRow(*row) for row in await store.read(LIST)]
 
 
 async def withdraw(store: Store, key_id: str, at: int) -> bool:
@@ -89,7 +89,3 @@ async def withdraw(store: Store, key_id: str, at: int) -> bool:
 async def extend(store: Store, key_id: str, last_expiry: int) -> None:
     """Notes that the key signs tokens that live until `last_expiry`; it never moves back."""
     await store.write(EXTEND, key_id, last_expiry)
-
-
-def _from_row(row: Row) -> SigningKeyRow:
-    return SigningKeyRow(*row)

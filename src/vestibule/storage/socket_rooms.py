@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vestibule.storage.purging import delete_in_batches, purging
+from vestibule.storage.purging import purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Store
 
@@ -45,8 +45,3 @@ async def find(store: Store, workspace_id: str, room_hash: str, now: int) -> str
     """The sealed token; None where there is no such room, or its time is over."""
     found = await store.read(FIND, workspace_id, room_hash, now)
     return found[0][0] if found else None
-
-
-async def purge(store: Store, before: int) -> int:
-    """Deletes what was over before a moment; how many."""
-    return await delete_in_batches(store, PURGE, before)

@@ -215,35 +215,33 @@ async def is_anybody(store: Store) -> bool:
     return bool(await store.read(ANYBODY, INSTALLATION))
 
 
-async def set_role(store: Store, workspace_id: str, staff_id: str, role: Role) -> bool:
-    return bool(await store.write(SET_ROLE, workspace_id, staff_id, role.value))
+async def set_role(store: Store, workspace_id: str, staff_id: str, role: Role) -> None:
+    await store.write(SET_ROLE, workspace_id, staff_id, role.value)
 
 
 async def set_name(store: Store, workspace_id: str, staff_id: str, name: str) -> None:
     await store.write(SET_NAME, workspace_id, staff_id, name)
 
 
-async def set_disabled(store: Store, workspace_id: str, staff_id: str, at: int | None) -> bool:
-    """With a time: ends every session and link. False where there is no such member."""
+async def set_disabled(store: Store, workspace_id: str, staff_id: str, at: int | None) -> None:
+    """With a time: ends every session and link."""
 
-    def work() -> Work[bool]:
-        rows = yield query(SET_DISABLED, workspace_id, staff_id, at)
+    def work() -> Work[None]:
+        yield query(SET_DISABLED, workspace_id, staff_id, at)
         if at is not None:
             yield from _end(workspace_id, staff_id)
-        return bool(rows)
 
-    return await store.transact(work)
+    await store.transact(work)
 
 
-async def set_password(store: Store, workspace_id: str, staff_id: str, password_hash: str) -> bool:
-    """Ends every session and link that was there before. False where there is no such member."""
+async def set_password(store: Store, workspace_id: str, staff_id: str, password_hash: str) -> None:
+    """Ends every session and link that was there before."""
 
-    def work() -> Work[bool]:
-        rows = yield query(SET_PASSWORD, workspace_id, staff_id, password_hash)
+    def work() -> Work[None]:
+        yield query(SET_PASSWORD, workspace_id, staff_id, password_hash)
         yield from _end(workspace_id, staff_id)
-        return bool(rows)
 
-    return await store.transact(work)
+    await store.transact(work)
 
 
 async def delete(store: Store, staff: Staff, email_key: str) -> None:
@@ -267,7 +265,13 @@ async def bind_subject(store: Store, issuer: str, subject: str, staff: Staff) ->
 
 
 async def unbind(store: Store, workspace_id: str, staff_id: str) -> None:
-    await store.write(DELETE_SUBJECTS_OF, INSTALLATION, workspace_id, staff_id)
+    """Ends every session and link: the account that is forgotten has one."""
+
+    def work() -> Work[None]:
+        yield query(DELETE_SUBJECTS_OF, INSTALLATION, workspace_id, staff_id)
+        yield from _end(workspace_id, staff_id)
+
+    await store.transact(work)
 
 
 async def bound(store: Store, workspace_id: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from vestibule.model.conversation import Document
 from vestibule.model.webhook import EventKind, EventNames, WebhookEndpoint, WebhookEvent
 from vestibule.sealing import Sealer
 from vestibule.storage.json_columns import from_json, to_json
-from vestibule.storage.purging import delete_in_batches, purging
+from vestibule.storage.purging import purging
 from vestibule.storage.statement import statement
 from vestibule.storage.store import Query, Row, Store, Work, query
 
@@ -225,11 +225,6 @@ async def count(store: Store, workspace_id: str, endpoint_id: str) -> tuple[int,
 async def replay(store: Store, workspace_id: str, endpoint_id: str, now: int, event_id: str = "") -> int:
     """Sends dead letters again, all or one; how many."""
     return len(await store.write(REPLAY, workspace_id, endpoint_id, now, event_id))
-
-
-async def purge(store: Store, before: int) -> None:
-    """Forgets letters that died before then."""
-    await delete_in_batches(store, PURGE, before)
 
 
 def _key(delivery: Delivery) -> tuple[str, str, str, str]:

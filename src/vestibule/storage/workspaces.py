@@ -76,22 +76,21 @@ async def list_all(store: Store) -> list[Workspace]:
     return [from_row(row) for row in await store.read(LIST)]
 
 
-async def update(store: Store, workspace: Workspace, *, later_ms: int = 0) -> bool:
+async def update(store: Store, workspace: Workspace, *, later_ms: int = 0) -> None:
     """`later_ms`: by how much longer (or, negative, shorter) its unverified contacts are kept from now on. All of their
     clocks move with the setting or none."""
 
-    def work() -> Work[bool]:
+    def work() -> Work[None]:
         limits, retention = to_json(workspace.rate_limits), to_json(workspace.retention)
-        rows = yield query(UPDATE, workspace.id, workspace.name, limits, workspace.disabled_at, retention)
+        yield query(UPDATE, workspace.id, workspace.name, limits, workspace.disabled_at, retention)
         if later_ms:
             yield query(MOVE_EXPIRY, workspace.id, later_ms)
-        return bool(rows)
 
-    return await store.transact(work)
+    await store.transact(work)
 
 
-async def set_widget_token(store: Store, workspace_id: str, token: str) -> bool:
-    return bool(await store.write(SET_WIDGET_TOKEN, workspace_id, token))
+async def set_widget_token(store: Store, workspace_id: str, token: str) -> None:
+    await store.write(SET_WIDGET_TOKEN, workspace_id, token)
 
 
 def from_row(row: Row) -> Workspace:

@@ -15,19 +15,13 @@ from vestibule.storage.store import Store
 from vestibule.tokens.api_key import ADMIN_KEY, fingerprint, workspace_of
 
 
-class AdminKeys:
-    """The admin keys of an installation."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def identify(self, text: str) -> AdminKey:
-        """Raises InvalidAdminKey, in the same words whatever is wrong with it; StorageUnavailable."""
-        key = await rows.find_by_hash(self._store, workspace_of(text, ADMIN_KEY), fingerprint(text))
-        now = now_ms()
-        if key is None or not key.usable_at(now):
-            raise InvalidAdminKey(detail="unknown, revoked or expired", step="admin_key")
-        if key.last_used_at is None or now - key.last_used_at > MINUTE_MS:
-            with contextlib.suppress(StorageUnavailable):
-                await rows.touch(self._store, key.workspace_id, key.id, now)
-        return key
+async def identify(store: Store, text: str) -> AdminKey:
+    """Raises InvalidAdminKey, in the same words whatever is wrong with it; StorageUnavailable."""
+    key = await rows.find_by_hash(store, workspace_of(text, ADMIN_KEY), fingerprint(text))
+    now = now_ms()
+    if key is None or not key.usable_at(now):
+        raise InvalidAdminKey(detail="unknown, revoked or expired", step="admin_key")
+    if key.last_used_at is None or now - key.last_used_at > MINUTE_MS:
+        with contextlib.suppress(StorageUnavailable):
+            await rows.touch(store, key.workspace_id, key.id, now)
+    return key

@@ -20,6 +20,7 @@ from vestibule.ids import long_id, random_base62, short_id
 from vestibule.model.claims import VerifiedClaims
 from vestibule.storage import pending_identities as rows
 from vestibule.storage.pending_identities import PendingRow
+from vestibule.storage.purging import delete_in_batches
 from vestibule.storage.store import Store
 from vestibule.tokens import pkce
 
@@ -91,7 +92,7 @@ class PendingIdentities:
 
     async def purge(self) -> int:
         """Deletes what has been over for an hour; how many."""
-        return await rows.purge(self._store, now_ms() - 60 * MINUTE_MS)
+        return await delete_in_batches(self._store, rows.PURGE, now_ms() - 60 * MINUTE_MS)
 
 
 def _end_of_proof(expires_at: int | None, now: int) -> int:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from joserfc.jwk import ECKey, KeySet
 
 from vestibule.clock import HOUR_MS, SECOND_MS, elapsed, now_ms
-from vestibule.errors import CannotUnseal, NoSigningKey
+from vestibule.errors import CannotUnseal, NoSigningKey, StorageUnavailable
 from vestibule.ids import random_base62
 from vestibule.sealing import Sealer
 from vestibule.storage import signing_keys as rows
@@ -77,7 +77,7 @@ class SigningKeys:
         self._loaded: tuple[SigningKeyRow, ...] = ()
         self._loaded_at = 0
         self._next_change = 0
-        self._refreshed_at = float("-inf")
+        self._refreshed_at = self._failed_at = float("-inf")
         self._looking = asyncio.Lock()
         self._signing: SigningKey | None = None
         # Also those that have ended: an unverified visitor's token has no end (contact_token.py), so what it was signed
@@ -101,13 +101,20 @@ class SigningKeys:
 
     async def for_kid(self, kid: str) -> SigningKey | None:
         """The key of this name, unless withdrawn. A name not known yet may be a new key that another process signs with
-        already, so it is looked for; a flood of made-up names costs one read in `_UNKNOWN_EVERY_SECONDS`."""
+        already, so it is looked for; a flood of made-up names costs one read in `_UNKNOWN_EVERY_SECONDS`. Raises
+        StorageUnavailable."""
         if kid not in self.known:
             asked_at = elapsed()
             async with self._looking:
                 if self._refreshed_at < asked_at:
+                    if self._failed_at >= asked_at:  # in their turn, each would wait as long as all before it
+                        raise StorageUnavailable(detail="who asked before was not answered", step="kid")
                     await asyncio.sleep(max(0.0, self._refreshed_at + _UNKNOWN_EVERY_SECONDS - elapsed()))
-                    await self.refresh()
+                    try:
+                        await self.refresh()
+                    except StorageUnavailable:
+                        self._failed_at = elapsed()
+                        raise
         return self.known.get(kid)
 
     def current(self) -> SigningKey:
@@ -188,8 +195,8 @@ async def withdraw(store: Store, sealer: Sealer, key_id: str, *, lifetime_ms: in
     if key_id not in {row.id for row in found}:
         return False
     now = now_ms()
-    others = [row for row in found if row.id != key_id]
-    if not any(status_of(row, others, now) is Status.SIGNING for row in others):
+    # As things are with the key: without it, one that was rotated out long ago would count as the one that signs.
+    if not any(status_of(row, found, now) is Status.SIGNING for row in found if row.id != key_id):
         # The successor first, and time for every process to have it: none may go on handing out tokens that are dead
         # already. A second earlier than now, so that clocks a little apart agree that it signs.
         await rows.insert(store, make_row(sealer, signs_from=now - SECOND_MS, lifetime_ms=lifetime_ms))

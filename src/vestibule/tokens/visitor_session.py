@@ -19,6 +19,7 @@ from vestibule.clock import SECOND_MS, now_ms
 from vestibule.errors import InvalidGrant
 from vestibule.ids import long_id, new_id, random_base62, short_id
 from vestibule.storage import refresh_tokens as rows
+from vestibule.storage.purging import delete_in_batches
 from vestibule.storage.refresh_tokens import RefreshRow
 from vestibule.storage.store import Store
 from vestibule.tokens.contact_token import ContactTokens
@@ -80,7 +81,7 @@ class VisitorSessions:
 
     async def purge(self) -> int:
         """Deletes what has run out; how many."""
-        return await rows.purge(self._store, now_ms())
+        return await delete_in_batches(self._store, rows.PURGE, now_ms())
 
     def _new_token(self, workspace_id: str, visitor_id: str, now: int) -> tuple[str, RefreshRow]:
         text = PREFIX + short_id(workspace_id) + random_base62(_SECRET)

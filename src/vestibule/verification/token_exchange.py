@@ -44,13 +44,13 @@ class TokenExchange:
     def __init__(self, reader: TokenReader) -> None:
         self._reader = reader
 
-    async def verify(self, credential: ProviderToken, trace: Trace = untraced) -> VerifiedClaims:
+    async def verify(self, credential: ProviderToken) -> VerifiedClaims:
         """Raises InvalidRequest (of which ProviderRequired and OpaqueTokenNotSupported), InvalidProviderToken,
-        NotFound, Upstream, ProviderUnavailable. `trace` is told of every step that was passed."""
-        return claims_of(credential.workspace_id, await self.read(credential, trace))
+        NotFound, Upstream, ProviderUnavailable."""
+        return claims_of(credential.workspace_id, await self.read(credential))
 
     async def read(self, credential: ProviderToken, trace: Trace = untraced) -> Reading:
-        """The token as its provider's rules read it."""
+        """The token as its provider's rules read it. `trace` is told of every step that was passed."""
         is_id_token = credential.id_token is not None
         token = credential.id_token if credential.id_token is not None else credential.access_token
         if token is None or (is_id_token and credential.access_token is not None):
@@ -95,6 +95,9 @@ def claims_of(workspace_id: str, reading: Reading) -> VerifiedClaims:
         email_key=email_key(proven) if isinstance(proven, str) else None,
         notes=notes,
         unproven=frozenset(PROVABLE) - mapped.proven,
+        # Each is a claim of its own, and a person's tokens differ in those that they have: by their kind, and by the
+        # scope, which is the browser's to choose.
+        no_custom=frozenset(name for name, value in (mapped.custom or {}).items() if value is None),
         subject=ProviderSubject(
             issuer=provider.issuer,
             subject=reading.subject,
@@ -123,7 +126,7 @@ def _profile(mapped: Mapped, notes: dict[str, str]) -> ProfileClaims:
 
 
 def _custom(found: dict[str, Any] | None, notes: dict[str, str]) -> CustomData | Any:
-    if found is None:
+    if not found:
         return UNSET
     kept: CustomData = {}
     for name, value in found.items():
@@ -135,7 +138,7 @@ def _custom(found: dict[str, Any] | None, notes: dict[str, str]) -> CustomData |
             kept |= rules.custom_data("custom_data", {name: _scalar(name, flat)})
         except InvalidField as error:
             notes[f"custom_data.{name}"] = f"refused: {error.message.partition(': ')[2]}"
-    return kept
+    return kept if kept or None in found.values() else UNSET
 
 
 def _text(name: str, value: object) -> str:

@@ -1,5 +1,6 @@
 """The server's clock jumps: a year ahead and back, two hours back, and one node's is ahead of the others'. What is over
-is refused, what is good once stays spent, nothing is deleted that could not be brought back, and a sign-out is seen.
+is refused, what is good once stays spent, nothing is deleted that could not be brought back, a sign-out is seen, and a
+message is answered by one node.
 
 By libfaketime; without it these tests are skipped.
 """
@@ -9,18 +10,23 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.fixtures.fake_bot import FakeBot
 from tests.fixtures.faults import await_ready, exposed
 from tests.fixtures.front_door import PATH
 from tests.fixtures.mixed_ground import Ground
 from tests.fixtures.puzzel import new_pair
+from tests.fixtures.responding import ai_texts, answered_by_bot, eventually
 from tests.fixtures.server import RunningServer
-from tests.fixtures.widget import new_uuid
+from tests.fixtures.widget import Device, anonymous, new_uuid
+from vestibule.responder.runner import LEASE_MS
 
 PLACES = ("lib/*", "lib", "lib64")  # Debian's, and others'
 LIBRARY = next((path for at in PLACES for path in Path("/usr").glob(f"{at}/faketime/libfaketimeMT.so.1")), None)
@@ -137,3 +143,34 @@ def test_a_node_whose_clock_is_ahead_sees_what_others_end(
             assert me(ground, token, ahead.base_url) == 200
             assert post(ground, "/v1/me/sign-out", bearer=token).status_code == 204
             await_(lambda: me(ground, token, ahead.base_url) == 401)
+
+
+def test_a_node_whose_clock_is_ahead_and_the_others_leave_each_other_their_answers(
+    session_settings: dict[str, str], database_url: str, tmp_path: Path
+) -> None:
+    """A lease is of its owner's clock. Whoever believed their own would ask the bot again, and call actions again."""
+    clock = Clock(tmp_path)
+    with exposed(session_settings, database_url, tmp_path) as (server, ground), FakeBot() as bot:
+        answered_by_bot(ground.workspace, bot, timeout_ms=30_000)
+        bot.secret = None  # it would believe none but its own clock
+        ground.workspace.installation.http.timeout = httpx.Timeout(60)
+        beside = {name: value for name, value in server.settings.items() if name != "VESTIBULE_INSTANCE"}
+        directory = tmp_path / "ahead"
+        directory.mkdir()
+        clock.set(12)
+        with RunningServer(beside, directory, wrapper=clock.wrapper) as ahead, ThreadPoolExecutor(2) as pool:
+            for seconds in (12, 3_600):
+                clock.set(seconds)
+                bot.received.clear()
+                here, guest = anonymous(ground.workspace), anonymous(ground.workspace)
+                there = Device(ground.workspace, guest.token, guest.scope, base_url=ahead.base_url)
+                chats = [(at, at.start()) for at in (here, there)]
+                with bot.held():
+                    sent = [pool.submit(at.send, chat, "hi") for at, chat in chats]
+                    bot.wait_for(2)
+                    time.sleep(LEASE_MS / 1000 + 2.0)  # each has renewed its lease, and been looked at, some times
+                assert [answer.result().status_code for answer in sent] == [201, 201]
+                for at, chat in chats:
+                    eventually(partial(ai_texts, at, chat))
+                    assert ai_texts(at, chat) == ["You said: hi"]
+                assert len(bot.received) == 2, f"asked again, {seconds} s ahead"

@@ -4,20 +4,23 @@ is lost, and well again by itself."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import secrets
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import psutil
 import pytest
 
 from tests.fixtures.faults import DATABASE_TIMEOUT, await_ready, exposed, filled, small_disk
-from tests.fixtures.mixed_ground import Ground
+from tests.fixtures.mixed_ground import Ground, strain
 from tests.fixtures.mixed_load import Load
 from tests.fixtures.postgres import PostgresServer
 
@@ -134,6 +137,23 @@ def test_frozen(load: Load, postgres: PostgresServer) -> None:
         time.sleep(4 * DATABASE_TIMEOUT)
         assert load.ledger.unavailable
         assert descriptors(load) < before + 30, "calls that were given up still hold a descriptor"
+
+
+def test_tokens_of_keys_that_nobody_knows_wait_together(load: Load, postgres: PostgresServer) -> None:
+    """Their key may be a new one, and is looked for. In turn, each would wait for as long as all before it."""
+
+    def ask(number: int) -> tuple[int, float]:
+        header = base64.urlsafe_b64encode(f'{{"alg":"ES256","kid":"made-up-{number}","typ":"contact+jwt"}}'.encode())
+        bearer = {"authorization": f"Bearer {header.decode().rstrip('=')}.e30.AAAA"}
+        began = time.monotonic()
+        answer = httpx.get(f"{load.ground.base_url}/v1/me", headers=bearer, timeout=60, trust_env=False)
+        return answer.status_code, time.monotonic() - began
+
+    assert ask(0)[0] == 401
+    with frozen(postgres), ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(ask, range(20)))
+    assert {status for status, _ in answers} == {503}
+    assert max(took for _, took in answers) < DEADLINE * strain()
 
 
 def test_connections_that_are_cut(load: Load, postgres: PostgresServer) -> None:

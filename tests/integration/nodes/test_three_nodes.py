@@ -19,6 +19,8 @@ import pytest
 
 from tests.fixtures.front_door import Installation
 from tests.fixtures.native import Client
+from tests.fixtures.raw_http import exchange
+from tests.fixtures.responding import eventually
 from tests.fixtures.standby import freeze
 from tests.integration.nodes.cluster import Cluster
 from tests.integration.nodes.load import Load
@@ -104,6 +106,27 @@ def test_a_limit_is_one_for_all_nodes(cluster: Cluster, operator: Installation) 
     assert set(statuses) == {200, 429}
     # An eighth of it may each let pass too much (decision 7).
     assert 48 <= statuses[200] <= 48 + 3 * 6
+
+
+def test_what_stays_inside_gets_out_in_no_spelling(cluster: Cluster) -> None:
+    """A node decodes a path, and so must who keeps it from strangers and logs."""
+
+    def status(url: str, path: str, method: str = "GET") -> int:
+        head = f"{method} {path} HTTP/1.1\r\nHost: nodes\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        return exchange(url, head.encode()).status
+
+    def log() -> str:
+        return cluster.balancer.log_path.read_text(encoding="utf-8", errors="replace")
+
+    for path in ("/readyz", "/%72eadyz", "/metrics", "/m%65tric%73"):
+        assert status(cluster.nodes[1].base_url, path) == 200
+        assert status(cluster.balancer.url, path) == 404
+    files = ("/files/1/2/sesame?x", "/%66iles/1/2/sesame", "/files%2F1/2/sesame", "/files/%zz/sesame")
+    for path in files:
+        status(cluster.balancer.url, path, "PUT")  # which nobody else does here
+    eventually(lambda: log().count('"method":"PUT"') == len(files))
+    assert log().count(r'"method":"PUT","path":"\/files\/..."') == 3, "of the last one nothing can be told"
+    assert "sesame" not in log()
 
 
 def test_nodes_are_killed_and_added_and_nobody_waits(cluster: Cluster, load: Load) -> None:

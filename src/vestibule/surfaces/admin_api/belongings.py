@@ -89,12 +89,12 @@ async def _identities(seat: Seat) -> Reply:
 async def _devices(seat: Seat) -> Reply:
     await seat.desk.audit.flush()
     found = await devices.list_all(seat.desk, seat.workspace_id, _id(seat))
-    return answer(200, DeviceList([_device_of(device) for device in found]))
+    return answer(200, DeviceList([shapes.shown(Device, each) for each in found]))
 
 
 async def _end(seat: Seat) -> Reply:
     ended = await devices.end(seat.desk, seat.workspace_id, _id(seat), seat.request.params["token_id"])
-    return answer(200, _device_of(ended))
+    return answer(200, shapes.shown(Device, ended))
 
 
 async def _merges(seat: Seat) -> Reply:
@@ -105,10 +105,6 @@ async def _merges(seat: Seat) -> Reply:
 
 def _id(seat: Seat) -> str:
     return seat.request.params["contact_id"]
-
-
-def _device_of(found: devices.Device) -> Device:
-    return shapes.shown(Device, found)
 
 
 def _merge_of(found: MergeNote) -> ContactMerge:

@@ -41,7 +41,7 @@ _OF_METHODS = {
     "PATCH": _ON_A_CONDITION,
     "DELETE": _ON_A_CONDITION,
 }
-_PLACES = {
+PLACES = {
     name: Parameter(name=name, location="path", about=about, type=type_)
     for name, about, type_ in (
         ("workspace_id", "The workspace.", Uuid),
@@ -62,7 +62,7 @@ _PLACES = {
 def completed(operation: Operation, method: str, path: str) -> Operation:
     """With the parameters of its path, of which there may be no such thing, and with what every request of its method
     may carry."""
-    places = tuple(_PLACES[name] for name in re.findall(r"{(\w+)}", path))
+    places = tuple(PLACES[name] for name in re.findall(r"{(\w+)}", path))
     parameters, errors = (*places, *operation.parameters), (*operation.errors, *([NotFound] if places else ()))
     if method in _OF_METHODS:
         header, refusals = _OF_METHODS[method]

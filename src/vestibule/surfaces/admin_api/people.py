@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vestibule.administration import contact_export, contacts
-from vestibule.administration.contact_export import Held
+from vestibule.administration.contact_export import Held, ProviderIdentity
 from vestibule.administration.contacts import Correction, Place
 from vestibule.administration.desk import Desk
 from vestibule.edge.http import Reply
@@ -45,13 +45,6 @@ class Receipt(msgspec.Struct, frozen=True):
     """The ids of the contacts that the person is: the one that leads, and those merged into it."""
 
     contact_ids: list[str]
-
-
-class ProviderIdentity(msgspec.Struct, frozen=True):
-    """Whom an identity provider has proven the contact to be."""
-
-    issuer: str
-    subject: str
 
 
 class SignIn(msgspec.Struct, frozen=True):
@@ -174,7 +167,7 @@ async def _contact(seat: Seat, desk: Desk) -> shapes.Contact:
 def _exported(contact: stored.Contact, held: Held) -> Exported:
     return Exported(
         contact=shapes.contact_of(contact),
-        provider_identities=[shapes.shown(ProviderIdentity, each) for each in held.provider_identities],
+        provider_identities=held.provider_identities,
         sign_ins=[shapes.shown(SignIn, each, at=rfc3339(each.at)) for each in held.sign_ins],
         conversations=[
             ExportedThread(shapes.whole_conversation_of(thread), [shapes.message_of(message) for message in messages])

@@ -4,7 +4,7 @@ anything be opened by an id that somebody could know who has not got the token.
 The app opens one socket for its thread, which joins a room, and one for each message that it shows, which joins none
 and names its customer in what it sends. So every event is its sender's by the customer id in it (`customer_ids.py`),
 looked up and checked each time; a client that can shows its guest token when it connects. Whoever is refused is told
-not to come back by itself: the app would try for ever.
+not to come back by itself: the app would try for ever. What passes by itself is told by a closed connection.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vestibule.conversations.visitor import visitor_of
 from vestibule.edge.bearer import bearer
 from vestibule.edge.contact_bearer import claims_of
 from vestibule.edge.http import ClientGone, Request
-from vestibule.edge.socket_io import Connection, Ended
+from vestibule.edge.socket_io import TRY_AGAIN, Broken, Connection, Ended
 from vestibule.edge.strict_json import convert
 from vestibule.edge.surface import note_refusal
 from vestibule.edge.unproven import count_unverified
@@ -30,6 +30,7 @@ from vestibule.errors import (
     NotAuthenticated,
     NotFound,
     RateLimited,
+    Unavailable,
     VestibuleError,
 )
 from vestibule.model.unshown import Unshown
@@ -113,11 +114,17 @@ class Guest:
             self._room = self._following = None
 
     async def _join(self, argument: Any) -> Any:
-        reader, token = await self._sender(argument)
+        try:
+            reader, token = await self._sender(argument)
+        except (Unavailable, RateLimited) as error:
+            # The app asks for no acknowledgement, and would hear nothing for as long as its connection lasts.
+            note_refusal(self._request, error)
+            raise Broken(TRY_AGAIN) from None
         if self._following is None:
             visitor = reader.visitor
             seat = (visitor.workspace_id, visitor.seat)
             if self._rooms.get(seat, 0) >= _MOST_ROOMS:
+                # Told, if it listens: closed, it would come back for as long as the others are open.
                 raise RateLimited(_MOST_ROOMS, 1, detail="rooms")
             self._rooms[seat] = self._rooms.get(seat, 0) + 1
             self._room = Room(self._runtime, self._thread, self._connection, reader, token)

@@ -36,7 +36,8 @@ class Media(msgspec.Struct, frozen=True):
 
 
 class NewMessage(Unshown, frozen=True):
-    """`local_id`: the client's own; where it is a UUID, a repeated message is stored once."""
+    """`local_id`: the client's own. Where it is a UUID it is the message's id as it is spelt, since clients look for it
+    to the letter, and a repeated message is stored once."""
 
     content: str = ""
     local_id: str | None = None
@@ -88,12 +89,15 @@ class Thread:
         attachments = await attachments_of(self._runtime, visitor, references, field="media.url")
         chats = await self.chats(author)
         latest = next((chat for chat in chats if chat.is_open), None)
-        local_id = (new.local_id or "").lower()
-        if is_id(local_id):
+        local_id = new.local_id or ""
+        own = is_id(local_id.lower())
+        if own:
             known = await self._known([chat for chat in chats if chat is not latest], local_id)
+            if known is None and local_id != local_id.lower():
+                known = await self._known(chats, local_id.lower())
             if known is not None:
                 return known
-        written = Written(text, local_id if is_id(local_id) else new_id(), attachments)
+        written = Written(text, local_id if own else new_id(), attachments)
         if latest is not None:
             with contextlib.suppress(ConversationFull):
                 return await post(self._runtime, self._runner, visitor, latest, written)

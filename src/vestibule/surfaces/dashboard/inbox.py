@@ -11,7 +11,10 @@ from vestibule.administration import conversations
 from vestibule.administration.conversations import LONGEST_REPLY
 from vestibule.edge.http import Reply
 from vestibule.edge.parameters import choice, number
-from vestibule.edge.surface import Route
+from vestibule.edge.problem import status_of
+from vestibule.edge.surface import Route, note_refusal
+from vestibule.errors import AlreadyExists, ConversationClosed, InvalidField, VestibuleError
+from vestibule.ids import is_id, new_id
 from vestibule.model.contact import Contact
 from vestibule.model.conversation import Conversation, Document, Message, Sender, Status
 from vestibule.model.staff import Role
@@ -97,15 +100,24 @@ async def _live_list(seat: Seat) -> Reply:
 
 
 async def _read(seat: Seat) -> Reply:
+    return await _page(seat)
+
+
+async def _page(seat: Seat, typed: str = "", problem: VestibuleError | None = None) -> Reply:
+    """A chat. `problem`: why it did not take what was typed, which is shown again."""
     chosen = await _chosen(seat)
     person = await _person(seat, chosen)
     return seat.show(
         "inbox.html",
+        status_of(problem).value if problem is not None else 200,
         chosen=chosen,
         person=person,
         name=name_of(person),
         mark=mark_of(person),
         longest=LONGEST_REPLY,
+        reply_id=new_id(),
+        typed=typed,
+        problem=problem,
         **await _history(seat, chosen, person),
         **await _lines(seat),
     )
@@ -114,28 +126,42 @@ async def _read(seat: Seat) -> Reply:
 async def _live_thread(seat: Seat) -> Reply:
     chosen = await _chosen(seat)
     history = await _history(seat, chosen, await _person(seat, chosen))
-    return page("thread.html", {**history, "public_url": seat.desk.settings.public_url})
+    return page("thread.html", {**history, "filter": _filter(seat), "public_url": seat.desk.settings.public_url})
 
 
 async def _reply(seat: Seat) -> Reply:
     # Browsers end lines of a form with two characters.
-    text = seat.text("text").replace("\r\n", "\n")
-    await conversations.reply(seat.desk, seat.workspace_id, _id(seat), text=text, name=seat.member.name)
-    return _back(seat, "replied")
+    text, sent_as, back = seat.text("text").replace("\r\n", "\n"), seat.text("id"), _back(seat, "replied")
+    try:
+        await conversations.reply(
+            seat.desk,
+            seat.workspace_id,
+            _id(seat),
+            text=text,
+            name=seat.member.name,
+            # Of the page, so that a form which is sent twice is one message.
+            public_id=sent_as if is_id(sent_as) else "",
+        )
+    except (InvalidField, ConversationClosed, AlreadyExists) as error:
+        note_refusal(seat.request, error)
+        return await _page(seat, text, error)
+    return back
 
 
 async def _take(seat: Seat) -> Reply:
+    back = _back(seat, "taken")
     await conversations.take(seat.desk, seat.workspace_id, _id(seat), name=seat.member.name)
-    return _back(seat, "taken")
+    return back
 
 
 async def _resolve(seat: Seat) -> Reply:
+    back = _back(seat, "resolved")
     await conversations.resolve(seat.desk, seat.workspace_id, _id(seat))
-    return _back(seat, "resolved")
+    return back
 
 
 async def _lines(seat: Seat) -> dict[str, object]:
-    filter_ = choice(seat.request, "show", tuple(_FILTERS)) or "open"
+    filter_ = _filter(seat)
     wanted = _FILTERS[filter_]
     cursor = seat.request.query("cursor")
     found, following = await conversations.list_page(
@@ -208,5 +234,11 @@ def _id(seat: Seat) -> str:
     return seat.request.params["conversation_id"]
 
 
+def _filter(seat: Seat) -> str:
+    return choice(seat.request, "show", tuple(_FILTERS)) or "open"
+
+
 def _back(seat: Seat, done: str) -> Reply:
-    return go_to(f"{PREFIX}/inbox/{_id(seat)}?done={done}")
+    """Into the filter that a form was sent from. Made before what the form asks for is done: raises InvalidField."""
+    show = choice(seat.request, "show", tuple(_FILTERS))
+    return go_to(f"{PREFIX}/inbox/{_id(seat)}?done={done}" + (f"&show={show}" if show else ""))

@@ -113,11 +113,13 @@ def view(runtime: Runtime, path: str, handler: Handler, role: Role = Role.VIEWER
 
 
 def action(runtime: Runtime, path: str, handler: Handler, role: Role) -> Route:
-    """A form. Who may not send it is told so before its body is read."""
+    """A form. Who may not send it is told so before its body is read, and whoever may not any more once it is here."""
+    check_again = partial(_seat, runtime, role=role, form={})
 
     async def handle(request: Request) -> Reply:
         require_own_page(runtime.settings, request)
         seat = await _seat(runtime, request, role, {})
+        request.again = check_again
         form = await form_of(runtime, request)
         return await handler(Seat(seat.request, runtime, seat.desk, seat.member, seat.session, form))
 

@@ -8,13 +8,10 @@ from vestibule.edge.problem import problem
 from vestibule.edge.surface import Surface
 from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
-from vestibule.surfaces.native import me, user_tokens
-from vestibule.surfaces.native.backchannel_logout import BackchannelLogout
+from vestibule.surfaces.native import backchannel_logout, files, identity, me, user_tokens
 from vestibule.surfaces.native.conversations import Conversations
 from vestibule.surfaces.native.description import described
 from vestibule.surfaces.native.events import Events
-from vestibule.surfaces.native.files import Files
-from vestibule.surfaces.native.identity import Identity
 from vestibule.surfaces.native.messages import Messages
 from vestibule.surfaces.native.token import Token
 from vestibule.surfaces.native.visitors import Visitors
@@ -33,11 +30,11 @@ def surface(runtime: Runtime, runner: Runner) -> Surface:
         *user_tokens.routes(runtime),
         *Visitors(runtime).routes(),
         *Conversations(runtime).routes(),
-        *Identity(runtime).routes(),
+        *identity.routes(runtime),
         *Messages(runtime, runner).routes(),
         *Events(runtime).routes(),
-        *Files(runtime).routes(),
+        *files.routes(runtime),
         *Token(runtime).routes(),
-        *BackchannelLogout(runtime).routes(),
+        *backchannel_logout.routes(runtime),
     ]
     return Surface("native", ("/v1",), problem, described(runtime, routes), _PAGES)

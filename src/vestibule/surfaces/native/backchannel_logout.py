@@ -4,6 +4,7 @@ Back-Channel Logout 1.0); it must not judge a token itself."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from vestibule.clock import now_ms
@@ -35,63 +36,59 @@ from vestibule.tokens.sign_outs import end_sessions
 _LARGEST = 32_768
 
 
-class BackchannelLogout:
-    """The handler."""
+def routes(runtime: Runtime) -> Sequence[Route]:
+    sign_out = speaking_oauth(partial(_sign_out, runtime))
+    return [Route("POST", "/v1/backchannel-logout/{customer_id}", sign_out, _SIGN_OUT)]
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
 
-    def routes(self) -> Sequence[Route]:
-        path = "/v1/backchannel-logout/{customer_id}"
-        return [Route("POST", path, speaking_oauth(self.sign_out), _SIGN_OUT)]
+async def _sign_out(runtime: Runtime, request: Request) -> Reply:
+    count_stranger(runtime, request)
+    try:
+        workspace = await workspace_of(runtime, request.params["customer_id"])
+        request.facts["workspace"] = workspace.id
+        await _end(runtime, request, workspace)
+    except (InvalidRequest, NotAuthenticated):
+        # Providers tell of everybody's sign-outs from one address, so only what is no good counts against it.
+        settings = runtime.settings
+        address = address_bucket(client_address(request, settings.trusted_proxies))
+        await runtime.rate_limiter.take("", f"logout:{address}", settings.rate_limit_exchange_address)
+        raise
+    return Reply(200, b"", ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")))
 
-    async def sign_out(self, request: Request) -> Reply:
-        count_stranger(self._runtime, request)
-        try:
-            workspace = await workspace_of(self._runtime, request.params["customer_id"])
-            request.facts["workspace"] = workspace.id
-            await self._end(request, workspace)
-        except (InvalidRequest, NotAuthenticated):
-            # Providers tell of everybody's sign-outs from one address, so only what is no good counts against it.
-            settings = self._runtime.settings
-            address = address_bucket(client_address(request, settings.trusted_proxies))
-            await self._runtime.rate_limiter.take("", f"logout:{address}", settings.rate_limit_exchange_address)
-            raise
-        return Reply(200, b"", ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")))
 
-    async def _end(self, request: Request, workspace: Workspace) -> None:
-        runtime, settings = self._runtime, self._runtime.settings
-        if workspace.disabled_at is not None:
-            raise WorkspaceDisabled(step="guard")
-        most = min(_LARGEST, settings.max_body_bytes)
-        form = await read_form(request, most=most, within=settings.body_timeout / 1000)
-        token = form.get("logout_token")
-        if token is None:
-            raise InvalidField("logout_token", "is required")
-        providers = await runtime.tenancy.providers(workspace.id)
-        proven = await runtime.provider_sign_out.verify(workspace.id, providers, token)
-        # Only now: anybody could use up what a workspace's provider needs, and few providers tell twice.
-        await runtime.rate_limiter.take(workspace.id, "logout", settings.rate_limit_exchange_workspace)
-        # Somebody who is not known here is signed out already: that is what was asked for (section 2.7).
-        people = await end_sessions(runtime.store, runtime.contacts, proven)
-        which = "session" if proven.session is not None else "everywhere"
-        request.facts["outcome"] = which
-        if people:
-            request.facts["contact"] = people[0]
-        runtime.audit.note(
-            AuditEntry(
-                workspace_id=workspace.id,
-                kind=AuditKind.ADMINISTRATION,
-                action="contact.sign_out",
-                outcome=DONE,
-                at=now_ms(),
-                actor=f"provider:{proven.provider_id}",
-                provider_id=str(proven.provider_id),
-                request_id=request.scope.get("vestibule.request_id", ""),
-                contact_id=people[0] if people else None,
-                detail=which,
-            )
+async def _end(runtime: Runtime, request: Request, workspace: Workspace) -> None:
+    settings = runtime.settings
+    if workspace.disabled_at is not None:
+        raise WorkspaceDisabled(step="guard")
+    most = min(_LARGEST, settings.max_body_bytes)
+    form = await read_form(request, most=most, within=settings.body_timeout / 1000)
+    token = form.get("logout_token")
+    if token is None:
+        raise InvalidField("logout_token", "is required")
+    providers = await runtime.tenancy.providers(workspace.id)
+    proven = await runtime.provider_sign_out.verify(workspace.id, providers, token)
+    # Only now: anybody could use up what a workspace's provider needs, and few providers tell twice.
+    await runtime.rate_limiter.take(workspace.id, "logout", settings.rate_limit_exchange_workspace)
+    # Somebody who is not known here is signed out already: that is what was asked for (section 2.7).
+    people = await end_sessions(runtime.store, runtime.contacts, proven)
+    which = "session" if proven.session is not None else "everywhere"
+    request.facts["outcome"] = which
+    if people:
+        request.facts["contact"] = people[0]
+    runtime.audit.note(
+        AuditEntry(
+            workspace_id=workspace.id,
+            kind=AuditKind.ADMINISTRATION,
+            action="contact.sign_out",
+            outcome=DONE,
+            at=now_ms(),
+            actor=f"provider:{proven.provider_id}",
+            provider_id=str(proven.provider_id),
+            request_id=request.scope.get("vestibule.request_id", ""),
+            contact_id=people[0] if people else None,
+            detail=which,
         )
+    )
 
 
 _FORM: dict[str, Any] = {

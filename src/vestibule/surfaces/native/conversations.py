@@ -17,12 +17,12 @@ from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.message_limits import count_message
 from vestibule.edge.operation import Answer, Operation, Parameter
 from vestibule.edge.parameters import number
+from vestibule.edge.strict_json import read_body
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, NotFound, ScopeRequired
 from vestibule.identity import profile_rules as rules
 from vestibule.model.claims import CustomData
 from vestibule.runtime import Runtime
-from vestibule.surfaces.native.reading import LONGEST_SCOPE, read_body, scope
 from vestibule.surfaces.native.shapes import Conversation, ConversationPage, Uuid, conversation_of
 
 PATH = "/v1/conversations"
@@ -30,7 +30,8 @@ ONE = f"{PATH}/{{conversation_id}}"
 CONVERSATION_ID = Parameter(name="conversation_id", location="path", about="The conversation.", type=Uuid)
 _CHANNEL = "api"
 _PAGE, _LARGEST_PAGE = 50, 100
-_SCOPE = Annotated[str, Meta(extra_json_schema={"maxLength": LONGEST_SCOPE})]
+_LONGEST_SCOPE = 256
+_SCOPE = Annotated[str, Meta(extra_json_schema={"maxLength": _LONGEST_SCOPE})]
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -62,7 +63,7 @@ class Conversations:
         await count_message(self._runtime, author, request, "conversations")
         payload = await read_body(self._runtime, request, self._new)
         custom = rules.custom_data("custom_data", payload.custom_data or {})
-        named = scope(payload.scope)
+        named = _scope(payload.scope)
         if named is None and not author.verified:
             raise ScopeRequired(step="scope")
         made = await start_conversation(self._runtime, author, scope=named, custom_data=custom, channel=_CHANNEL)
@@ -71,7 +72,7 @@ class Conversations:
 
     async def page(self, request: Request) -> Reply:
         viewer = await visitor(self._runtime, request)
-        named = scope(request.query("scope"))
+        named = _scope(request.query("scope"))
         if named is None and not viewer.verified:
             raise ScopeRequired(step="scope")
         most = number(request, "limit", default=_PAGE, low=1, high=_LARGEST_PAGE)
@@ -90,6 +91,11 @@ class Conversations:
         conversation = await open_conversation(self._runtime, author, request.params["conversation_id"])
         closed = await course.resolve(self._runtime, conversation, by="contact")
         return json_reply(200, _ENCODER.encode(conversation_of(closed)))
+
+
+def _scope(value: str | None) -> str | None:
+    """A conversation scope; an empty one is none. Raises InvalidField."""
+    return rules.text("scope", value, _LONGEST_SCOPE) if value else None
 
 
 _CREATE = Operation(

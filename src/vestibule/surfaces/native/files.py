@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -18,21 +19,16 @@ from vestibule.surfaces.native.shapes import Attachment
 _ENCODER = msgspec.json.Encoder()
 
 
-class Files:
-    """The handler."""
+def routes(runtime: Runtime) -> Sequence[Route]:
+    return [Route("POST", "/v1/files", partial(_upload, runtime), _UPLOAD)]
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
 
-    def routes(self) -> Sequence[Route]:
-        return [Route("POST", "/v1/files", self.upload, _UPLOAD)]
-
-    async def upload(self, request: Request) -> Reply:
-        author = await visitor(self._runtime, request)
-        kept = await take_upload(self._runtime, author, request)
-        file = kept.file
-        made = Attachment(file.id, file.name, file.size, file.media_type, kept.link)
-        return json_reply(201, _ENCODER.encode(made))
+async def _upload(runtime: Runtime, request: Request) -> Reply:
+    author = await visitor(runtime, request)
+    kept = await take_upload(runtime, author, request)
+    file = kept.file
+    made = Attachment(file.id, file.name, file.size, file.media_type, kept.link)
+    return json_reply(201, _ENCODER.encode(made))
 
 
 _UPLOAD = Operation(

@@ -4,6 +4,7 @@ it must not sign anybody in."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -12,12 +13,12 @@ from vestibule.conversations.visitor import visitor_of
 from vestibule.edge.contact_bearer import claims_of
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.operation import Answer, Operation
+from vestibule.edge.strict_json import read_body
 from vestibule.edge.surface import Route
 from vestibule.errors import ConversationClosed, IdentityConflict, InvalidGrant, NotFound
 from vestibule.model.unshown import Unshown
 from vestibule.runtime import Runtime
 from vestibule.surfaces.native.conversations import CONVERSATION_ID, ONE
-from vestibule.surfaces.native.reading import read_body
 from vestibule.surfaces.native.shapes import Conversation, conversation_of
 
 _ENCODER = msgspec.json.Encoder()
@@ -29,26 +30,23 @@ class Person(Unshown, frozen=True):
     contact_token: str
 
 
-class Identity:
-    """The handler."""
+_PERSON = msgspec.json.Decoder(Person)
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._person = msgspec.json.Decoder(Person)
 
-    def routes(self) -> Sequence[Route]:
-        return [Route("POST", f"{ONE}/identity", self.attach, _ATTACH)]
+def routes(runtime: Runtime) -> Sequence[Route]:
+    return [Route("POST", f"{ONE}/identity", partial(_attach, runtime), _ATTACH)]
 
-    async def attach(self, request: Request) -> Reply:
-        # Also where login is required: this is how a visitor of before goes on there.
-        visitor = visitor_of(await claims_of(self._runtime, request))
-        payload = await read_body(self._runtime, request, self._person)
-        request.proves = "contact_token"  # for the audit: from here on it is decided who this is
-        proven = await prove_by_token(self._runtime, visitor, payload.contact_token)
-        request.facts["contact"] = proven.contact_id
-        attached = await attach_bearer(self._runtime, visitor, request.params["conversation_id"], proven)
-        request.facts["conversation"] = attached.id
-        return json_reply(200, _ENCODER.encode(conversation_of(attached)))
+
+async def _attach(runtime: Runtime, request: Request) -> Reply:
+    # Also where login is required: this is how a visitor of before goes on there.
+    visitor = visitor_of(await claims_of(runtime, request))
+    payload = await read_body(runtime, request, _PERSON)
+    request.proves = "contact_token"  # for the audit: from here on it is decided who this is
+    proven = await prove_by_token(runtime, visitor, payload.contact_token)
+    request.facts["contact"] = proven.contact_id
+    attached = await attach_bearer(runtime, visitor, request.params["conversation_id"], proven)
+    request.facts["conversation"] = attached.id
+    return json_reply(200, _ENCODER.encode(conversation_of(attached)))
 
 
 _ATTACH = Operation(

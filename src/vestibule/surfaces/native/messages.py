@@ -15,6 +15,7 @@ from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.message_limits import count_message
 from vestibule.edge.operation import Answer, Operation, Parameter
 from vestibule.edge.parameters import number
+from vestibule.edge.strict_json import read_body, refuse_nul
 from vestibule.edge.surface import Route
 from vestibule.errors import AlreadyExists, ConversationClosed, ConversationFull, InvalidField, NotFound
 from vestibule.identity import profile_rules as rules
@@ -25,7 +26,6 @@ from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.storage import conversations as rows
 from vestibule.surfaces.native.conversations import CONVERSATION_ID, ONE
-from vestibule.surfaces.native.reading import document, read_body
 from vestibule.surfaces.native.shapes import Message, MessageList, Uuid, message_of, messages_of
 
 _LONGEST_TEXT = 32_768
@@ -98,9 +98,9 @@ def _checked(payload: NewMessage) -> JobInput:
         raise InvalidField("text", "must not be empty without attachments")
     if payload.language is not None:
         rules.text("language", payload.language, _LONGEST_LANGUAGE)
-    document("context", payload.context)
-    document("body_properties", payload.body_properties)
-    document("custom_data", payload.custom_data)
+    refuse_nul("context", payload.context)
+    refuse_nul("body_properties", payload.body_properties)
+    refuse_nul("custom_data", payload.custom_data)
     return page_input(
         context=payload.context,
         language=payload.language,

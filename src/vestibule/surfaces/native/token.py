@@ -3,7 +3,6 @@ one (RFC 8693, RFC 6749 section 4.5); it must not judge a token itself."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from vestibule.edge.form import MEDIA_TYPE, read_form
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.oauth import NO_CACHE, OAuthError, oauth_status, speaking_oauth
 from vestibule.edge.operation import Answer, ErrorForm, Operation
+from vestibule.edge.parameters import whole_number
 from vestibule.edge.surface import Route
 from vestibule.errors import (
     BoundTokenNotSupported,
@@ -55,7 +55,6 @@ ID_TOKEN, ACCESS_TOKEN, JWT = f"{_TYPE}id_token", f"{_TYPE}access_token", f"{_TY
 _CONVERSATION = "/v1/token"
 # Room for the longest provider's token that is read (16 KiB), which a form spells as it is.
 _LARGEST = 32_768
-_INTEGER = re.compile(r"[+-]?[0-9]{1,100}")
 
 Form = dict[str, str]
 
@@ -129,7 +128,7 @@ class Token:
         credential = ProviderToken(
             workspace_id=workspace.id,
             providers=await self._runtime.tenancy.providers(workspace.id),
-            provider_id=_provider_id(form),
+            provider_id=whole_number("provider_id", form.get("provider_id")),
             access_token=None if is_id_token else token,
             id_token=token if is_id_token else None,
         )
@@ -155,15 +154,6 @@ def _required(form: Form, name: str) -> str:
     if value is None:
         raise InvalidField(name, "is required")
     return value
-
-
-def _provider_id(form: Form) -> int | None:
-    text = form.get("provider_id")
-    if text is None:
-        return None
-    if _INTEGER.fullmatch(text) is None:
-        raise InvalidField("provider_id", "must be a whole number")
-    return int(text)
 
 
 def _refuse_what_is_not_done(form: Form, public_url: str) -> None:

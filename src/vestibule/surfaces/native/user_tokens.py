@@ -13,6 +13,7 @@ from vestibule.auth_endpoint.user_token import LONGEST
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.operation import Answer, Operation
 from vestibule.edge.request_limits import count_stranger
+from vestibule.edge.strict_json import read_body
 from vestibule.edge.surface import Route
 from vestibule.edge.user_tokens import PageFields, sign_in
 from vestibule.errors import (
@@ -34,7 +35,6 @@ from vestibule.errors import (
 )
 from vestibule.model.workspace import Workspace
 from vestibule.runtime import Runtime
-from vestibule.surfaces.native.reading import read_body
 from vestibule.surfaces.native.shapes import Uuid
 
 _ENCODER = msgspec.json.Encoder()

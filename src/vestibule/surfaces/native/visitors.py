@@ -14,6 +14,7 @@ from vestibule.edge.arrivals import let_in
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.operation import Answer, Operation, Parameter
 from vestibule.edge.request_limits import count_stranger
+from vestibule.edge.strict_json import read_body
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, InvalidWidgetToken, RateLimited, WorkspaceDisabled
 from vestibule.identity import profile_rules as rules
@@ -22,7 +23,6 @@ from vestibule.ids import is_id
 from vestibule.model.claims import CustomData, Method
 from vestibule.model.workspace import Workspace
 from vestibule.runtime import Runtime
-from vestibule.surfaces.native.reading import read_body
 from vestibule.tokens.contact_token import Said
 
 _LONGEST_WIDGET_TOKEN = 256

@@ -8,8 +8,7 @@ from vestibule.responder.runner import Runner
 from vestibule.runtime import Runtime
 from vestibule.surfaces.opencx.authenticate_user import routes
 from vestibule.surfaces.opencx.dialect import opencx_error
-from vestibule.surfaces.opencx.widget.executing import Executing
-from vestibule.surfaces.opencx.widget.files import Files
+from vestibule.surfaces.opencx.widget import executing, files
 from vestibule.surfaces.opencx.widget.reading import Reading
 from vestibule.surfaces.opencx.widget.sending import Sending
 from vestibule.surfaces.opencx.widget.writing import Writing
@@ -32,7 +31,7 @@ def widget_surface(runtime: Runtime, runner: Runner) -> Surface:
         *Reading(runtime).routes(),
         *Writing(runtime).routes(),
         *Sending(runtime, runner).routes(),
-        *Executing(runtime).routes(),
-        *Files(runtime).routes(),
+        *executing.routes(runtime),
+        *files.routes(runtime),
     ]
     return Surface("opencx_widget", ("/backend/widget/v2", "//backend/widget/v2"), opencx_error, handlers, _WIDGET)

@@ -16,7 +16,7 @@ from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.problem import rate_headers
 from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
-from vestibule.errors import InvalidApiKey, InvalidField
+from vestibule.errors import InvalidApiKey, InvalidField, WorkspaceDisabled
 from vestibule.identity import profile_rules as rules
 from vestibule.model.claims import CustomData, HttpOverrides, Method, ProfileClaims
 from vestibule.model.workspace import ApiKey
@@ -71,11 +71,18 @@ def routes(runtime: Runtime) -> Sequence[Route]:
     method = ServerToServer()
     settings = runtime.settings
 
+    async def check_again(request: Request) -> None:
+        """Without `guard`, which counts: it is one attempt still."""
+        holder = await _identify(runtime, request)
+        if holder.workspace.disabled_at is not None:
+            raise WorkspaceDisabled(step="guard")
+
     async def authenticate_user(request: Request) -> Reply:
         holder = await _identify(runtime, request)
         method.admit(holder.api_key)
         limit = _limit(runtime, holder)
         allowance = await guard(runtime, Caller(holder.workspace, f"key:{holder.api_key.id}", limit))
+        request.again = check_again
         body = await request.body(most=settings.max_body_bytes, within=settings.body_timeout / 1000)
         done = await authenticate(runtime, method, vouching_of(holder.api_key, decode(body, _PAYLOAD)))
         note_proven(request, method.name, done)

@@ -3,7 +3,6 @@ it must not read a token itself."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import msgspec
@@ -12,6 +11,7 @@ from vestibule.authenticate import Caller, guard, prove
 from vestibule.conversations.admission import admit_exchange
 from vestibule.edge.client_address import address_bucket, client_address
 from vestibule.edge.http import Reply, Request, json_reply
+from vestibule.edge.parameters import whole_number
 from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, InvalidRequest, NotFound
@@ -25,7 +25,6 @@ from vestibule.verification.token_exchange import ProviderToken
 
 # Room for the longest token that is read (16 KiB), and refused before 64 KiB are taken in.
 LARGEST_BODY = 32_768
-_INTEGER = re.compile(r"[+-]?[0-9]{1,100}")
 
 
 class Payload(Unshown, frozen=True):
@@ -55,7 +54,7 @@ class Authenticate:
 
     async def authenticate(self, request: Request) -> Reply:
         runtime = self._runtime
-        provider_id = _provider_id(request)
+        provider_id = whole_number("providerId", request.query("providerId"))
         workspace = await self._workspace(request)
         body = await request.body(
             most=min(LARGEST_BODY, runtime.settings.max_body_bytes), within=runtime.settings.body_timeout / 1000
@@ -99,12 +98,3 @@ class Authenticate:
         await admit_exchange(runtime, workspace.id, request.headers(b"origin"))
         await guard(runtime, Caller(workspace, "exchange", settings.rate_limit_exchange_workspace))
         return workspace
-
-
-def _provider_id(request: Request) -> int | None:
-    text = request.query("providerId")
-    if text is None:
-        return None
-    if _INTEGER.fullmatch(text) is None:
-        raise InvalidField("providerId", "must be a whole number")
-    return int(text)

@@ -27,7 +27,7 @@ from vestibule.model.claims import Method
 from vestibule.model.unshown import Unshown
 from vestibule.runtime import Runtime
 
-_LARGEST_BODY = 8_192
+_LARGEST_BODY = 32_768
 _LONGEST_NAME = 64
 _CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 
@@ -85,7 +85,8 @@ async def read_body(runtime: Runtime, request: Request) -> bytes:
     length = request.headers(b"content-length")
     if not request.headers(b"transfer-encoding") and (not length or not length[0].strip(b" 0")):
         return b""
-    return await request.body(most=_LARGEST_BODY, within=runtime.settings.body_timeout / 1000)
+    settings = runtime.settings
+    return await request.body(most=min(_LARGEST_BODY, settings.max_body_bytes), within=settings.body_timeout / 1000)
 
 
 def conversation_id(workspace_id: str, request: Request) -> str:

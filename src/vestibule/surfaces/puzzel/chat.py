@@ -4,6 +4,7 @@ published none. It must not identify anybody."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -13,7 +14,8 @@ from vestibule.conversations.admission import admit_call
 from vestibule.conversations.attach_identity import open_as
 from vestibule.conversations.visibility import is_internal
 from vestibule.conversations.visitor import Visitor
-from vestibule.edge.contact_bearer import admit
+from vestibule.edge.bearer import bearer
+from vestibule.edge.contact_bearer import admit, check_again
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.message_limits import count_message
 from vestibule.edge.request_limits import count_stranger
@@ -145,7 +147,13 @@ class Chat:
         conversation_id = caller.conversation_id(visitor.workspace_id, request)
         acting, conversation = await open_as(self._runtime, visitor, conversation_id)
         await admit(self._runtime, request, acting)
+        request.again = partial(self._check_again, visitor)
         return acting, conversation
+
+    async def _check_again(self, visitor: Visitor, request: Request) -> None:
+        """Not their token alone may have ended: who was a person here may be nobody by now (`clear_identity`)."""
+        await check_again(self._runtime, bearer(request), request)
+        await open_as(self._runtime, visitor, caller.conversation_id(visitor.workspace_id, request))
 
     async def _workspace(self, request: Request) -> str:
         customer_id = request.query("customerId")

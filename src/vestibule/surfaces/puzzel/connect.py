@@ -9,7 +9,7 @@ import msgspec
 
 from vestibule.conversations.admission import admit_page
 from vestibule.edge.arrivals import note_unproven
-from vestibule.edge.client_address import address_bucket, client_address
+from vestibule.edge.client_address import address_bucket, client_address, parsed
 from vestibule.edge.form import read_form
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.oauth import NO_CACHE
@@ -113,10 +113,6 @@ def _required(form: dict[str, str], name: str) -> str:
     return value
 
 
-def _is_within(address: str, networks: tuple[str, ...]) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:  # a socket without an address
-        return False
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return any((mapped or parsed) in ipaddress.ip_network(network) for network in networks)
+def _is_within(text: str, networks: tuple[str, ...]) -> bool:
+    address = parsed(text)
+    return address is not None and any(address in ipaddress.ip_network(network) for network in networks)

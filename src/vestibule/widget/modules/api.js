@@ -14,7 +14,15 @@ export class Refused extends Error {
 }
 
 /** There was no answer: no network, or none that leads there. */
-export class Unreachable extends Error {}
+export class Unreachable extends Error {
+  get passes() {
+    return true;
+  }
+}
+
+function broken(error) {
+  throw new Unreachable(String(error));
+}
 
 const PATIENCE_MS = 20000;
 
@@ -25,13 +33,11 @@ export class Api {
 
   /** A fetch whose answer is good. Throws Refused, Unreachable. */
   async fetch(method, path, { token, body, headers = {}, signal } = {}) {
-    const given = { ...headers };
-    if (token) given.Authorization = `Bearer ${token}`;
     let answer;
     try {
       answer = await fetch(this.base + path, {
         method,
-        headers: given,
+        headers: { ...headers, ...(token && { Authorization: `Bearer ${token}` }) },
         body,
         signal,
         // No cookie rides along, and no referrer tells where the visitor is.
@@ -40,10 +46,10 @@ export class Api {
         cache: "no-store",
       });
     } catch (error) {
-      throw new Unreachable(String(error));
+      broken(error);
     }
     if (answer.ok) return answer;
-    const problem = await answer.json().catch(() => ({}));
+    const problem = (await answer.json().catch(() => 0)) || {};
     const wait = Number(answer.headers.get("Retry-After")) * 1000 || 0;
     throw new Refused(answer.status, problem.code || problem.error || "", problem.detail || problem.message, wait);
   }
@@ -57,10 +63,7 @@ export class Api {
     const body = json === undefined ? form : JSON.stringify(json);
     try {
       const answer = await this.fetch(method, path, { token, body, headers, signal: ending.signal });
-      return answer.status === 204 ? null : await answer.json();
-    } catch (error) {
-      if (error instanceof Refused || error instanceof Unreachable) throw error;
-      throw new Unreachable(String(error)); // the connection broke within the answer
+      return answer.status === 204 ? null : await answer.json().catch(broken);
     } finally {
       clearTimeout(timer);
     }

@@ -15,12 +15,10 @@ export class Chat extends Sending {
     super();
     const { device } = Object.assign(this, parts);
     this.isOpen = false; // whether the visitor looks at it
+    this.turn = 0;
     this.calls = 0; // how often it was said who is there; what was said last counts, though one before may have to wait
     this.reset();
-    this.unwatch = device.watch({
-      signedOut: () => this.onSignedOut(),
-      outbox: () => this.changed(),
-    });
+    this.unwatch = device.watch({ signedOut: this.signedOut, outbox: this.changed });
     this.listeners = [
       [window, "online", () => this.online()],
       [window, "offline", () => this.lost(new Unreachable("offline"))],
@@ -29,13 +27,12 @@ export class Chat extends Sending {
     for (const [target, name, listener] of this.listeners) target.addEventListener(name, listener);
   }
 
-  onSignedOut() {}
-
   /** Nothing is known yet; as for a visitor who has just come. `call`: which one has said so. */
   reset(call = (this.calls += 1)) {
     this.unfollow();
     clearTimeout(this.retryTimer);
-    this.turn = this.settled = call;
+    this.turn += 1;
+    this.settled = call;
     this.conversation = null;
     this.messages = [];
     this.guest = null; // a guest's conversation that shall become a person's
@@ -86,7 +83,8 @@ export class Chat extends Sending {
       await Promise.all([this.identity.know(), this.refresh()]);
       if (turn !== this.identity.turn) return;
       this.introduce();
-      const open = brought || this.list.find((each) => each.status === "open");
+      this.adopt();
+      const open = brought || this.list.find(isOpen);
       if (open && !this.conversation && !this.wantsFresh) {
         await this.enter(open).catch((error) => {
           if (this.conversation === open) this.conversation = null; // entered again, when there is a network
@@ -158,7 +156,7 @@ export class Chat extends Sending {
   }
 
   fail(error) {
-    if (error instanceof Unreachable || error.passes) {
+    if (error.passes) {
       this.isLost = true;
       if (this.phase === "connecting") this.phase = "down";
       this.later(error);
@@ -229,20 +227,16 @@ export class Chat extends Sending {
     if (!this.conversation || this.follower || document.hidden) return;
     // Before a message that was posted from here something may have come that nobody has heard of.
     const known = this.messages.filter((each) => !each.here).pop();
-    this.follower = new Follower(this.identity, this.conversation.id, known ? known.seq : 0, {
-      take: (kind, data) => this.take(kind, data),
-      lost: (error) => this.lost(error),
-      found: () => this.found(),
-    });
+    this.follower = new Follower(this, this.identity, this.conversation.id, known?.seq || 0);
   }
 
   unfollow() {
-    if (this.follower) this.follower.stop();
+    this.follower?.stop();
     this.follower = null;
   }
 
   take(kind, data) {
-    if (kind === "conversation" && this.conversation && data.id === this.conversation.id) this.conversation = data;
+    if (kind === "conversation" && data.id === this.conversation?.id) this.conversation = data;
     if (kind === "message") this.arrived(data);
     this.changed();
   }
@@ -293,10 +287,9 @@ export class Chat extends Sending {
   /** The responder owes an answer, and has not had too long. */
   get isAwaited() {
     const { conversation } = this;
-    if (!conversation || conversation.handed_off || conversation.assignee.kind !== "ai" || !isOpen(conversation))
-      return false;
+    if (!isOpen(conversation) || conversation.handed_off || conversation.assignee.kind !== "ai") return false;
     const last = this.messages.filter((each) => each.sender.kind === "user" || isAnswer(each)).pop();
-    return !!last && last.sender.kind === "user" && Date.now() - (last.here || 0) < TYPING_MS;
+    return last?.sender.kind === "user" && Date.now() - (last.here || 0) < TYPING_MS;
   }
 
   get hasEnded() {
@@ -328,14 +321,13 @@ export class Chat extends Sending {
 
   online() {
     this.attempts = 0;
-    if (this.follower) this.follower.nudge();
-    if (this.phase === "ready") this.resume().then(() => this.probe());
+    this.follower?.wake();
+    if (this.phase === "ready")
+      this.resume().then(() => {
+        // Nothing is followed that would tell that the network is back.
+        if (!this.follower && !this.outbox.next()) this.found();
+      });
     else if (this.phase === "down") this.connect();
-  }
-
-  /** Nothing is followed that would tell that the network is back. */
-  probe() {
-    if (!this.follower && !this.outbox.next()) this.found();
   }
 
   /** Nobody looks: browsers have few connections to a server, which other tabs may need. */

@@ -10,8 +10,8 @@ const TALLEST = 140;
 const KINDS = "image/png,image/jpeg,image/gif,image/webp,.pdf,.csv,.xls,.xlsx,.docx,.txt,.mp4,.webm,.mp3,.wav,.ogg";
 
 export class Composer {
-  constructor({ chat, words, device, announce }) {
-    Object.assign(this, { chat, words, device, announce });
+  constructor(parts) {
+    const { words, device } = Object.assign(this, parts);
     this.owner = null; // the verified person who writes here
     this.aside = null;
     this.files = [];
@@ -24,7 +24,12 @@ export class Composer {
       dir: "auto",
       oninput: () => this.typed(),
       onkeydown: (event) => this.pressed(event),
-      onpaste: (event) => this.take([...event.clipboardData.files], event),
+      onpaste: (event) => {
+        const { clipboardData: pasted } = event;
+        // Cells of a spreadsheet bring a picture of themselves along.
+        const isText = pasted.types.includes("text/html") && pasted.getData("text/plain").trim();
+        if (!isText) this.take([...pasted.files], event);
+      },
     });
     this.text.value = device.tab.get("draft") || "";
     const picker = element("input", { type: "file", multiple: true, accept: KINDS, hidden: true });
@@ -102,8 +107,7 @@ export class Composer {
   }
 
   typed() {
-    if (this.text.value) this.device.tab.set("draft", this.text.value);
-    else this.device.tab.remove("draft");
+    this.device.tab.set("draft", this.text.value);
     this.refresh();
   }
 

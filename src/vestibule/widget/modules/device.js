@@ -17,14 +17,16 @@ class Shelf {
 
   get(name) {
     try {
-      const text = this.memory.get(name) || (this.storage && this.storage.getItem(this.prefix + name));
+      const text = this.memory.get(name) || this.storage?.getItem(this.prefix + name);
       return text ? JSON.parse(text) : null;
     } catch {
       return null;
     }
   }
 
+  /** Nothing, such as an empty text, is not kept. */
   set(name, value) {
+    if (!value) return this.remove(name);
     const text = JSON.stringify(value);
     try {
       this.storage.setItem(this.prefix + name, text);
@@ -36,21 +38,42 @@ class Shelf {
 
   remove(name) {
     this.memory.delete(name);
-    if (this.storage) this.storage.removeItem(this.prefix + name);
+    this.storage?.removeItem(this.prefix + name);
+  }
+
+  /** Of all that outlives the page. */
+  names() {
+    const keys = Object.keys(this.storage || {}).filter((key) => key.startsWith(this.prefix));
+    return keys.map((key) => key.slice(this.prefix.length));
   }
 
   clear() {
     this.memory.clear();
-    if (!this.storage) return;
-    for (const key of Object.keys(this.storage)) if (key.startsWith(this.prefix)) this.storage.removeItem(key);
+    for (const name of this.names()) this.remove(name);
   }
 }
 
 export class Device {
-  constructor(widgetToken) {
-    this.prefix = `vestibule:${widgetToken}:`;
-    this.kept = new Shelf(() => localStorage, this.prefix);
-    this.tab = new Shelf(() => sessionStorage, this.prefix);
+  /** Everything lies under the workspace's id, because a widget token may be replaced by another. */
+  constructor(workspaceId, widgetToken) {
+    this.prefix = `vestibule:${workspaceId}:`;
+    const shelf = (find) => {
+      const made = new Shelf(find, this.prefix);
+      const former = new Shelf(find, `vestibule:${widgetToken}:`); // where it lay at first
+      for (const name of former.names()) {
+        const value = former.get(name);
+        former.remove(name);
+        if (!made.get(name)) made.set(name, value);
+      }
+      return made;
+    };
+    this.kept = shelf(() => localStorage);
+    this.tab = shelf(() => sessionStorage);
+  }
+
+  /** Whether something was written here, sent or not. */
+  get isUsed() {
+    return [...this.kept.names(), ...this.tab.names()].some((name) => /^(seen|outbox)/.test(name));
   }
 
   /** This device's own conversation scope: what an unverified visitor's chats hang on. */
@@ -70,7 +93,7 @@ export class Device {
   /** Calls back when another tab has signed out, or changed what waits to be sent. */
   watch({ signedOut, outbox }) {
     const listen = (event) => {
-      if (event.storageArea !== this.kept.storage || !event.key || !event.key.startsWith(this.prefix)) return;
+      if (event.storageArea !== this.kept.storage || !event.key?.startsWith(this.prefix)) return;
       const name = event.key.slice(this.prefix.length);
       if (name === "signed_out" && event.newValue) {
         this.kept.memory.clear(); // which that tab could not
@@ -85,9 +108,8 @@ export class Device {
 
 /** A UUID of version 4. `randomUUID` is there on secure pages only. */
 export function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;
-  bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+  // Each 0 becomes any digit, and the 8 one that begins with the bits 10 as well; the 4 is the version.
+  return "00000000-0000-4000-8000-000000000000".replace(/[08]/g, (digit) =>
+    (digit ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (digit === "8" ? 3 : 15))).toString(16),
+  );
 }

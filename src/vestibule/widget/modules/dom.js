@@ -6,25 +6,23 @@ const SVG = "http://www.w3.org/2000/svg";
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
-    if (value === undefined || value === null || value === false) continue;
+    if ((value ?? false) === false) continue;
     if (key === "text") made.textContent = value;
     else if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
     else made.setAttribute(key, value === true ? "" : value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  made.append(...children.flat().filter((child) => (child ?? false) !== false));
   return made;
 }
 
 /** A picture of strokes, for decoration: what it means stands beside it or in a label. */
-export function picture(...paths) {
+export function picture(strokes) {
   const made = document.createElementNS(SVG, "svg");
   const attributes = { viewBox: "0 0 24 24", "aria-hidden": "true", class: "icon" };
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  for (const d of paths) {
-    const path = document.createElementNS(SVG, "path");
-    path.setAttribute("d", d);
-    made.append(path);
-  }
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", strokes);
+  made.append(path);
   return made;
 }
 

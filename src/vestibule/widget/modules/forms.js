@@ -77,7 +77,7 @@ export function conversations({ words, language, items, current, choose, fresh }
         {
           type: "button",
           class: "thread",
-          "aria-current": current && current.id === item.id && "true",
+          "aria-current": current?.id === item.id && "true",
           onclick: () => choose(item),
         },
         element(

@@ -6,16 +6,11 @@ import { Refused, Unreachable } from "./api.js";
 /** There is no good token any more, and nothing left to get one with. */
 export class Expired extends Error {}
 
-/** How long before its end a token is renewed: a fifth of its life, a minute at the most. */
-function earlyBy(lifetime) {
-  return Math.min(60, lifetime / 5);
-}
-
 const LONGEST_TIMER = 2 ** 31 - 1;
 
 export class Identity {
-  constructor({ api, device, config, tell }) {
-    Object.assign(this, { api, device, config, tell });
+  constructor(parts) {
+    Object.assign(this, parts);
     this.use({ claims: {} });
   }
 
@@ -30,7 +25,7 @@ export class Identity {
     this.asking = null;
     clearTimeout(this.timer);
     this.turn = (this.turn || 0) + 1;
-    if (this.giveUp) this.giveUp(new Expired()); // what was asked for this one's predecessor is no longer waited for
+    this.giveUp?.(new Expired()); // what was asked for this one's predecessor is no longer waited for
   }
 
   /** The token of this device, if it was made for the same claims: what a page says of its visitor may change. */
@@ -49,7 +44,7 @@ export class Identity {
   /** Whether it is somebody who is proven, as far as is known here. Where a proof could not be checked, the service may
    *  have let in a guest. */
   get isProven() {
-    return this.contact ? this.contact.verified : this.verifies;
+    return this.contact?.verified ?? this.verifies;
   }
 
   /** Whose conversations are shown and begun. A guest's are their device's, which has no scope before the first. */
@@ -115,13 +110,21 @@ export class Identity {
       const end = new Promise((_, reject) => (this.giveUp = reject));
       const asking = Promise.race([this.ask(again), end])
         .then((token) => {
-          if (turn !== this.turn) throw new Expired();
+          const { contact } = this;
+          // The page's session is another person's by now, who has signed in elsewhere: all begins anew, and nothing
+          // goes on in their name. Who was merged into another contact finds their chats there. A page that brings a
+          // stranger each time, none of whom the service knows, is not asked for ever.
+          const isAnothers = contact?.verified && contactOf(token).id !== contact.id;
+          if (turn !== this.turn || (isAnothers && again && contact.isNew)) throw new Expired();
+          if (isAnothers) this.use(this.user);
           this.take(token);
-          return token;
+          if (!isAnothers) return token;
+          this.contact.isNew = true; // until `know`
+          this.replaced();
+          throw new Expired();
         })
         .catch((error) => {
-          if (turn === this.turn && again && !isEarly && !(error instanceof Unreachable) && !error.passes)
-            this.expire();
+          if (turn === this.turn && again && !isEarly && !error.passes) this.expire();
           throw error;
         })
         .finally(() => {
@@ -139,8 +142,9 @@ export class Identity {
     const { iat, exp } = claimsOf(token);
     clearTimeout(this.timer);
     if (!exp || !this.renews) return;
-    // By the token's own life, because the visitor's clock may be wrong.
-    const wait = (exp - iat - earlyBy(exp - iat)) * 1000;
+    // By the token's own life, because the visitor's clock may be wrong: a fifth of it early, a minute at the most.
+    const life = exp - iat;
+    const wait = (life - Math.min(60, life / 5)) * 1000;
     this.timer = setTimeout(
       () => this.obtain(true, true).catch(() => {}),
       Math.min(Math.max(wait, 1000), LONGEST_TIMER),
@@ -272,5 +276,5 @@ function claimsOf(token) {
 
 export function contactOf(token) {
   const { sub, contact } = claimsOf(token);
-  return { id: sub, verified: Boolean(contact && contact.verified) };
+  return { id: sub, verified: !!contact?.verified };
 }

@@ -61,7 +61,7 @@ export function markdown(text, depth = 0) {
 }
 
 function opensBlock(line) {
-  return FENCE.test(line) || ITEM.test(line) || QUOTE.test(line) || HEADING.test(line) || RULE.test(line);
+  return [FENCE, ITEM, QUOTE, HEADING, RULE].some((each) => each.test(line));
 }
 
 function fence(made, lines, at) {
@@ -77,7 +77,7 @@ function list(made, lines, at, depth) {
   const found = element(numbered ? "ol" : "ul", { start: numbered && numbered !== "1" ? numbered : undefined });
   while (at < lines.length) {
     const match = ITEM.exec(lines[at]);
-    if (!match || Boolean(match[2]) !== Boolean(numbered)) break;
+    if (!match || !match[2] !== !numbered) break;
     const inner = [match[3]];
     for (at += 1; at < lines.length && /^(?: {2,}|\t)\S/.test(lines[at]); at += 1)
       inner.push(lines[at].replace(/^(?: {2,4}|\t)/, ""));
@@ -122,9 +122,8 @@ function special(text, at, depth) {
   if (letter === "`") return codeSpan(ahead, at);
   if (letter === "<") return pointed(ahead, at);
   if (letter === "h" || letter === "H") return bare(text, ahead, at);
-  if (letter === "!" || letter === "[")
-    return ahead.startsWith("![") || letter === "[" ? labelled(ahead, at, depth) : null;
-  return emphasis(text, ahead, at, depth);
+  if (letter === "[" || ahead.startsWith("![")) return labelled(ahead, at, depth);
+  return letter === "!" ? null : emphasis(text, ahead, at, depth);
 }
 
 function codeSpan(ahead, at) {
@@ -158,8 +157,7 @@ function bare(text, ahead, at) {
 
 /** `[text](address)`, `![text](address)`; both become links. */
 function labelled(ahead, at, depth) {
-  const picture = ahead[0] === "!";
-  const from = picture ? 2 : 1;
+  const from = ahead[0] === "!" ? 2 : 1;
   let open = 1;
   let end = from;
   for (; end < ahead.length && open; end += 1) {

@@ -9,8 +9,8 @@ const NEAR_END = 80;
 const SHOWN_AT_ONCE = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
 
 export class MessagesView {
-  constructor({ chat, words, language, options, base, title }) {
-    Object.assign(this, { chat, words, options, base, title });
+  constructor(parts) {
+    const { words, language } = Object.assign(this, parts);
     this.list = element("ol", { class: "messages" });
     // What comes is announced apart (panel.js): a log would read out the whole history as well.
     const log = { role: "log", "aria-live": "off", "aria-label": words("chat") };
@@ -35,10 +35,10 @@ export class MessagesView {
     for (const entry of entries) {
       let known = this.shown.get(entry.key);
       const signature = JSON.stringify(entry);
-      if (!known || known.signature !== signature) {
+      if (known?.signature !== signature) {
         const node = this.show(entry);
-        if (known) known.node.replaceWith(node);
-        if (known && known.node === place) place = node;
+        known?.node.replaceWith(node);
+        if (known?.node === place) place = node;
         known = { node, signature };
         this.shown.set(entry.key, known);
       }
@@ -46,8 +46,8 @@ export class MessagesView {
       else this.list.insertBefore(known.node, place);
     }
     const last = entries[entries.length - 1];
-    const mine = last && last.kind === "user" && last.key !== this.last;
-    this.last = last && last.key;
+    const mine = last?.kind === "user" && last.key !== this.last;
+    this.last = last?.key;
     if (wasAtEnd || mine) this.toEnd();
   }
 
@@ -68,7 +68,7 @@ export class MessagesView {
     for (const message of chat.messages) made.push(...this.ofMessage(message));
     const known = new Set(chat.messages.map((message) => message.id));
     for (const item of chat.outbox.items) {
-      const here = !item.conversation || (chat.conversation && item.conversation === chat.conversation.id);
+      const here = !item.conversation || item.conversation === chat.conversation?.id;
       if (!here || known.has(item.id)) continue;
       const state = item.state === "failed" ? "failed" : chat.isLost || chat.phase !== "ready" ? "waiting" : "sending";
       made.push({ key: item.id, kind: "user", text: item.text, attachments: item.attachments, state, at: item.at });
@@ -140,15 +140,12 @@ export class MessagesView {
 
   file({ name, size, type, url }) {
     const isOurs = url.startsWith(`${this.base}/`);
-    const inner = [
-      icon("file"),
-      element("span", { class: "file-name", text: name, dir: "auto" }),
-      element("span", { class: "file-size", text: sizeOf(size) }),
-    ];
     const made = element(
       "a",
       { class: "file", href: isOurs && url, target: "_blank", rel: "noopener noreferrer" },
-      ...inner,
+      icon("file"),
+      element("span", { class: "file-name", text: name, dir: "auto" }),
+      element("span", { class: "file-size", text: sizeOf(size) }),
     );
     if (isOurs && SHOWN_AT_ONCE.has(type)) {
       const image = element("img", { alt: name, loading: "lazy", onerror: () => image.remove() });

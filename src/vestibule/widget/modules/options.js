@@ -6,7 +6,7 @@ const LONGEST_TOKEN = 16384;
 export function tokenOf(value) {
   if (typeof value !== "string") return undefined;
   const text = value.trim();
-  const none = !text || text === "undefined" || text === "null" || /^(%.*%|\{\{.*\}\}|\$\{.*\})$/.test(text);
+  const none = /^(|undefined|null|%.*%|\{\{.*\}\}|\$\{.*\})$/.test(text);
   return none || text.length > LONGEST_TOKEN ? undefined : text;
 }
 
@@ -21,12 +21,6 @@ export function fromScript(script) {
   const data = script.dataset;
   const widgetToken = data.widgetToken || data.aid || data.token;
   if (!widgetToken) return null;
-  const claims = {
-    name: data.name,
-    email: data.email,
-    phone: data.phoneNumber || data.phone,
-    externalId: data.userId,
-  };
   return {
     token: widgetToken,
     apiUrl: data.apiUrl,
@@ -41,7 +35,12 @@ export function fromScript(script) {
       idToken: data.idToken,
       accessToken: data.accessToken,
       externalId: data.scope,
-      data: Object.values(claims).some(Boolean) ? claims : undefined,
+      data: {
+        name: data.name,
+        email: data.email,
+        phone: data.phoneNumber || data.phone,
+        externalId: data.userId,
+      },
     },
   };
 }
@@ -70,9 +69,7 @@ export function userOf(given) {
 
 /** Without members that say nothing. */
 export function trimmed(members) {
-  return Object.fromEntries(
-    Object.entries(members).filter(([, value]) => value !== undefined && value !== null && value !== ""),
-  );
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => (value ?? "") !== ""));
 }
 
 /** An address that a link may lead to. */

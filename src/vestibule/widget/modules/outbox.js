@@ -34,9 +34,7 @@ export class Outbox {
   }
 
   write() {
-    if (!this.shelf) return;
-    if (this.items.length) this.shelf.set(this.name, this.items);
-    else this.shelf.remove(this.name);
+    this.shelf?.set(this.name, this.items.length && this.items);
   }
 
   next() {

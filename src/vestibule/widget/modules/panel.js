@@ -12,14 +12,13 @@ import { isAnswer } from "./chat.js";
 const NARROW = "(max-width: 480px), (max-height: 480px)";
 
 export class Panel {
-  constructor({ chat, identity, device, options, words, language, title, base, introduced, style }) {
-    Object.assign(this, { chat, identity, device, options, words, language, title, introduced });
+  constructor(parts) {
+    const { chat, device, options, words, language, title, base } = Object.assign(this, parts);
     this.isOpen = false;
     this.isListing = false;
     this.narrow = matchMedia(NARROW);
     this.host = element("vestibule-chat", { "data-theme": options.theme });
     const shadow = this.host.attachShadow({ mode: "open" });
-    style(shadow);
     this.announcer = element("div", { class: "hidden", role: "status" });
     this.composer = new Composer({ chat, words, device, announce: (text) => this.announce(text) });
     this.view = new MessagesView({ chat, words, language, options, base, title });
@@ -106,8 +105,7 @@ export class Panel {
   toggle(isOpen, takesFocus = true) {
     if (isOpen === this.isOpen) return;
     this.isOpen = this.chat.isOpen = isOpen;
-    if (isOpen) this.device.tab.set("open", true);
-    else this.device.tab.remove("open");
+    this.device.tab.set("open", isOpen);
     this.chat.note();
     this.render();
     if (isOpen) {
@@ -120,7 +118,7 @@ export class Panel {
   }
 
   focus() {
-    if (this.screen && this.screen.focus) this.screen.focus();
+    if (this.screen) this.screen.focus();
     else if (!this.composer.element.hidden) this.composer.focus();
     else this.view.element.focus(); // no button: who is writing would press it
   }
@@ -211,7 +209,7 @@ export class Panel {
     const isChat = name === "chat";
     if (isChat) this.view.render();
     this.back.hidden = name !== "list";
-    this.chats.hidden = !isChat || !chat.list || !chat.list.length;
+    this.chats.hidden = !isChat || !chat.list?.length;
     this.composer.element.hidden = !isChat || chat.hasEnded || isBarred || chat.phase === "refused";
     this.showEnding(isChat && chat.hasEnded && !isBarred);
     this.showQuestions(isChat && !isBarred && !chat.conversation && !chat.outbox.items.length);
@@ -270,7 +268,7 @@ export class Panel {
   /** Who the service takes the visitor for. Nothing but its own word makes the mark. */
   showMark() {
     const { contact, isProven } = this.identity;
-    const isVerified = contact && contact.verified && this.chat.phase === "ready";
+    const isVerified = contact?.verified && this.chat.phase === "ready";
     const name = isVerified && (contact.name || contact.email);
     const state = isVerified ? `yes ${name}` : isProven ? "" : "no";
     if (this.marked === state) return;

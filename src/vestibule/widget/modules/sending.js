@@ -13,7 +13,7 @@ export class Sending {
   /** Where unsent messages lie; those of a verified person only as long as the tab. */
   get outbox() {
     const { identity, device } = this;
-    const contact = identity.verifies ? identity.contact && identity.contact.id : "";
+    const contact = identity.verifies ? identity.contact?.id : "";
     const owner = identity.verifies ? contact || "?" : `visitor:${identity.user.scope || ""}`;
     if (!this.boxes.has(owner)) {
       const shelf = identity.verifies ? contact && device.tab : device.kept;
@@ -25,8 +25,23 @@ export class Sending {
     return this.boxes.get(owner);
   }
 
+  /** Operators make one person of two, and the next token names the other. What waits under an id of before is this
+   *  person's where the service lists its conversation as theirs. */
+  adopt() {
+    const { tab } = this.device;
+    for (const name of tab.names()) {
+      if (!name.startsWith("outbox:") || name === this.outbox.name) continue;
+      const former = new Outbox(tab, name.slice(7));
+      for (const item of former.items) {
+        if (!this.list.some((each) => each.id === item.conversation)) continue;
+        this.outbox.add(item);
+        former.remove(item.id);
+      }
+    }
+  }
+
   send(text, attachments) {
-    const conversation = this.conversation && isOpen(this.conversation) ? this.conversation.id : null;
+    const conversation = isOpen(this.conversation) ? this.conversation.id : null;
     this.outbox.add({
       id: newId(),
       text,
@@ -108,7 +123,7 @@ export class Sending {
       box.remove(item.id);
       if (turn !== this.turn) return;
       message.here = Date.now();
-      if (this.conversation && this.conversation.id === id) {
+      if (this.conversation?.id === id) {
         this.follow(); // before it is shown: what was missed has come before it
         this.arrived(message);
       }
@@ -124,7 +139,7 @@ export class Sending {
         return;
       }
       // Closed or full meanwhile, or no longer this visitor's: it begins a new one.
-      if (this.conversation && this.conversation.id === id) this.startFresh();
+      if (this.conversation?.id === id) this.startFresh();
       this.outbox.change(item.id, { conversation: null, fresh: true });
       await this.deliver({ ...item, conversation: null, fresh: true }, true);
     }
@@ -133,7 +148,7 @@ export class Sending {
   /** The conversation that a message without one goes to: this one, an open one of before, or a new one. */
   async place(item) {
     const turn = this.turn;
-    let found = this.conversation && isOpen(this.conversation) ? this.conversation : null;
+    let found = isOpen(this.conversation) && this.conversation;
     if (!found && !item.fresh) {
       await this.refresh();
       if (turn !== this.turn) return null;
@@ -149,7 +164,7 @@ export class Sending {
     for (const each of this.outbox.items) {
       if (!each.conversation) this.outbox.change(each.id, { conversation: found.id });
     }
-    if (!this.conversation || this.conversation.id !== found.id) await this.enter(found, isNew);
+    if (this.conversation?.id !== found.id) await this.enter(found, isNew);
     this.introduce();
     return found.id;
   }
@@ -162,5 +177,5 @@ export class Sending {
 }
 
 export function isOpen(conversation) {
-  return conversation.status === "open";
+  return conversation?.status === "open";
 }

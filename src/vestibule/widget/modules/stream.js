@@ -10,9 +10,9 @@ const SILENCE_MS = 40000; // the service says something every 15 s
 const TRY_STREAM_AGAIN_MS = 120000;
 
 export class Follower {
-  /** `take(kind, data)` gets events, `lost(error)` and `found()` tell of the connection. */
-  constructor(identity, conversationId, seq, { take, lost, found }) {
-    Object.assign(this, { identity, seq, take, lost, found });
+  /** Of `chat`, `take(kind, data)` gets events; `lost(error)` and `found()` are told of the connection. */
+  constructor(chat, identity, conversationId, seq) {
+    Object.assign(this, { chat, identity, seq });
     this.path = `/v1/conversations/${conversationId}`;
     this.lastId = "";
     this.ended = false;
@@ -24,13 +24,13 @@ export class Follower {
 
   stop() {
     this.ended = true;
-    this.nudge();
-    if (this.aborting) this.aborting.abort();
+    this.wake();
+    this.aborting?.abort();
   }
 
-  /** Now rather than later: the network came back. */
-  nudge() {
-    this.wake();
+  /** `wake()` ends it: now rather than later, for the network came back. */
+  pause(milliseconds) {
+    return Promise.race([after(milliseconds), new Promise((resolve) => (this.wake = resolve))]);
   }
 
   async run() {
@@ -40,17 +40,17 @@ export class Follower {
         if (Date.now() < this.pollUntil) await this.poll();
         else await this.listen();
         failures = 0;
-        await Promise.race([after(300), new Promise((resolve) => (this.wake = resolve))]);
+        await this.pause(300);
       } catch (error) {
         if (this.ended) return;
         if (error instanceof Expired || (error instanceof Refused && !error.passes)) {
-          this.lost(error);
+          this.chat.lost(error);
           return;
         }
         failures += 1;
-        if (error instanceof Unreachable || error instanceof Refused) this.lost(error);
-        const wait = (error.wait || Math.min(30000, 500 * 2 ** Math.min(failures, 6))) * (0.75 + Math.random() / 2);
-        await Promise.race([after(wait), new Promise((resolve) => (this.wake = resolve))]);
+        if (error.passes) this.chat.lost(error);
+        const wait = error.wait || Math.min(30000, 500 * 2 ** Math.min(failures, 6));
+        await this.pause(wait * (0.75 + Math.random() / 2));
       }
     }
   }
@@ -59,10 +59,9 @@ export class Follower {
     const { items } = await this.identity.call("GET", `${this.path}/messages?after=${this.seq}`);
     if (this.ended) return; // another conversation is shown by now, or another person is there
     for (const message of items) this.message(message);
-    this.take("conversation", await this.identity.call("GET", this.path));
-    this.found();
-    const wait = Math.max(1, this.identity.config.poll_seconds) * 1000;
-    await Promise.race([after(wait), new Promise((resolve) => (this.wake = resolve))]);
+    this.chat.take("conversation", await this.identity.call("GET", this.path));
+    this.chat.found();
+    await this.pause(Math.max(1, this.identity.config.poll_seconds) * 1000);
   }
 
   async listen() {
@@ -90,7 +89,7 @@ export class Follower {
         if (piece.done || this.ended) return;
         heard = true;
         this.mute = 0;
-        this.found();
+        this.chat.found();
         text += piece.value;
         const blocks = text.split("\n\n");
         text = blocks.pop();
@@ -119,12 +118,12 @@ export class Follower {
     if (!fields.data) return;
     const data = JSON.parse(fields.data);
     if (fields.event === "message") this.message(data);
-    else this.take(fields.event, data);
+    else this.chat.take(fields.event, data);
     if (fields.id) this.lastId = fields.id;
   }
 
   message(message) {
     this.seq = Math.max(this.seq, message.seq);
-    this.take("message", message);
+    this.chat.take("message", message);
   }
 }

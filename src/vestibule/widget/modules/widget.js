@@ -1,6 +1,6 @@
 // The way in: `window.Vestibule`, OpenCX's `initOpenScript`, and the script's own attributes. One widget at a time.
 
-import { Api, Unreachable } from "./api.js";
+import { Api } from "./api.js";
 import { Chat } from "./chat.js";
 import { Device } from "./device.js";
 import { after, element } from "./dom.js";
@@ -10,7 +10,7 @@ import { Panel } from "./panel.js";
 import { languageOf, texts } from "./texts.js";
 
 const SCRIPT = document.currentScript;
-const SCRIPT_URL = (SCRIPT && SCRIPT.src) || location.href;
+const SCRIPT_URL = SCRIPT?.src || location.href;
 const listeners = new Map();
 let current = null;
 let starting = null;
@@ -45,7 +45,7 @@ async function configOf(api, options, turn) {
     try {
       return await api.call("GET", `/v1/widget-config?widget_token=${encodeURIComponent(options.widgetToken)}`);
     } catch (error) {
-      if (!(error instanceof Unreachable) && !error.passes) throw error;
+      if (!error.passes) throw error;
       await after(wait);
     }
   }
@@ -55,15 +55,21 @@ async function configOf(api, options, turn) {
 class Widget {
   constructor(options, config, api) {
     this.options = options;
-    this.device = new Device(config.widget_token);
+    this.device = new Device(config.workspace_id, config.widget_token);
     const told = (name, detail) => this.told(name, detail);
-    this.identity = new Identity({ api, device: this.device, config, tell: told });
+    this.identity = new Identity({ api, device: this.device, config, tell: told, replaced: () => this.replaced() });
     this.identity.use(this.claimed(options.user));
     const language = languageOf(options.language);
     const words = texts(language, options.texts);
     const { device, identity } = this;
-    this.chat = new Chat({ identity, device, options, changed: () => this.changed(), tell: told });
-    this.chat.onSignedOut = () => this.forget();
+    this.chat = new Chat({
+      identity,
+      device,
+      options,
+      changed: () => this.changed(),
+      signedOut: () => this.forget(),
+      tell: told,
+    });
     this.panel = new Panel({
       chat: this.chat,
       identity,
@@ -74,14 +80,14 @@ class Widget {
       title: options.title || config.name,
       base: options.apiUrl,
       introduced: (claims) => this.introduce(claims),
-      style: (shadow) => style(shadow, options.apiUrl),
     });
+    style(this.panel.host.shadowRoot, options.apiUrl);
   }
 
   /** Goes on where this tab was, or where this device has a chat; a page that is only read asks for nothing. */
   start() {
     if (this.options.isOpen || this.device.tab.get("open")) this.panel.toggle(true, false);
-    else if (this.device.kept.get("seen")) this.chat.connect();
+    else if (this.device.isUsed) this.chat.connect();
   }
 
   /** A visitor who has filled in the form stays who they said they are. */
@@ -111,7 +117,7 @@ class Widget {
     this.isChanging = true;
     queueMicrotask(() => {
       this.isChanging = false;
-      if (this.panel) this.panel.render();
+      this.panel?.render();
     });
   }
 
@@ -127,15 +133,26 @@ class Widget {
     const { turn } = chat;
     await chat.become(this.claimed(userOf(user)));
     const { verifies } = identity;
-    if (turn !== chat.turn) {
-      this.panel.isListing = false;
-      this.panel.composer.handOver();
-    }
+    if (turn !== chat.turn) this.handOver();
     // Where another call has taken this one's place, its outcome is this one's as well.
     while (chat.connecting) await chat.connecting;
     if (chat.phase !== "ready" || (verifies && !identity.contact))
       throw new Error(`Vestibule: not identified (${chat.phase})`);
     return { ...identity.contact };
+  }
+
+  /** What is on the screen may be another's from now on. */
+  handOver() {
+    this.panel.isListing = false;
+    this.panel.composer.handOver();
+  }
+
+  /** Another person's token has come. What the one before has not sent stays in their own box. The page has said
+   *  nothing by that: an `identify` that still waits counts. */
+  replaced() {
+    this.handOver();
+    this.chat.reset(this.chat.settled);
+    this.chat.connect();
   }
 
   /** Ends what was begun, here and at the service. */
@@ -170,7 +187,7 @@ class Widget {
 async function begin(given) {
   const options = optionsOf(given || {}, SCRIPT_URL);
   const turn = ++made;
-  if (current) current.destroy();
+  current?.destroy();
   current = null;
   const api = new Api(options.apiUrl);
   const config = await configOf(api, options, turn);
@@ -223,12 +240,12 @@ const Vestibule = {
   },
 
   off(name, listener) {
-    if (listeners.has(name)) listeners.get(name).delete(listener);
+    listeners.get(name)?.delete(listener);
   },
 };
 
 window.Vestibule = Vestibule;
-if (!window.initOpenScript) window.initOpenScript = (options) => Vestibule.init(options);
+window.initOpenScript = window.initOpenScript || Vestibule.init;
 
 const wished = SCRIPT && fromScript(SCRIPT);
 if (wished) Vestibule.init(wished).catch((error) => console.warn("Vestibule cannot be shown:", error.message));

@@ -4,6 +4,7 @@ anything by itself."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from vestibule.conversations.opening import open_conversation
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.message_limits import count_message
+from vestibule.edge.strict_json import read_body, refuse_nul
 from vestibule.edge.surface import Route
 from vestibule.errors import Upstream, UpstreamFailed, UpstreamTimeout
 from vestibule.responder.actions import ActionResult
@@ -18,7 +20,7 @@ from vestibule.responder.forms import Submitted, submit
 from vestibule.runtime import Runtime
 from vestibule.surfaces.opencx.widget.caller import visitor
 from vestibule.surfaces.opencx.widget.reading import PREFIX
-from vestibule.surfaces.opencx.widget.writing import read_body, refuse_nul, require_uuid
+from vestibule.surfaces.opencx.widget.writing import require_uuid
 
 _ENCODER = msgspec.json.Encoder()
 Scalar = str | int | float | bool
@@ -38,37 +40,34 @@ class ExecuteAction(msgspec.Struct, frozen=True):
     request: ActionRequest = ActionRequest()
 
 
-class Executing:
-    """The handler."""
+_EXECUTE = msgspec.json.Decoder(ExecuteAction)
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._decoder = msgspec.json.Decoder(ExecuteAction)
 
-    def routes(self) -> Sequence[Route]:
-        return [Route("POST", f"{PREFIX}/action/execute", self.execute)]
+def routes(runtime: Runtime) -> Sequence[Route]:
+    return [Route("POST", f"{PREFIX}/action/execute", partial(_execute, runtime))]
 
-    async def execute(self, request: Request) -> Reply:
-        author = await visitor(self._runtime, request)
-        await count_message(self._runtime, author, request)
-        payload = await read_body(self._runtime, request, self._decoder)
-        require_uuid("formMessageId", payload.formMessageId)
-        given = payload.request
-        for field, part in (("pathParams", given.pathParams), ("bodyParams", given.bodyParams)):
-            refuse_nul(f"request.{field}", part)
-        conversation = await open_conversation(self._runtime, author, payload.sessionId)
-        request.facts["action"] = payload.actionId[:64]
-        form = Submitted(
-            form_message_id=payload.formMessageId,
-            action_id=payload.actionId,
-            path=dict(given.pathParams or {}),
-            query=dict(given.queryParams or {}),
-            body=given.bodyParams or {},
-            headers=given.headers or {},
-        )
-        result = await submit(self._runtime, author, conversation, form)
-        request.facts["action_outcome"] = result.error or str(result.status)
-        return json_reply(200, _ENCODER.encode({"action": {"response": _response(result)}}))
+
+async def _execute(runtime: Runtime, request: Request) -> Reply:
+    author = await visitor(runtime, request)
+    await count_message(runtime, author, request)
+    payload = await read_body(runtime, request, _EXECUTE)
+    require_uuid("formMessageId", payload.formMessageId)
+    given = payload.request
+    for field, part in (("pathParams", given.pathParams), ("bodyParams", given.bodyParams)):
+        refuse_nul(f"request.{field}", part)
+    conversation = await open_conversation(runtime, author, payload.sessionId)
+    request.facts["action"] = payload.actionId[:64]
+    form = Submitted(
+        form_message_id=payload.formMessageId,
+        action_id=payload.actionId,
+        path=dict(given.pathParams or {}),
+        query=dict(given.queryParams or {}),
+        body=given.bodyParams or {},
+        headers=given.headers or {},
+    )
+    result = await submit(runtime, author, conversation, form)
+    request.facts["action_outcome"] = result.error or str(result.status)
+    return json_reply(200, _ENCODER.encode({"action": {"response": _response(result)}}))
 
 
 def _response(result: ActionResult) -> Any:

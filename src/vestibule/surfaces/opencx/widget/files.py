@@ -48,44 +48,41 @@ class _Uploaded(msgspec.Struct, frozen=True):
     fileUrl: str  # noqa: N815
 
 
-class Files:
-    """The handler."""
+def routes(runtime: Runtime) -> Sequence[Route]:
+    # With one slash more, too: for uploads only, the widget keeps the one that `apiUrl` ends with.
+    return [Route("POST", f"{slash}{PREFIX}/upload", partial(_upload, runtime)) for slash in ("", "/")]
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
 
-    def routes(self) -> Sequence[Route]:
-        # With one slash more, too: for uploads only, the widget keeps the one that `apiUrl` ends with.
-        return [Route("POST", f"{slash}{PREFIX}/upload", self.upload) for slash in ("", "/")]
+async def _upload(runtime: Runtime, request: Request) -> Reply:
+    author = await visitor(runtime, request)
+    try:
+        kept = await take_upload(runtime, author, request, takes=partial(_takes, runtime, author))
+    except UnsupportedFile as error:
+        raise UnsupportedFile(_TAKEN, detail=error.detail, step=error.step) from None
+    return json_reply(200, _ENCODER.encode(_Uploaded(kept.file.name, kept.link)))
 
-    async def upload(self, request: Request) -> Reply:
-        author = await visitor(self._runtime, request)
-        try:
-            kept = await take_upload(self._runtime, author, request, takes=partial(self._takes, author))
-        except UnsupportedFile as error:
-            raise UnsupportedFile(_TAKEN, detail=error.detail, step=error.step) from None
-        return json_reply(200, _ENCODER.encode(_Uploaded(kept.file.name, kept.link)))
 
-    async def _takes(self, author: Visitor, media_type: str) -> bool:
-        return media_type in _TO_ANYBODY or (media_type == _TO_PEOPLE and await self._has_people(author))
+async def _takes(runtime: Runtime, author: Visitor, media_type: str) -> bool:
+    return media_type in _TO_ANYBODY or (media_type == _TO_PEOPLE and await _has_people(runtime, author))
 
-    async def _has_people(self, author: Visitor) -> bool:
-        """Whether people answer in a chat that this token may see: an upload does not say which one it is for."""
-        found, _ = await rows.list_page(
-            self._runtime.store,
-            rows.WHOLE,
-            author.workspace_id,
-            author.contact_id,
-            token_id=author.token_id,
-            verified=author.verified,
-            scope=None,
-            before=None,
-            most=_LATEST,
-        )
-        for chat in found:
-            if chat.handed_off and chat.is_open:
-                # Among an unverified contact's are those of every device that claims the same e-mail.
-                with contextlib.suppress(NotFound):
-                    await open_conversation(self._runtime, author, chat.id)
-                    return True
-        return False
+
+async def _has_people(runtime: Runtime, author: Visitor) -> bool:
+    """Whether people answer in a chat that this token may see: an upload does not say which one it is for."""
+    found, _ = await rows.list_page(
+        runtime.store,
+        rows.WHOLE,
+        author.workspace_id,
+        author.contact_id,
+        token_id=author.token_id,
+        verified=author.verified,
+        scope=None,
+        before=None,
+        most=_LATEST,
+    )
+    for chat in found:
+        if chat.handed_off and chat.is_open:
+            # Among an unverified contact's are those of every device that claims the same e-mail.
+            with contextlib.suppress(NotFound):
+                await open_conversation(runtime, author, chat.id)
+                return True
+    return False

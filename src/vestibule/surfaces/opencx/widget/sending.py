@@ -16,6 +16,7 @@ from vestibule.conversations.visitor import Visitor, recognise
 from vestibule.edge.bearer import bearer
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.message_limits import count_message
+from vestibule.edge.strict_json import read_body, refuse_nul
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, NotAllowed, NotAuthenticated, NotFound
 from vestibule.identity import profile_rules as rules
@@ -30,7 +31,7 @@ from vestibule.runtime import Runtime
 from vestibule.surfaces.opencx.widget.caller import visitor
 from vestibule.surfaces.opencx.widget.reading import PREFIX
 from vestibule.surfaces.opencx.widget.shapes import Session, session_of
-from vestibule.surfaces.opencx.widget.writing import LONGEST_TEXT, read_body, refuse_nul, require_uuid
+from vestibule.surfaces.opencx.widget.writing import LONGEST_TEXT, require_uuid
 
 _ENCODER = msgspec.json.Encoder()
 _MOST_INITIAL = 20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
@@ -13,7 +13,7 @@ from vestibule.conversations.start import start_conversation
 from vestibule.edge.arrivals import let_in
 from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.message_limits import count_message
-from vestibule.edge.strict_json import decode
+from vestibule.edge.strict_json import read_body, refuse_nul
 from vestibule.edge.surface import Route
 from vestibule.errors import InvalidField, ScopeRequired
 from vestibule.identity import profile_rules as rules
@@ -27,7 +27,6 @@ from vestibule.surfaces.opencx.widget.reading import PREFIX, checked_scope
 from vestibule.surfaces.opencx.widget.shapes import session_of
 from vestibule.tokens.contact_token import Said
 
-T = TypeVar("T")
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -89,14 +88,14 @@ class Writing:
         """A token for a visitor who says who they are. It proves nothing."""
         runtime = self._runtime
         workspace = await workspace_of(runtime, request)
-        payload = await self._body(request, self._create_unverified)
+        payload = await read_body(runtime, request, self._create_unverified)
         arrived = await let_in(runtime, request, workspace.id, lambda: _said(payload))
         return json_reply(200, _ENCODER.encode({"token": arrived.token}))
 
     async def create_session(self, request: Request) -> Reply:
         author = await visitor(self._runtime, request)
         await count_message(self._runtime, author, request, "conversations")
-        payload = await self._body(request, self._create_session)
+        payload = await read_body(self._runtime, request, self._create_session)
         custom = rules.custom_data("customData", _said_members(payload.customData))
         given = custom.pop("external_id", None)
         if given is not None and not isinstance(given, str):
@@ -109,14 +108,14 @@ class Writing:
 
     async def resolve(self, request: Request) -> Reply:
         author = await visitor(self._runtime, request)
-        payload = await self._body(request, self._resolve)
+        payload = await read_body(self._runtime, request, self._resolve)
         conversation = await open_conversation(self._runtime, author, payload.session_id)
         closed = await course.resolve(self._runtime, conversation, by="contact")
         return json_reply(200, _ENCODER.encode(session_of(closed)))
 
     async def submit_csat(self, request: Request) -> Reply:
         author = await visitor(self._runtime, request)
-        payload = await self._body(request, self._csat)
+        payload = await read_body(self._runtime, request, self._csat)
         conversation = await open_conversation(self._runtime, author, payload.session_id)
         feedback = rules.text("feedback", payload.feedback, LONGEST_TEXT) if payload.feedback else None
         public_id = payload.system_message_uuid or new_id()
@@ -127,7 +126,7 @@ class Writing:
     async def checkpoint(self, request: Request) -> Reply:
         author = await visitor(self._runtime, request)
         await count_message(self._runtime, author, request, "checkpoints")
-        payload = await self._body(request, self._checkpoint)
+        payload = await read_body(self._runtime, request, self._checkpoint)
         conversation = await open_conversation(self._runtime, author, payload.session_id)
         refuse_nul("payload", payload.payload)
         await course.checkpoint(self._runtime, conversation, payload.payload)
@@ -135,7 +134,7 @@ class Writing:
 
     async def vote(self, request: Request) -> Reply:
         author = await visitor(self._runtime, request)
-        payload = await self._body(request, self._vote)
+        payload = await read_body(self._runtime, request, self._vote)
         conversation = await open_conversation(self._runtime, author, payload.sessionId)
         done = await rows.vote(
             self._runtime.store, conversation.workspace_id, conversation.id, payload.messagePublicId, payload.action
@@ -143,28 +142,13 @@ class Writing:
         answer = {"messagePublicId": payload.messagePublicId if done else None, "success": done}
         return json_reply(200, _ENCODER.encode(answer))
 
-    async def _body(self, request: Request, decoder: msgspec.json.Decoder[T]) -> T:
-        return await read_body(self._runtime, request, decoder)
-
 
 LONGEST_TEXT = 32_768
-
-
-async def read_body(runtime: Runtime, request: Request, decoder: msgspec.json.Decoder[T]) -> T:
-    settings = runtime.settings
-    body = await request.body(most=settings.max_body_bytes, within=settings.body_timeout / 1000)
-    return decode(body or b"{}", decoder)
 
 
 def require_uuid(field: str, value: str) -> None:
     if not is_id(value.lower()):
         raise InvalidField(field, "must be a UUID")
-
-
-def refuse_nul(field: str, document: Any) -> None:
-    """No database column holds a NUL character; in a document it comes as an escape."""
-    if b"\\u0000" in _ENCODER.encode(document):
-        raise InvalidField(field, "must not contain a NUL character")
 
 
 def _said_members(custom: Mapping[str, CustomValue | None] | None) -> CustomData:
