@@ -46,9 +46,14 @@ class Authenticated(msgspec.Struct, frozen=True):
 
 async def guard(runtime: Runtime, caller: Caller) -> Allowance:
     """What every attempt passes before its credential is looked into. Raises WorkspaceDisabled, RateLimited."""
-    if caller.workspace.disabled_at is not None:
-        raise WorkspaceDisabled(step="guard")
+    require_enabled(caller.workspace)
     return await runtime.rate_limiter.take(caller.workspace.id, caller.bucket, caller.per_minute)
+
+
+def require_enabled(workspace: Workspace) -> None:
+    """Raises WorkspaceDisabled."""
+    if workspace.disabled_at is not None:
+        raise WorkspaceDisabled(step="guard")
 
 
 async def authenticate(

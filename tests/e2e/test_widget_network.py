@@ -9,7 +9,7 @@ from playwright.sync_api import Route, expect
 
 from tests.fixtures.front_door import Workspace
 from tests.fixtures.responding import eventually
-from tests.fixtures.site import ADA, Arrive, conversations
+from tests.fixtures.site import ADA, Arrive, Guest, conversations
 from tests.fixtures.widget import reply
 
 pytestmark = pytest.mark.slow
@@ -27,6 +27,17 @@ def texts(workspace: Workspace) -> list[str]:
         "SELECT text FROM messages WHERE workspace_id = $1 AND sender = 'user' ORDER BY sent_at, seq", workspace.id
     )
     return [text for (text,) in rows]
+
+
+def began_offline(arrive: Arrive) -> Guest:
+    """Whose very first message waits for a network."""
+    guest = arrive()
+    guest.load()
+    guest.open()
+    guest.context.set_offline(offline=True)
+    guest.write("hello")
+    expect(guest.panel.locator("[data-state=waiting]")).to_have_count(1)
+    return guest
 
 
 class TestTheNetwork:
@@ -53,12 +64,7 @@ class TestTheNetwork:
         assert conversations(store) == 1
 
     def test_the_very_first_message_may_be_written_offline(self, arrive: Arrive, store: Workspace) -> None:
-        guest = arrive()
-        guest.load()
-        guest.open()
-        guest.context.set_offline(offline=True)
-        guest.write("hello")
-        expect(guest.panel.locator("[data-state=waiting]")).to_have_count(1)
+        guest = began_offline(arrive)
         guest.context.set_offline(offline=False)
         expect(guest.panel.locator("[data-state=sent]")).to_have_count(1)
         assert texts(store) == ["hello"]
@@ -67,12 +73,7 @@ class TestTheNetwork:
         self, arrive: Arrive, store: Workspace
     ) -> None:
         """In another tab, where the chat is not opened."""
-        guest = arrive()
-        guest.load()
-        guest.open()
-        guest.context.set_offline(offline=True)
-        guest.write("hello")
-        expect(guest.panel.locator("[data-state=waiting]")).to_have_count(1)
+        guest = began_offline(arrive)
         guest.page.close()
         guest.context.set_offline(offline=False)
         later = arrive(on=guest)

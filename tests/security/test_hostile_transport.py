@@ -302,9 +302,8 @@ class TestSmuggling:
         smuggled = workspace.raw(workspace.authorization, body=b'{"email":"smuggled@example.com"}')
         upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: " + protocol + b"\r\nHTTP2-Settings: AAMAAABk"
         request = workspace.raw(workspace.authorization, upgrade, body=smuggled)
-        head, body = request[: -len(smuggled)], smuggled
         with workspace.unharmed(url=strict.base_url):
-            pieces = [head, body] if delay else [head + body]
+            pieces = [request[: -len(smuggled)], smuggled] if delay else [request]
             [answer] = answers(strict.base_url, *pieces, delay=delay)
             assert answer.status in {400, 501}
             # Of h2c it was read as what it is; or refused in so many words, and closed.

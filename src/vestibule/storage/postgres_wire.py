@@ -19,7 +19,7 @@ _CHANNEL = "vestibule_live"
 _RETRY_SECONDS = 1.0
 # A connection that a firewall has forgotten says nothing: ask now and then.
 _ASK_SECONDS = 15.0
-_FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class PostgresWire:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,14 +12,21 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.fixtures.faults import READY_WITHIN, await_ready, exposed, filled, small_disk, workers_of
+from tests.fixtures.faults import (
+    READY_WITHIN,
+    REPLACED_WITHIN,
+    await_ready,
+    exposed,
+    filled,
+    replace_workers,
+    small_disk,
+)
 from tests.fixtures.mixed_ground import Ground
 from tests.fixtures.mixed_load import Load
 from tests.fixtures.server import RunningServer
 
 FILES = 160
 MEBIBYTE = 1_048_576
-FULL_FOR = 2.5
 
 
 @contextlib.contextmanager
@@ -76,12 +82,10 @@ def test_no_room_for_what_workers_count_together(session_settings: dict[str, str
     with small_disk(4) as disk:
         wrapper = ("env", f"TMPDIR={disk}")
         with exposed(session_settings, url, tmp_path, workers=2, wrapper=wrapper) as (server, ground):
-            with Load(ground, deadline=FULL_FOR + READY_WITHIN) as load:  # so long nobody may be there
+            with Load(ground, deadline=REPLACED_WITHIN + READY_WITHIN) as load:  # so long nobody may be there
                 load.wait_for_answers(60)
                 with filled(disk):
-                    for worker in workers_of(server):
-                        worker.kill()
-                    time.sleep(FULL_FOR)
+                    replace_workers(server)
                     await_ready(ground.base_url)
                     load.wait_for_answers(60)
                 load.wait_for_answers(60)

@@ -8,11 +8,19 @@ import sqlite3
 import time
 from pathlib import Path
 
-from tests.fixtures.faults import DATABASE_TIMEOUT, READY_WITHIN, await_ready, exposed, filled, small_disk, workers_of
+from tests.fixtures.faults import (
+    DATABASE_TIMEOUT,
+    READY_WITHIN,
+    REPLACED_WITHIN,
+    await_ready,
+    exposed,
+    filled,
+    replace_workers,
+    small_disk,
+)
 from tests.fixtures.mixed_load import Load
 
 DEADLINE = DATABASE_TIMEOUT + 2.0
-FULL_FOR = 2.5
 
 
 def test_a_full_disk_refuses_and_loses_nothing(session_settings: dict[str, str], tmp_path: Path) -> None:
@@ -34,12 +42,10 @@ def test_a_worker_that_starts_while_the_disk_is_full_waits_for_room(
     """It must not end, and the others with it: a server of which one worker cannot start stops as a whole."""
     url = "sqlite:///{}/v.db"
     with small_disk(24) as disk, exposed(session_settings, url.format(disk), tmp_path, workers=2) as (server, ground):
-        with Load(ground, deadline=FULL_FOR + READY_WITHIN) as load:  # so long nobody may be there
+        with Load(ground, deadline=REPLACED_WITHIN + READY_WITHIN) as load:  # so long nobody may be there
             load.wait_for_answers(60)
             with filled(disk):
-                for worker in workers_of(server):
-                    worker.kill()
-                time.sleep(FULL_FOR)
+                replace_workers(server)
             await_ready(ground.base_url)
             load.wait_for_answers(60)
         load.verify()

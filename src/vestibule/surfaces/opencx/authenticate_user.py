@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from vestibule.authenticate import Caller, authenticate, guard
+from vestibule.authenticate import Caller, authenticate, guard, require_enabled
 from vestibule.edge.arrivals import note_proven
 from vestibule.edge.bearer import bearer
 from vestibule.edge.client_address import address_bucket, client_address
@@ -16,7 +16,7 @@ from vestibule.edge.http import Reply, Request, json_reply
 from vestibule.edge.problem import rate_headers
 from vestibule.edge.strict_json import decode
 from vestibule.edge.surface import Route
-from vestibule.errors import InvalidApiKey, InvalidField, WorkspaceDisabled
+from vestibule.errors import InvalidApiKey, InvalidField
 from vestibule.identity import profile_rules as rules
 from vestibule.model.claims import CustomData, HttpOverrides, Method, ProfileClaims
 from vestibule.model.workspace import ApiKey
@@ -73,9 +73,7 @@ def routes(runtime: Runtime) -> Sequence[Route]:
 
     async def check_again(request: Request) -> None:
         """Without `guard`, which counts: it is one attempt still."""
-        holder = await _identify(runtime, request)
-        if holder.workspace.disabled_at is not None:
-            raise WorkspaceDisabled(step="guard")
+        require_enabled((await _identify(runtime, request)).workspace)
 
     async def authenticate_user(request: Request) -> Reply:
         holder = await _identify(runtime, request)
