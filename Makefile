@@ -15,9 +15,10 @@ DONE := $(VENV)/.done
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 # Tests are rewritten as they are loaded, by each worker: where nothing may be kept of that, it is half of a quick run.
 unexport PYTHONDONTWRITEBYTECODE
-# One more than there are cores: half of what tests do is waiting, and each worker starts its own PostgreSQL. One file stays
-# on one worker, because servers are shared per module, and in the order of tests/conftest.py.
-PYTEST := $(BIN)/python -m pytest --numprocesses $(shell echo $$(($$(nproc) + 1 + $(if $(VESTIBULE_TEST_SOAK_SECONDS),1,0)))) --maxprocesses 4 --dist loadfile \
+# One more than there are cores: half of what tests do is waiting, and each worker starts its own PostgreSQL. Beside the
+# soak two more: one for it, and the long tests wait more than the quick ones. One file stays on one worker, because
+# servers are shared per module, and in the order of tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest --numprocesses $(shell echo $$(($$(nproc) + 1 + $(if $(VESTIBULE_TEST_SOAK_SECONDS),2,0)))) --maxprocesses 5 --dist loadfile \
 	--no-loadscope-reorder
 # A browser is a large download, so it is asked for once there are tests that drive one.
 TEST_NEEDS := postgresql valkey haproxy $(if $(wildcard tests/e2e/test_*.py),chromium)

@@ -138,7 +138,8 @@ class RateLimiter:
             elif bucket.minute < minute - 1 and bucket.syncing is None:  # else somebody is about to count on it
                 del self._buckets[key]
         for start in range(0, len(counted), _TOGETHER):
-            await asyncio.gather(*(self._meet(bucket, None) for bucket in counted[start : start + _TOGETHER]))
+            # A list: arguments from a generator make tuples that CPython keeps when they are over, and does not use.
+            await asyncio.gather(*[self._meet(bucket, None) for bucket in counted[start : start + _TOGETHER]])
         if self._more_to_purge or abs(minute - self._purged) >= _PURGE_EVERY_MINUTES:
             self._purged = minute
             # Some at each meeting, for the next meeting does not wait.

@@ -174,6 +174,7 @@ class TestOfAContact:
         assert answers == [False] * (LIMIT - 1) + [True] * 2
 
     @pytest.mark.slow
+    @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # a minute; it is counted in the process
     def test_is_over_when_it_says(self, workspace: Workspace, by_contact: RunningServer) -> None:
         """A widget that goes on asking, as OpenCX's does whatever it is answered, sees its chat again."""
         device = Device(workspace, workspace.sign_in()[0], base_url=by_contact.base_url)

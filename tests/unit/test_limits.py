@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
@@ -246,3 +247,20 @@ async def test_those_who_need_the_totals_at_once_share_one_question_and_its_fail
     takes = await asyncio.gather(*(limiter.take("w", bucket, 10) for _ in range(50)), return_exceptions=True)
     assert {type(take) for take in takes} == {StorageUnavailable}
     assert silent.asked == 1
+
+
+async def test_what_is_counted_together_leaves_nothing_with_the_interpreter(store: Store, bucket: str) -> None:
+    """CPython keeps a tuple that is over for the next of its length, and one that grew from a generator never was the
+    next: 2,000 of each length up to 20, and four meetings a second."""
+    limiter = limiter_over(store)
+
+    async def rounds(number: int) -> None:
+        for _ in range(number):
+            for name in range(15):
+                await limiter.take("w", f"{bucket}{name}", 1_000_000)
+            await limiter.flush()
+
+    await rounds(50)
+    before = sys.getallocatedblocks()
+    await rounds(200)
+    assert sys.getallocatedblocks() - before < 100
