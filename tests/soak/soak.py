@@ -108,6 +108,7 @@ def soak(
 def _watch(server: RunningServer, load: Load, seconds: float, pause: float, tell: Callable[[str], None]) -> list[Look]:
     looks: list[Look] = []
     began = time.monotonic()
+    told = 0
     for number in range(1, _LOOKS + 1):
         time.sleep(max(0.0, began + seconds * number / _LOOKS - time.monotonic()))
         workers = workers_of(server)
@@ -116,7 +117,12 @@ def _watch(server: RunningServer, load: Load, seconds: float, pause: float, tell
         looks.append(Look(time.monotonic(), taken, sum(worker.num_fds() for worker in workers)))
         if number >= _LOOKS * WARM_UP:
             load.pause, load.filling = pause, False
-        tell(f"{time.monotonic() - began:6.0f} s  {taken:7.1f} MiB  {looks[-1].descriptors} descriptors")
+        answers = load.ledger.seconds[told:]
+        told += len(answers)
+        tell(
+            f"{time.monotonic() - began:6.0f} s  {taken:7.1f} MiB  {looks[-1].descriptors} descriptors"
+            f"  p99 {_p99([took for _, took in answers]) * 1000:.1f} ms"
+        )
     return looks
 
 
@@ -126,15 +132,17 @@ def _report(load: Load, looks: list[Look], log: str, limits: Limits) -> Report:
     parts = (after[:third], after[-third:])
     first, last = (statistics.median(look.memory for look in part) for part in parts)
     opened = (max(look.descriptors for look in parts[0]), max(look.descriptors for look in parts[1]))
-    p99 = (_p99(load, parts[0]), _p99(load, parts[1]))
+    first_p99, last_p99 = (
+        _p99([took for at, took in load.ledger.seconds if part[0].at <= at <= part[-1].at]) for part in parts
+    )
     ledger = load.ledger
     problems = list(ledger.problems)
     if last > first * (1 + limits.growth):
         problems.append(f"memory grew from {first:.1f} to {last:.1f} MiB")
     if opened[1] > opened[0] + _SPARE_DESCRIPTORS:
         problems.append(f"descriptors grew from {opened[0]} to {opened[1]}")
-    if p99[1] > p99[0] * limits.slower + _SPARE_SECONDS:
-        problems.append(f"p99 grew from {p99[0]:.3f} to {p99[1]:.3f} s")
+    if last_p99 > first_p99 * limits.slower + _SPARE_SECONDS:
+        problems.append(f"p99 grew from {first_p99:.3f} to {last_p99:.3f} s")
     if ledger.unavailable:
         problems.append(f"503 without a fault: {dict(ledger.unavailable)}")
     if ledger.broken:
@@ -149,12 +157,11 @@ def _report(load: Load, looks: list[Look], log: str, limits: Limits) -> Report:
         attacks=attacks,
         memory=(first, last),
         descriptors=opened,
-        p99=p99,
+        p99=(first_p99, last_p99),
         unavailable=sum(ledger.unavailable.values()),
         problems=tuple(problems),
     )
 
 
-def _p99(load: Load, part: list[Look]) -> float:
-    took = sorted(seconds for at, seconds in load.ledger.seconds if part[0].at <= at <= part[-1].at)
-    return took[len(took) * 99 // 100]
+def _p99(took: list[float]) -> float:
+    return sorted(took)[len(took) * 99 // 100] if took else 0.0
