@@ -345,7 +345,6 @@ def test_of_another_issuer_with_the_same_keys_are_refused(workspace: Workspace, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # a minute, and no database is asked
 def test_whose_time_is_over_are_refused(
     installation: Installation, workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -119,10 +119,8 @@ def _watch(server: RunningServer, load: Load, seconds: float, pause: float, tell
             load.pause, load.filling = pause, False
         answers = load.ledger.seconds[told:]
         told += len(answers)
-        tell(
-            f"{time.monotonic() - began:6.0f} s  {taken:7.1f} MiB  {looks[-1].descriptors} descriptors"
-            f"  p99 {_p99([took for _, took in answers]) * 1000:.1f} ms"
-        )
+        p99 = f"p99 {_p99([took for _, took in answers]) * 1000:.1f} ms" if answers else "no answer"
+        tell(f"{time.monotonic() - began:6.0f} s  {taken:7.1f} MiB  {looks[-1].descriptors} descriptors  {p99}")
     return looks
 
 
@@ -164,4 +162,4 @@ def _report(load: Load, looks: list[Look], log: str, limits: Limits) -> Report:
 
 
 def _p99(took: list[float]) -> float:
-    return sorted(took)[len(took) * 99 // 100] if took else 0.0
+    return sorted(took)[len(took) * 99 // 100]

@@ -145,12 +145,12 @@ def test_a_node_whose_clock_is_ahead_sees_what_others_end(
             await_(lambda: me(ground, token, ahead.base_url) == 401)
 
 
+# Processes that share a file share a machine, and its clock.
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 def test_a_node_whose_clock_is_ahead_and_the_others_leave_each_other_their_answers(
-    session_settings: dict[str, str], database_url: str, engine: str, tmp_path: Path
+    session_settings: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
     """A lease is of its owner's clock. Whoever believed their own would ask the bot again, and call actions again."""
-    if engine == "sqlite":
-        pytest.skip("processes that share a file share a machine, and its clock")
     clock = Clock(tmp_path)
     with exposed(session_settings, database_url, tmp_path) as (server, ground), FakeBot() as bot:
         answered_by_bot(ground.workspace, bot, timeout_ms=30_000)
